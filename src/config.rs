@@ -1,0 +1,143 @@
+//! The checked configuration: what `run` works with once every mistake has been ruled out.
+//!
+//! Three sources end here: kube-apiserver's `--audit-*` flags, their `AUDIT_SHIPPER_*` variables, and the YAML file.
+//! A value given as a flag wins over the variable, which wins over the file, which wins over the default.
+//! Raw input and checked configuration are different types, so that nothing past this module meets an unchecked value.
+
+use std::net::SocketAddr;
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Everything `run` needs to know.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Config {
+    /// The log that is tailed.
+    pub source: Source,
+    /// Where events go; never empty, names are unique.
+    pub outputs: Vec<Output>,
+    /// Directory of cursors and rejected events, held by one daemon at a time.
+    pub state_dir: PathBuf,
+    /// Address of `/metrics`, `/healthz`, `/livez` and `/readyz`; port 0 takes any.
+    pub bind_address: SocketAddr,
+    /// How long requests in flight may take to finish after SIGTERM or SIGINT.
+    pub shutdown_grace: Duration,
+}
+
+/// The log that is tailed.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Source {
+    /// The file that kube-apiserver writes (`--audit-log-path`); its backups lie beside it.
+    pub path: PathBuf,
+    /// Where an output begins that has never had a cursor.
+    pub start_at: StartAt,
+    /// A line with more bytes than this is set aside as `too_large`, never held in memory.
+    pub max_line_bytes: NonZeroUsize,
+}
+
+/// Where an output begins that has never had a cursor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StartAt {
+    /// At the oldest backup that is still there.
+    Oldest,
+    /// At the end of the live file.
+    Newest,
+}
+
+/// One destination, with its own cursor and pace.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Output {
+    /// Names the cursor file and the `output` label; `[a-z0-9]([-a-z0-9]*[a-z0-9])?`, at most 63 bytes.
+    pub name: String,
+    /// The endpoint.
+    pub webhook: Webhook,
+    /// How events are grouped.
+    pub batch: Batch,
+    /// How large events are made to fit.
+    pub truncate: Truncate,
+    /// Requests at a time; they are settled in order.
+    pub max_in_flight: NonZeroUsize,
+    /// Bytes of events held in memory, read ahead plus in flight.
+    pub max_memory: NonZeroUsize,
+    /// The file of events that the endpoint will never take.
+    pub rejected: Rejected,
+    /// `/readyz` fails when the log grew and nothing was acknowledged for this long.
+    pub ready_after: Duration,
+}
+
+/// An audit webhook endpoint, as kube-apiserver is told of one.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Webhook {
+    /// `--audit-webhook-config-file`.
+    pub kubeconfig: PathBuf,
+    /// Wait before the first retry.
+    pub initial_backoff: Duration,
+    /// No wait between retries is longer.
+    pub max_backoff: Duration,
+    /// Limit for one request, from its first byte to the last byte of the answer.
+    pub timeout: Duration,
+}
+
+/// How events are grouped into requests.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Batch {
+    /// `--audit-webhook-mode`.
+    pub mode: Mode,
+    /// Events held in memory at most, read ahead plus in flight.
+    pub buffer_size: NonZeroUsize,
+    /// Events in one request at most; never more than `buffer_size`. 1 in the blocking modes.
+    pub max_size: NonZeroUsize,
+    /// How long the first event of a batch waits for others.
+    pub max_wait: Duration,
+    /// `None`: as fast as the endpoint takes them. Always `None` in the blocking modes.
+    pub throttle: Option<Throttle>,
+}
+
+/// `--audit-webhook-mode`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// Many events a request, several requests at a time.
+    Batch,
+    /// One event a request; the next is read when it is settled.
+    Blocking,
+    /// As `Blocking`, and an event that the endpoint refuses is never set aside.
+    BlockingStrict,
+}
+
+/// A token bucket that starts full: `burst` batches at once, then `qps` batches a second.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Throttle {
+    /// Batches a second on average; finite and above 0, fractions are legal.
+    pub qps: f64,
+    /// Batches at once when `qps` was not used.
+    pub burst: std::num::NonZeroU32,
+}
+
+/// How large events are made to fit.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Truncate {
+    /// Whether events above `max_event_size` are cut.
+    pub enabled: bool,
+    /// Bytes of an event's log line with its newline; a line of exactly this size fits.
+    pub max_event_size: NonZeroUsize,
+    /// Bytes of one request's body, also when `enabled` is false; a single larger event goes alone.
+    pub max_batch_size: NonZeroUsize,
+}
+
+/// The bounded file of events that were set aside.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Rejected {
+    /// Its size in bytes at most.
+    pub max_size: u64,
+    /// What happens when the next entry would exceed `max_size`.
+    pub on_full: OnFull,
+}
+
+/// What happens when the file of rejected events is full.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnFull {
+    /// The oldest entries go, counted as lost.
+    DropOldest,
+    /// The output waits until an operator makes room.
+    Wait,
+}

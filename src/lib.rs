@@ -1,0 +1,2 @@
+//! audit-shipper: kube-apiserver's audit log, from the file to a remote endpoint.
+pub mod config;

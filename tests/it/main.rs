@@ -1,0 +1,1 @@
+//! The integration tests: everything from outside, through the real binary.
