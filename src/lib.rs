@@ -1,2 +1,7 @@
 //! audit-shipper: kube-apiserver's audit log, from the file to a remote endpoint.
+pub mod batch;
+pub mod checkpoint;
 pub mod config;
+pub mod event;
+pub mod fingerprint;
+pub mod source;

@@ -1,0 +1,368 @@
+//! Where an output stands, in memory and on disk.
+//!
+//! A *mark* says how far one file of the series is settled; the file is known by its content (invariant I10). The
+//! *cursor* of an output is its marks, the file that was read last at the end. Everything before a mark is settled:
+//! acknowledged by the endpoint, dropped by policy, or set aside.
+//!
+//! On disk a cursor is one file of two lines, the *slots*. They are written in turn, in place, after every settled
+//! batch: a write that is torn by a power loss spoils one slot, and the other still holds the batch before. The page
+//! cache survives SIGKILL, so fsync is needed against power loss alone and is left to [`Store::sync`].
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read as _, Write as _};
+use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::fingerprint;
+
+/// Bytes at the head of a file that identify it. Each event's auditID is within them.
+pub const HEAD_BYTES: usize = 1024;
+
+const FORMAT_VERSION: u32 = 1;
+const SMALLEST_SLOT_BYTES: usize = 4096;
+/// A cursor file with more bytes than this was not written by us.
+const LARGEST_FILE_BYTES: u64 = 256 << 20;
+
+/// Identity of a file: a hash of bytes that were already consumed from its head. Survives rename and compression.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Head {
+    /// Number of hashed bytes, at most [`HEAD_BYTES`].
+    pub len: u16,
+    /// [`fingerprint::short`] of them.
+    pub hash: u64,
+}
+
+impl Head {
+    /// The identity of a file of which `consumed` are the first bytes; what is beyond [`HEAD_BYTES`] is not looked at.
+    #[must_use]
+    pub fn of(consumed: &[u8]) -> Self {
+        let bytes = &consumed[..consumed.len().min(HEAD_BYTES)];
+        Self { len: u16::try_from(bytes.len()).expect("HEAD_BYTES fits"), hash: fingerprint::short(bytes) }
+    }
+
+    /// Whether a file that begins with `bytes` can be the one of this identity.
+    #[must_use]
+    pub fn matches(&self, bytes: &[u8]) -> bool {
+        bytes.get(..usize::from(self.len)).is_some_and(|head| fingerprint::short(head) == self.hash)
+    }
+}
+
+/// How far one file is settled.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Mark {
+    /// Name when last seen, without directory and `.gz`; a hint, not the identity.
+    pub name: String,
+    /// Which file.
+    pub head: Head,
+    /// Settled bytes, counted uncompressed.
+    pub offset: u64,
+}
+
+/// Where an output stands: the marks of the files it has touched that are still there, the last one at the end.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Cursor {
+    /// Files that were settled before; shared, since it changes only at a rotation.
+    pub settled: Arc<[Mark]>,
+    /// The file that was read last.
+    pub last: Option<Mark>,
+}
+
+impl Cursor {
+    /// All marks, the file that was read last at the end.
+    pub fn marks(&self) -> impl Iterator<Item = &Mark> {
+        self.settled.iter().chain(&self.last)
+    }
+}
+
+/// What a cursor file held.
+#[derive(Debug)]
+pub enum Loaded {
+    /// There is none: this output is new here.
+    Never,
+    /// The position of the last settled batch.
+    Cursor(Cursor),
+    /// There is one, and no slot of it can be read; the reason is in words.
+    Unreadable(String),
+}
+
+/// The cursor file of one output.
+#[derive(Debug)]
+pub struct Store {
+    path: PathBuf,
+    file: Option<Arc<File>>,
+    slot_bytes: usize,
+    sequence: u64,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Slot {
+    version: u32,
+    sequence: u64,
+    cursor: Cursor,
+}
+
+impl Store {
+    /// Path of the cursor file of `output`.
+    #[must_use]
+    pub fn path(state_dir: &Path, output: &str) -> PathBuf {
+        state_dir.join(format!("{output}.cursor.json"))
+    }
+
+    /// Opens the cursor of `output` and reads it. The file is created at the first commit.
+    #[must_use]
+    pub fn open(state_dir: &Path, output: &str) -> (Self, Loaded) {
+        let path = Self::path(state_dir, output);
+        let (sequence, loaded) = match read(&path) {
+            Ok(None) => (0, Loaded::Never),
+            Ok(Some(Slot { sequence, cursor, .. })) => (sequence, Loaded::Cursor(cursor)),
+            Err(reason) => (0, Loaded::Unreadable(reason)),
+        };
+        (Self { path, file: None, slot_bytes: 0, sequence }, loaded)
+    }
+
+    /// Makes `cursor` the position that a restart goes on from. Reaches the page cache, not the disk.
+    ///
+    /// # Errors
+    /// The file cannot be written; the position before it stays in force.
+    pub fn commit(&mut self, cursor: &Cursor) -> io::Result<()> {
+        let slot = Slot { version: FORMAT_VERSION, sequence: self.sequence + 1, cursor: cursor.clone() };
+        let json = serde_json::to_string(&slot).map_err(io::Error::other)?;
+        let line = format!("{:016x} {json}", fingerprint::short(json.as_bytes()));
+        let file = match &self.file {
+            Some(file) if line.len() < self.slot_bytes => Arc::clone(file),
+            _ => self.lay_out(&line)?,
+        };
+        let padded = pad(line, self.slot_bytes);
+        let at = if slot.sequence % 2 == 0 { 0 } else { self.slot_bytes as u64 };
+        file.write_all_at(&padded, at)?;
+        self.sequence = slot.sequence;
+        Ok(())
+    }
+
+    /// Replaces the file by one whose slots are large enough for `line`, which is in both of them.
+    fn lay_out(&mut self, line: &str) -> io::Result<Arc<File>> {
+        let slot_bytes = (line.len() * 2).next_power_of_two().max(SMALLEST_SLOT_BYTES);
+        let fresh = self.path.with_extension("json.new");
+        let mut file =
+            OpenOptions::new().read(true).write(true).create(true).truncate(true).mode(0o600).open(&fresh)?;
+        let padded = pad(line.to_owned(), slot_bytes);
+        file.write_all(&padded)?;
+        file.write_all(&padded)?;
+        file.sync_all()?;
+        std::fs::rename(&fresh, &self.path)?;
+        if let Some(directory) = self.path.parent() {
+            File::open(directory)?.sync_all()?;
+        }
+        let file = Arc::new(file);
+        self.slot_bytes = slot_bytes;
+        self.file = Some(Arc::clone(&file));
+        Ok(file)
+    }
+
+    /// A handle whose [`File::sync_data`] makes all commits so far survive a power loss. `None` before the first.
+    #[must_use]
+    pub fn sync_handle(&self) -> Option<Arc<File>> {
+        self.file.clone()
+    }
+
+    /// Makes all commits so far survive a power loss.
+    ///
+    /// # Errors
+    /// The disk does not take them.
+    pub fn sync(&self) -> io::Result<()> {
+        self.file.as_ref().map_or(Ok(()), |file| file.sync_data())
+    }
+}
+
+/// `line` as a slot of `slot_bytes`: blanks up to its newline.
+fn pad(line: String, slot_bytes: usize) -> Vec<u8> {
+    let mut bytes = line.into_bytes();
+    bytes.resize(slot_bytes - 1, b' ');
+    bytes.push(b'\n');
+    bytes
+}
+
+/// The newest slot that can be read. `Ok(None)`: there is no file.
+fn read(path: &Path) -> Result<Option<Slot>, String> {
+    let file = match File::open(path) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
+        other => other.map_err(|e| e.to_string())?,
+    };
+    let mut bytes = Vec::new();
+    file.take(LARGEST_FILE_BYTES).read_to_end(&mut bytes).map_err(|e| e.to_string())?;
+    if bytes.is_empty() {
+        return Err("the file is empty".into());
+    }
+    let mut newest: Option<Slot> = None;
+    let mut reasons = Vec::new();
+    for (number, line) in
+        bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).enumerate().take(2)
+    {
+        match read_slot(line) {
+            Ok(slot) if newest.as_ref().is_none_or(|other| other.sequence < slot.sequence) => {
+                newest = Some(slot)
+            }
+            Ok(_) => {}
+            Err(reason) => reasons.push(format!("slot {}: {reason}", number + 1)),
+        }
+    }
+    newest.map(Some).ok_or_else(|| reasons.join("; "))
+}
+
+fn read_slot(line: &[u8]) -> Result<Slot, String> {
+    let text = std::str::from_utf8(line).map_err(|_| "not text")?.trim_end();
+    let (checksum, json) = text.split_once(' ').ok_or("no checksum")?;
+    if checksum != format!("{:016x}", fingerprint::short(json.as_bytes())) {
+        return Err("the checksum does not fit".into());
+    }
+    let slot: Slot = serde_json::from_str(json).map_err(|e| format!("not a cursor: {e}"))?;
+    if slot.version != FORMAT_VERSION {
+        return Err(format!("written by another version of audit-shipper (format {})", slot.version));
+    }
+    Ok(slot)
+}
+
+/// The right to use a state directory. Given back when dropped, or by the kernel when the process ends.
+#[derive(Debug)]
+pub struct Lock {
+    _directory: File,
+    pid_path: PathBuf,
+}
+
+/// Why the state directory cannot be had.
+#[derive(Debug, thiserror::Error)]
+pub enum LockError {
+    /// Another process has it.
+    #[error(
+        "the state directory {directory} is held by {}; two daemons must not share one: stop the other, or give this one its own --state-dir",
+        holder.map_or_else(|| "another process".to_owned(), |pid| format!("process {pid}"))
+    )]
+    Held {
+        /// Which.
+        directory: PathBuf,
+        /// The holder, if it left its number.
+        holder: Option<u32>,
+    },
+    /// It cannot be made or opened.
+    #[error("the state directory {directory} cannot be used: {source}")]
+    Unusable {
+        /// Which.
+        directory: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+impl Lock {
+    /// Takes the directory, making it (mode 0700) if need be.
+    ///
+    /// # Errors
+    /// It cannot be made or locked, or another process holds it.
+    pub fn take(directory: &Path) -> Result<Self, LockError> {
+        let unusable = |source| LockError::Unusable { directory: directory.to_owned(), source };
+        if !directory.is_dir() {
+            use std::os::unix::fs::DirBuilderExt as _;
+            std::fs::DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(unusable)?;
+        }
+        let handle = File::open(directory).map_err(unusable)?;
+        let pid_path = directory.join("daemon.pid");
+        match handle.try_lock() {
+            Ok(()) => {}
+            Err(std::fs::TryLockError::WouldBlock) => {
+                let holder =
+                    std::fs::read_to_string(&pid_path).ok().and_then(|text| text.trim().parse().ok());
+                return Err(LockError::Held { directory: directory.to_owned(), holder });
+            }
+            Err(std::fs::TryLockError::Error(source)) => return Err(unusable(source)),
+        }
+        std::fs::write(&pid_path, format!("{}\n", std::process::id())).map_err(unusable)?;
+        Ok(Self { _directory: handle, pid_path })
+    }
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // A number that stays behind is harmless: only the holder of the lock is ever named by it.
+        let _ = std::fs::remove_file(&self.pid_path);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn cursor(offset: u64, marks: usize) -> Cursor {
+        let mark = |name: &str, offset| Mark { name: name.into(), head: Head::of(b"abc"), offset };
+        Cursor {
+            settled: (0..marks).map(|n| mark(&format!("audit-{n}.log"), 5)).collect(),
+            last: Some(mark("audit.log", offset)),
+        }
+    }
+
+    fn load(dir: &Path) -> Loaded {
+        Store::open(dir, "siem").1
+    }
+
+    #[test]
+    fn goes_on_from_the_last_commit() {
+        let dir = tempfile::tempdir().unwrap();
+        let (mut store, loaded) = Store::open(dir.path(), "siem");
+        assert!(matches!(loaded, Loaded::Never));
+        for (n, marks) in [(1, 0), (2, 0), (3, 500), (4, 500), (5, 1)] {
+            store.commit(&cursor(n, marks)).unwrap();
+            let Loaded::Cursor(found) = load(dir.path()) else { panic!("not loaded") };
+            assert_eq!(found, cursor(n, marks));
+        }
+        let (mut again, _) = Store::open(dir.path(), "siem");
+        again.commit(&cursor(6, 0)).unwrap();
+        assert!(matches!(load(dir.path()), Loaded::Cursor(found) if found == cursor(6, 0)));
+        store.sync().unwrap();
+    }
+
+    #[test]
+    fn one_spoiled_slot_costs_one_batch_and_two_are_said_to_be_unreadable() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = Store::path(dir.path(), "siem");
+        let (mut store, _) = Store::open(dir.path(), "siem");
+        for n in 1..=4 {
+            store.commit(&cursor(n, 0)).unwrap();
+        }
+        let whole = std::fs::read(&path).unwrap();
+        let half = whole.len() / 2;
+        for spoiled in 0..2 {
+            let mut bytes = whole.clone();
+            bytes[spoiled * half + 40] ^= 1;
+            std::fs::write(&path, &bytes).unwrap();
+            let expect = if spoiled == 0 { 3 } else { 4 };
+            assert!(matches!(load(dir.path()), Loaded::Cursor(found) if found == cursor(expect, 0)));
+        }
+        for bytes in [&b""[..], &b"\0\0\0\0"[..], &whole[half - 9..half - 2], &b"0123456789abcdef {}"[..]] {
+            std::fs::write(&path, bytes).unwrap();
+            assert!(matches!(load(dir.path()), Loaded::Unreadable(_)), "{bytes:?}");
+        }
+    }
+
+    #[test]
+    fn a_format_of_the_future_is_unreadable_not_misread() {
+        let dir = tempfile::tempdir().unwrap();
+        let json = r#"{"version":2,"sequence":1,"cursor":{"settled":[],"last":null}}"#;
+        let line = format!("{:016x} {json}\n", fingerprint::short(json.as_bytes()));
+        std::fs::write(Store::path(dir.path(), "siem"), line).unwrap();
+        let Loaded::Unreadable(reason) = load(dir.path()) else { panic!("read") };
+        assert!(reason.contains("format 2"), "{reason}");
+    }
+
+    #[test]
+    fn a_directory_has_one_holder_who_is_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let state = dir.path().join("a/b");
+        let lock = Lock::take(&state).unwrap();
+        let error = Lock::take(&state).unwrap_err().to_string();
+        assert!(error.contains(&format!("process {}", std::process::id())), "{error}");
+        drop(lock);
+        Lock::take(&state).unwrap();
+    }
+}
