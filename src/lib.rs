@@ -5,3 +5,5 @@ pub mod config;
 pub mod event;
 pub mod fingerprint;
 pub mod source;
+pub mod throttle;
+pub mod truncate;

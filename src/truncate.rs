@@ -1,0 +1,347 @@
+//! Makes an event fit that is larger than the endpoint takes: a ladder, each rung losing more, the first that fits wins.
+//!
+//! 1. kube-apiserver's rule: level Request or above -> `requestObject` and `responseObject` go, the annotation
+//!    `audit.k8s.io/truncated: "true"` comes. (kubernetes-audit.md, section 4)
+//! 2. Where kube-apiserver would drop the event: long strings are cut, as little as needed. Two annotations say what
+//!    it was: `audit-shipper.io/original-size` and `-sha256`, both of the log line without its newline.
+//! 3. Only the identity stays: auditID, stage, verb, user name, objectRef, status code, timestamps.
+//! 4. Nothing fits: the event is set aside as `too_large`.
+//!
+//! Sizes count the log line with its newline, and equal fits. Everything that a rung does not touch keeps its bytes:
+//! the line is edited by the places of its fields, never decoded and encoded again (invariant I7).
+
+use std::borrow::Cow;
+use std::fmt::Write as _;
+
+use serde::Deserialize;
+use serde::de::{MapAccess, Visitor};
+use serde_json::value::RawValue;
+
+use crate::batch::{Batch, Reason};
+use crate::event::Level;
+use crate::fingerprint;
+
+const TRUNCATED: &str = "audit.k8s.io/truncated";
+const ORIGINAL_SIZE: &str = "audit-shipper.io/original-size";
+const ORIGINAL_SHA256: &str = "audit-shipper.io/original-sha256";
+
+/// What stands at the end of a string that was cut; kube-apiserver's own mark in user agents.
+const CUT_MARK: &str = "...TRUNCATED";
+
+/// Fields of an event whose strings are never cut.
+const IDENTITY: [&str; 10] = [
+    "kind",
+    "apiVersion",
+    "metadata",
+    "level",
+    "timestamp",
+    "auditID",
+    "stage",
+    "verb",
+    "requestReceivedTimestamp",
+    "stageTimestamp",
+];
+
+/// Makes every event of `batch` fit into `max_event_size` bytes or sets it aside. Returns how many were cut.
+pub fn truncate(batch: &mut Batch, max_event_size: usize) -> u64 {
+    let (mut cut, mut evicted) = (0, Vec::new());
+    for index in 0..batch.records().len() {
+        if batch.line(index).len() < max_event_size {
+            continue;
+        }
+        match fit(batch.line(index), batch.records()[index].level, max_event_size) {
+            Some(line) => {
+                batch.replace(index, &line);
+                cut += 1;
+            }
+            None => {
+                let detail =
+                    format!("larger than {max_event_size} bytes even without all that is not its identity");
+                evicted.push((index, Reason::TooLarge, detail));
+            }
+        }
+    }
+    batch.evict(evicted);
+    cut
+}
+
+/// `line` (of an audit event, without its newline) on the first rung that fits into `max_event_size`.
+#[must_use]
+pub fn fit(line: &[u8], level: Level, max_event_size: usize) -> Option<Vec<u8>> {
+    let text = std::str::from_utf8(line).ok()?;
+    let fields = Fields::of(text)?;
+    let fits = |line: &String| line.len() < max_event_size;
+    let truncated = (TRUNCATED, "\"true\"".to_owned());
+    let bare = fields.without(&["requestObject", "responseObject"]);
+    if level >= Level::Request {
+        let line = annotated(&bare, std::slice::from_ref(&truncated))?;
+        if fits(&line) {
+            return Some(line.into_bytes());
+        }
+    }
+    let annotations = [
+        (ORIGINAL_SHA256, format!("\"{}\"", fingerprint::hex(line))),
+        (ORIGINAL_SIZE, format!("\"{}\"", line.len())),
+        truncated,
+    ];
+    let bare = annotated(&bare, &annotations)?;
+    let mut keep = max_event_size / 2;
+    while keep > 0 {
+        let line = cut_strings(&bare, keep);
+        if fits(&line) {
+            return Some(line.into_bytes());
+        }
+        keep /= 2;
+    }
+    identity_of(&fields, &annotations).filter(fits).map(String::into_bytes)
+}
+
+/// The fields of a JSON object, in order, by their places in its text.
+struct Fields<'a> {
+    text: &'a str,
+    fields: Vec<Field<'a>>,
+}
+
+struct Field<'a> {
+    key: Cow<'a, str>,
+    value: &'a str,
+    /// Where the value ends in the object's text.
+    end: usize,
+}
+
+impl<'a> Fields<'a> {
+    fn of(text: &'a str) -> Option<Self> {
+        let Pairs(pairs) = serde_json::from_str(text).ok()?;
+        let place = |value: &str| value.as_ptr() as usize - text.as_ptr() as usize + value.len();
+        let fields = pairs
+            .into_iter()
+            .map(|(key, value)| Field { key, value: value.get(), end: place(value.get()) })
+            .collect();
+        Some(Self { text, fields })
+    }
+
+    fn get(&self, key: &str) -> Option<&'a str> {
+        self.fields.iter().find(|field| field.key == key).map(|field| field.value)
+    }
+
+    /// The object's text without the fields `keys`.
+    fn without(&self, keys: &[&str]) -> String {
+        let mut out = String::with_capacity(self.text.len().min(64 << 10));
+        let mut from = self.text.find('{').map_or(0, |brace| brace + 1);
+        out.push_str(&self.text[..from]);
+        let empty = out.len();
+        for field in &self.fields {
+            if !keys.contains(&field.key.as_ref()) {
+                let piece = &self.text[from..field.end];
+                let first = out.len() == empty;
+                out.push_str(if first { piece.trim_start_matches(',') } else { piece });
+            }
+            from = field.end;
+        }
+        out.push_str(&self.text[from..]);
+        out
+    }
+}
+
+/// Key and raw value of each field, in order.
+struct Pairs<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
+
+#[derive(Deserialize)]
+struct Key<'a>(#[serde(borrow)] Cow<'a, str>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for Pairs<'a> {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct InOrder<'a>(std::marker::PhantomData<&'a ()>);
+        impl<'de: 'a, 'a> Visitor<'de> for InOrder<'a> {
+            type Value = Pairs<'a>;
+            fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                formatter.write_str("an object")
+            }
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Pairs<'a>, A::Error> {
+                let mut pairs = Vec::with_capacity(24);
+                while let Some((Key(key), value)) = map.next_entry::<Key<'de>, &'de RawValue>()? {
+                    pairs.push((key, value));
+                }
+                Ok(Pairs(pairs))
+            }
+        }
+        deserializer.deserialize_map(InOrder(std::marker::PhantomData))
+    }
+}
+
+/// `event` with `added` among its annotations, which are sorted by key as Go's encoder does.
+fn annotated(event: &str, added: &[(&str, String)]) -> Option<String> {
+    let fields = Fields::of(event)?;
+    let Some(old) = fields.fields.iter().find(|field| field.key == "annotations") else {
+        let close = event.rfind('}')?;
+        let comma = if fields.fields.is_empty() { "" } else { "," };
+        return Some(format!(
+            "{}{comma}\"annotations\":{}{}",
+            &event[..close],
+            object(added),
+            &event[close..]
+        ));
+    };
+    let start = old.end - old.value.len();
+    let annotations = match Fields::of(old.value) {
+        Some(annotations) => with_sorted(&annotations, added),
+        None => object(added), // null
+    };
+    Some(format!("{}{annotations}{}", &event[..start], &event[old.end..]))
+}
+
+fn with_sorted(annotations: &Fields<'_>, added: &[(&str, String)]) -> String {
+    let mut pairs: Vec<(String, &str)> = annotations
+        .fields
+        .iter()
+        .filter(|field| added.iter().all(|(key, _)| field.key != *key))
+        .map(|field| (quoted(&field.key), field.value))
+        .collect();
+    for (key, value) in added {
+        let key = quoted(key);
+        let at = pairs.iter().position(|(other, _)| *other > key).unwrap_or(pairs.len());
+        pairs.insert(at, (key, value));
+    }
+    let mut out = String::from("{");
+    for (index, (key, value)) in pairs.iter().enumerate() {
+        let comma = if index == 0 { "" } else { "," };
+        let _ = write!(out, "{comma}{key}:{value}");
+    }
+    out.push('}');
+    out
+}
+
+fn object(pairs: &[(&str, String)]) -> String {
+    let pairs: Vec<String> = pairs.iter().map(|(key, value)| format!("\"{key}\":{value}")).collect();
+    format!("{{{}}}", pairs.join(","))
+}
+
+/// `text` as a JSON string, escaped as kube-apiserver's encoder does.
+fn quoted(text: &str) -> String {
+    let mut out = serde_json::to_string(text).unwrap_or_default();
+    for (plain, escaped) in [
+        ('<', "\\u003c"),
+        ('>', "\\u003e"),
+        ('&', "\\u0026"),
+        ('\u{2028}', "\\u2028"),
+        ('\u{2029}', "\\u2029"),
+    ] {
+        if out.contains(plain) {
+            out = out.replace(plain, escaped);
+        }
+    }
+    out
+}
+
+/// `event` with every string that is not part of its identity cut to at most `keep` bytes and a mark.
+fn cut_strings(event: &str, keep: usize) -> String {
+    let mut out = String::with_capacity(event.len());
+    let (mut containers, mut is_key) = (Vec::new(), false);
+    // The keys that lead to the current value: the event's, and the one below it.
+    let mut path: [&str; 2] = ["", ""];
+    let mut at = 0;
+    while let Some(byte) = event.as_bytes().get(at) {
+        if *byte != b'"' {
+            match byte {
+                b'{' | b'[' => containers.push(*byte),
+                b'}' | b']' => drop(containers.pop()),
+                _ => {}
+            }
+            is_key = matches!(byte, b'{' | b',') && containers.last() == Some(&b'{');
+            out.push(char::from(*byte));
+            at += 1;
+            continue;
+        }
+        let end = string_end(event.as_bytes(), at);
+        let text = &event[at + 1..end - 1];
+        if is_key && containers.len() <= 2 {
+            path[containers.len() - 1] = text;
+            path[containers.len()..].fill("");
+        }
+        let cut = !is_key && text.len() > keep + CUT_MARK.len() && !is_identity(path);
+        if cut {
+            let _ = write!(out, "\"{}{CUT_MARK}\"", &text[..boundary(text, keep)]);
+        } else {
+            out.push_str(&event[at..end]);
+        }
+        is_key = false;
+        at = end;
+    }
+    out
+}
+
+fn is_identity(path: [&str; 2]) -> bool {
+    match path {
+        ["objectRef", _] | ["user", "username"] => true,
+        ["annotations", key] => [TRUNCATED, ORIGINAL_SIZE, ORIGINAL_SHA256].contains(&key),
+        [key, _] => IDENTITY.contains(&key),
+    }
+}
+
+/// Index past the closing quote of the string that opens at `open`.
+fn string_end(bytes: &[u8], open: usize) -> usize {
+    let mut at = open + 1;
+    while at < bytes.len() {
+        match bytes[at] {
+            b'"' => return at + 1,
+            b'\\' => at += 2,
+            _ => at += 1,
+        }
+    }
+    bytes.len()
+}
+
+/// The last place at or before `keep` in the inside of a JSON string where it can be cut: not within a character, an
+/// escape or a pair of surrogates.
+fn boundary(text: &str, keep: usize) -> usize {
+    let bytes = text.as_bytes();
+    let mut at = 0;
+    while at < keep {
+        let unit = match bytes[at] {
+            b'\\' if bytes.get(at + 1) == Some(&b'u') => {
+                let high = matches!(
+                    bytes.get(at + 2..at + 4),
+                    Some([b'd' | b'D', b'8'..=b'9' | b'a'..=b'b' | b'A'..=b'B'])
+                );
+                if high && bytes.get(at + 6) == Some(&b'\\') { 12 } else { 6 }
+            }
+            b'\\' => 2,
+            _ => text[at..].chars().next().map_or(1, char::len_utf8),
+        };
+        if at + unit > keep {
+            break;
+        }
+        at += unit;
+    }
+    at
+}
+
+/// What identifies the event, and `annotations`.
+fn identity_of(fields: &Fields<'_>, annotations: &[(&str, String)]) -> Option<String> {
+    let mut pairs: Vec<(&str, String)> = Vec::new();
+    for field in &fields.fields {
+        let key = field.key.as_ref();
+        let within = |key: &str| Fields::of(field.value).and_then(|inner| inner.get(key));
+        let (key, value) = match key {
+            "user" => {
+                ("user", within("username").map_or("{}".into(), |name| format!("{{\"username\":{name}}}")))
+            }
+            "responseStatus" => {
+                let code = within("code").map(|code| format!(",\"code\":{code}")).unwrap_or_default();
+                ("responseStatus", format!("{{\"metadata\":{{}}{code}}}"))
+            }
+            "requestURI" => ("requestURI", "\"\"".into()),
+            "objectRef" => ("objectRef", field.value.into()),
+            other => match IDENTITY.iter().find(|identity| **identity == other) {
+                Some(identity) => (*identity, field.value.into()),
+                None => continue,
+            },
+        };
+        pairs.push((key, value));
+    }
+    pairs.push(("annotations", object(annotations)));
+    Some(object(&pairs))
+}
+
+#[cfg(test)]
+mod tests;

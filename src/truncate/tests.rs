@@ -1,0 +1,150 @@
+use proptest::prelude::*;
+
+use super::*;
+use crate::batch::{Limits, Offer, Origin};
+
+/// Go's answer to what kube-apiserver makes of an event, from kube-apiserver-observed.md, section 4.
+const OBSERVED: &str = r#"{"kind":"Event","apiVersion":"audit.k8s.io/v1","level":"RequestResponse","auditID":"403f198f-0382-4887-aa8f-47376f9e749e","stage":"ResponseComplete","requestURI":"/api/v1/namespaces/trd-ci/configmaps","verb":"create","user":{"username":"a"},"responseStatus":{"metadata":{},"code":201},REQUESTANDRESPONSE"requestReceivedTimestamp":"2026-11-22T02:15:06.166346Z","stageTimestamp":"2026-11-22T02:15:06.252999Z","annotations":{TRUNCATED"authorization.k8s.io/decision":"allow","authorization.k8s.io/reason":""}}"#;
+
+fn observed(objects: &str, truncated: &str) -> String {
+    OBSERVED.replace("REQUESTANDRESPONSE", objects).replace("TRUNCATED", truncated)
+}
+
+fn fitted(line: &str, level: Level, max: usize) -> Option<String> {
+    fit(line.as_bytes(), level, max).map(|line| String::from_utf8(line).unwrap())
+}
+
+#[test]
+fn does_to_bodies_what_kube_apiserver_does() {
+    let expect = observed("", r#""audit.k8s.io/truncated":"true","#);
+    let body = format!(r#"{{"data":{{"k":"{}"}}}}"#, "\\u003c".repeat(500));
+    for objects in [
+        format!(r#""requestObject":{body},"responseObject":{body},"#),
+        format!(r#""requestObject":{body},"#),
+        format!(r#""responseObject":{body},"#),
+        String::new(),
+    ] {
+        let line = observed(&objects, "");
+        assert_eq!(fitted(&line, Level::Request, expect.len() + 1), Some(expect.clone()));
+    }
+}
+
+#[test]
+fn annotations_are_added_where_there_were_none() {
+    let line = format!(r#"{{"auditID":"1","requestObject":"{}"}}"#, "x".repeat(500));
+    let expect = r#"{"auditID":"1","annotations":{"audit.k8s.io/truncated":"true"}}"#;
+    assert_eq!(fitted(&line, Level::Request, 100).as_deref(), Some(expect));
+    let first = format!(r#"{{"requestObject":"{}","auditID":"1","annotations":null}}"#, "x".repeat(500));
+    assert_eq!(fitted(&first, Level::Request, 100).as_deref(), Some(expect));
+}
+
+#[test]
+fn a_metadata_event_is_cut_not_dropped_and_says_what_it_was() {
+    let uri = "/api/v1/pods?labelSelector=".to_owned() + &"\\u0026\u{e9}\\ud83d\\ude00".repeat(400);
+    let line = format!(
+        r#"{{"kind":"Event","level":"Metadata","auditID":"1","stage":"ResponseComplete","requestURI":"{uri}","verb":"list","user":{{"username":"u","groups":["{}"]}},"objectRef":{{"resource":"pods"}}}}"#,
+        "g".repeat(3000)
+    );
+    let cut = fitted(&line, Level::Metadata, 2000).unwrap();
+    assert!(cut.len() < 2000 && cut.len() > 1000, "as little as needed: {}", cut.len());
+    for kept in [
+        r#""auditID":"1""#,
+        r#""verb":"list""#,
+        r#""username":"u""#,
+        r#""objectRef":{"resource":"pods"}"#,
+        CUT_MARK,
+    ] {
+        assert!(cut.contains(kept), "{kept} in {cut}");
+    }
+    assert!(cut.contains(&format!(r#""audit-shipper.io/original-sha256":"{}","audit-shipper.io/original-size":"{}","audit.k8s.io/truncated":"true""#, fingerprint::hex(line.as_bytes()), line.len())));
+    assert!(Fields::of(&cut).is_some());
+}
+
+#[test]
+fn at_last_only_the_identity_stays_and_what_is_larger_is_refused() {
+    let groups = vec!["\"g\""; 2000].join(",");
+    let line = format!(
+        r#"{{"kind":"Event","apiVersion":"audit.k8s.io/v1","level":"Metadata","auditID":"1","stage":"ResponseComplete","requestURI":"/x","verb":"get","user":{{"username":"u","groups":[{groups}]}},"responseStatus":{{"metadata":{{}},"message":"m","code":200}},"stageTimestamp":"t"}}"#
+    );
+    let cut = fitted(&line, Level::Metadata, 600).unwrap();
+    assert!(cut.starts_with(r#"{"kind":"Event","apiVersion":"audit.k8s.io/v1","level":"Metadata","auditID":"1","stage":"ResponseComplete","requestURI":"","verb":"get","user":{"username":"u"},"responseStatus":{"metadata":{},"code":200},"stageTimestamp":"t","annotations":{"#), "{cut}");
+    assert_eq!(fitted(&line, Level::Metadata, 100), None);
+}
+
+#[test]
+fn a_batch_keeps_what_fits_cuts_what_does_not_and_evicts_the_rest() {
+    let event = |level: &str, padding: usize| {
+        format!(
+            r#"{{"kind":"Event","apiVersion":"audit.k8s.io/v1","level":"{level}","requestObject":"{}"}}"#,
+            "x".repeat(padding)
+        )
+    };
+    let limits = Limits { max_lines: 9, max_bytes: 1 << 20, max_first_line_bytes: 1 << 20 };
+    let mut batch = Batch::default();
+    let exactly = event("Request", 199);
+    let max = exactly.len() + 1;
+    let stubborn =
+        format!(r#"{{"kind":"Event","apiVersion":"audit.k8s.io/v1","auditID":"{}"}}"#, "x".repeat(max));
+    for line in [&exactly, &event("Request", 200), &stubborn, &event("Request", 0)] {
+        let origin = || Origin { file: "audit.log".into(), offset: 0 };
+        assert_eq!(batch.offer(line.as_bytes(), origin, &limits), Offer::Taken);
+    }
+    assert_eq!(truncate(&mut batch, max), 1);
+    assert_eq!(batch.records().len(), 3);
+    assert_eq!(batch.line(0), exactly.as_bytes(), "equal fits");
+    assert!(batch.line(1).ends_with(br#""annotations":{"audit.k8s.io/truncated":"true"}}"#));
+    assert_eq!(batch.line(2), event("Request", 0).as_bytes());
+    let asides = batch.take_asides();
+    assert_eq!(
+        (asides.len(), asides[0].reason, asides[0].line.as_slice()),
+        (1, Reason::TooLarge, stubborn.as_bytes())
+    );
+}
+
+fn json() -> impl Strategy<Value = String> {
+    let text = prop_oneof![
+        "[a-z<&\u{e9}\u{1f600}\\\\\"\u{1}]{0,80}".prop_map(|text| serde_json::to_string(&text).unwrap()),
+        Just("\"\\ud83d\\ude00\\u003c\"".repeat(1))
+    ];
+    let leaf = prop_oneof![text, Just("null".to_owned()), Just("12.50".to_owned())];
+    leaf.prop_recursive(3, 40, 6, |inner| {
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..6).prop_map(|items| format!("[{}]", items.join(","))),
+            prop::collection::vec(("[a-z\"]{0,9}", inner), 0..6).prop_map(|pairs| {
+                let pairs: Vec<_> = pairs
+                    .iter()
+                    .map(|(key, value)| format!("{}: {value}", serde_json::to_string(key).unwrap()))
+                    .collect();
+                format!("{{{}}}", pairs.join(" ,"))
+            }),
+        ]
+    })
+}
+
+proptest! {
+    /// Whatever the event and the limit, what comes out fits, is a JSON object, and has the auditID that went in.
+    #[test]
+    fn what_comes_out_fits_and_is_the_same_event(
+        values in prop::collection::vec(json(), 6),
+        max in 60..1500_usize,
+        bodies: bool,
+    ) {
+        let [uri, user, object, status, body, annotation] = values.as_slice() else { unreachable!() };
+        let line = format!(
+            r#"{{"auditID":"42","requestURI":{uri},"user":{user},"objectRef":{object},"responseStatus":{status},"requestObject":{body},"unknown":{body},"annotations":{{"z":{annotation}}}}}"#
+        );
+        let level = if bodies { Level::RequestResponse } else { Level::Metadata };
+        if let Some(cut) = fitted(&line, level, max) {
+            prop_assert!(cut.len() < max);
+            let fields = Fields::of(&cut).expect("a JSON object");
+            prop_assert_eq!(fields.get("auditID"), Some("\"42\""));
+            prop_assert_eq!(fields.get("requestObject"), None);
+            let annotations = Fields::of(fields.get("annotations").unwrap()).unwrap();
+            prop_assert_eq!(annotations.get(TRUNCATED), Some("\"true\""));
+        } else {
+            let identity = identity_of(&Fields::of(&line).unwrap(), &[]).unwrap();
+            let annotations = 200; // bytes of the three, at most
+            prop_assert!(identity.len() + annotations >= max, "{} bytes would have fitted", identity.len());
+        }
+    }
+}
