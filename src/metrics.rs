@@ -1,0 +1,473 @@
+//! Every metric: name, help, labels, and typed handles for each route. The README's table is checked against [`TABLE`].
+//!
+//! Books are kept once per batch. A scrape and an entry exclude each other, so that the law holds in every answer:
+//! read = filtered + delivered + set aside + refused by endpoint + buffered.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use prometheus::core::Collector;
+use prometheus::{
+    Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
+    IntGaugeVec, Opts, Registry, TextEncoder,
+};
+
+use crate::batch::Reason;
+
+/// One metric: name, type, labels, help.
+pub type Row = (&'static str, &'static str, &'static [&'static str], &'static str);
+
+const OUTPUT: &[&str] = &["output"];
+
+/// All metrics but those of the process, in the order of the README.
+pub const TABLE: [Row; 23] = [
+    (
+        "audit_event_total",
+        "counter",
+        OUTPUT,
+        "Audit events that passed the policy and were taken for shipping.",
+    ),
+    (
+        "error_total",
+        "counter",
+        &["output", "reason"],
+        "Audit events that could not be shipped as they should: malformed, rejected, too_large, lost (a gap of unknown size counts 1).",
+    ),
+    (
+        "audit_shipper_read_events_total",
+        "counter",
+        OUTPUT,
+        "Lines read from the log; empty ones do not count.",
+    ),
+    (
+        "audit_shipper_filtered_events_total",
+        "counter",
+        &["output", "rule"],
+        "Audit events dropped by the policy, by its rule.",
+    ),
+    (
+        "audit_shipper_delivered_events_total",
+        "counter",
+        OUTPUT,
+        "Audit events that the endpoint has acknowledged.",
+    ),
+    (
+        "audit_shipper_delivered_bytes_total",
+        "counter",
+        OUTPUT,
+        "Bytes of the bodies of acknowledged requests.",
+    ),
+    (
+        "audit_shipper_set_aside_events_total",
+        "counter",
+        &["output", "reason"],
+        "Lines written to the file of rejected events: malformed, rejected, too_large.",
+    ),
+    (
+        "audit_shipper_refused_by_endpoint_events_total",
+        "counter",
+        OUTPUT,
+        "Audit events that the endpoint acknowledged without keeping them.",
+    ),
+    ("audit_shipper_buffered_events", "gauge", OUTPUT, "Audit events in memory, read ahead plus in flight."),
+    ("audit_shipper_truncated_events_total", "counter", OUTPUT, "Audit events that were cut to fit."),
+    (
+        "audit_shipper_requests_total",
+        "counter",
+        &["output", "outcome"],
+        "Requests by outcome: accepted, retry, hold, refused.",
+    ),
+    (
+        "audit_shipper_request_duration_seconds",
+        "histogram",
+        OUTPUT,
+        "Time from sending a request to the end of its answer.",
+    ),
+    ("audit_shipper_batch_events", "histogram", OUTPUT, "Audit events in a batch."),
+    (
+        "audit_shipper_throttle_wait_seconds_total",
+        "counter",
+        OUTPUT,
+        "Time that batches were held back by the throttle.",
+    ),
+    (
+        "audit_shipper_lag_bytes",
+        "gauge",
+        OUTPUT,
+        "Bytes of the log that are not settled, a .gz at its compressed size.",
+    ),
+    (
+        "audit_shipper_lag_seconds",
+        "gauge",
+        OUTPUT,
+        "Age of the oldest audit event that is not settled; 0 when level.",
+    ),
+    ("audit_shipper_rotations_total", "counter", &[], "Rotations of the log that were followed."),
+    (
+        "audit_shipper_gaps_total",
+        "counter",
+        &["output", "certainty"],
+        "Places where audit events are or may be missing: certain, possible.",
+    ),
+    ("audit_shipper_lost_bytes_total", "counter", OUTPUT, "Bytes of the log that are certainly lost."),
+    ("audit_shipper_pinned_bytes", "gauge", &[], "Bytes of deleted log files that are held open."),
+    ("audit_shipper_pinned_files", "gauge", &[], "Deleted log files that are held open."),
+    (
+        "audit_shipper_misconfigured",
+        "gauge",
+        OUTPUT,
+        "1 while the endpoint refuses what has nothing to do with single events.",
+    ),
+    ("audit_shipper_build_info", "gauge", &["version"], "1, with the version of audit-shipper."),
+];
+
+/// What became of a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// Acknowledged.
+    Accepted,
+    /// To be sent again.
+    Retry,
+    /// To be sent again once somebody has changed something.
+    Hold,
+    /// The endpoint does not want what is in it.
+    Refused,
+}
+
+impl Outcome {
+    const ALL: [(Self, &str); 4] = [
+        (Self::Accepted, "accepted"),
+        (Self::Retry, "retry"),
+        (Self::Hold, "hold"),
+        (Self::Refused, "refused"),
+    ];
+}
+
+/// All metrics of the daemon.
+#[derive(Debug, Clone)]
+pub struct Metrics(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    registry: Registry,
+    books: Mutex<()>,
+    rotations: IntCounter,
+    rotations_seen: AtomicU64,
+    families: Families,
+    routes: Mutex<Vec<Arc<Shared>>>,
+}
+
+/// The families that have a child for each output.
+#[derive(Debug)]
+struct Families {
+    events: IntCounterVec,
+    errors: IntCounterVec,
+    read: IntCounterVec,
+    delivered: IntCounterVec,
+    delivered_bytes: IntCounterVec,
+    set_aside: IntCounterVec,
+    refused: IntCounterVec,
+    buffered: IntGaugeVec,
+    truncated: IntCounterVec,
+    requests: IntCounterVec,
+    durations: HistogramVec,
+    batches: HistogramVec,
+    throttled: prometheus::CounterVec,
+    lag_bytes: IntGaugeVec,
+    lag_seconds: GaugeVec,
+    gaps: IntCounterVec,
+    lost_bytes: IntCounterVec,
+    misconfigured: IntGaugeVec,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Metrics {
+    /// The metrics of one daemon, all of those without an output at 0.
+    #[must_use]
+    pub fn new() -> Self {
+        let registry = Registry::new();
+        let durations = vec![0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
+        let sizes = vec![1.0, 10.0, 50.0, 100.0, 200.0, 400.0, 800.0, 1600.0, 3200.0, 10_000.0];
+        let families = Families {
+            events: counters(&registry, "audit_event_total"),
+            errors: counters(&registry, "error_total"),
+            read: counters(&registry, "audit_shipper_read_events_total"),
+            delivered: counters(&registry, "audit_shipper_delivered_events_total"),
+            delivered_bytes: counters(&registry, "audit_shipper_delivered_bytes_total"),
+            set_aside: counters(&registry, "audit_shipper_set_aside_events_total"),
+            refused: counters(&registry, "audit_shipper_refused_by_endpoint_events_total"),
+            buffered: gauges(&registry, "audit_shipper_buffered_events"),
+            truncated: counters(&registry, "audit_shipper_truncated_events_total"),
+            requests: counters(&registry, "audit_shipper_requests_total"),
+            durations: histograms(&registry, "audit_shipper_request_duration_seconds", durations),
+            batches: histograms(&registry, "audit_shipper_batch_events", sizes),
+            throttled: register(
+                &registry,
+                "audit_shipper_throttle_wait_seconds_total",
+                prometheus::CounterVec::new,
+            ),
+            lag_bytes: gauges(&registry, "audit_shipper_lag_bytes"),
+            lag_seconds: register(&registry, "audit_shipper_lag_seconds", GaugeVec::new),
+            gaps: counters(&registry, "audit_shipper_gaps_total"),
+            lost_bytes: counters(&registry, "audit_shipper_lost_bytes_total"),
+            misconfigured: gauges(&registry, "audit_shipper_misconfigured"),
+        };
+        counters(&registry, "audit_shipper_filtered_events_total");
+        gauges(&registry, "audit_shipper_pinned_bytes").with_label_values::<&str>(&[]).set(0);
+        gauges(&registry, "audit_shipper_pinned_files").with_label_values::<&str>(&[]).set(0);
+        gauges(&registry, "audit_shipper_build_info").with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
+        let rotations = counters(&registry, "audit_shipper_rotations_total").with_label_values::<&str>(&[]);
+        registry
+            .register(Box::new(prometheus::process_collector::ProcessCollector::for_self()))
+            .expect("the process metrics have names of their own");
+        Self(Arc::new(Inner {
+            registry,
+            books: Mutex::new(()),
+            rotations,
+            rotations_seen: AtomicU64::new(0),
+            families,
+            routes: Mutex::new(Vec::new()),
+        }))
+    }
+
+    /// The books of one output, all of them at 0.
+    #[must_use]
+    pub fn route(&self, output: &str) -> RouteMetrics {
+        let families = &self.0.families;
+        let of = [output];
+        for reason in Reason::COUNTED.map(Reason::as_str).into_iter().chain(["lost"]) {
+            families.errors.with_label_values(&[output, reason]);
+        }
+        for reason in Reason::COUNTED {
+            families.set_aside.with_label_values(&[output, reason.as_str()]);
+        }
+        families.refused.with_label_values(&of);
+        families.lost_bytes.with_label_values(&of);
+        for certainty in ["certain", "possible"] {
+            families.gaps.with_label_values(&[output, certainty]);
+        }
+        let shared = Arc::new(Shared {
+            oldest: Mutex::new(None),
+            lag_seconds: families.lag_seconds.with_label_values(&of),
+        });
+        lock(&self.0.routes).push(Arc::clone(&shared));
+        RouteMetrics {
+            inner: Arc::clone(&self.0),
+            output: output.to_owned(),
+            events: families.events.with_label_values(&of),
+            read: families.read.with_label_values(&of),
+            delivered: families.delivered.with_label_values(&of),
+            delivered_bytes: families.delivered_bytes.with_label_values(&of),
+            buffered: families.buffered.with_label_values(&of),
+            truncated: families.truncated.with_label_values(&of),
+            requests: Outcome::ALL.map(|(_, name)| families.requests.with_label_values(&[output, name])),
+            durations: families.durations.with_label_values(&of),
+            batches: families.batches.with_label_values(&of),
+            throttled: families.throttled.with_label_values(&of),
+            lag_bytes: families.lag_bytes.with_label_values(&of),
+            misconfigured: families.misconfigured.with_label_values(&of),
+            rotations: AtomicU64::new(0),
+            shared,
+        }
+    }
+
+    /// All metrics in Prometheus' text format.
+    #[must_use]
+    pub fn render(&self) -> String {
+        let now = Timestamp::now();
+        for route in lock(&self.0.routes).iter() {
+            let age = lock(&route.oldest).map_or(0.0, |oldest| now.duration_since(oldest).as_secs_f64());
+            route.lag_seconds.set(age.max(0.0));
+        }
+        let _books = lock(&self.0.books);
+        let seen = self.0.rotations_seen.load(Ordering::Relaxed);
+        self.0.rotations.inc_by(seen.saturating_sub(self.0.rotations.get()));
+        let mut text = String::new();
+        // Nothing but a broken metric family could fail here, and those are made above.
+        let _ = TextEncoder::new().encode_utf8(&self.0.registry.gather(), &mut text);
+        text
+    }
+}
+
+/// What a scrape computes from.
+#[derive(Debug)]
+struct Shared {
+    oldest: Mutex<Option<Timestamp>>,
+    lag_seconds: Gauge,
+}
+
+/// The books of one output.
+#[derive(Debug)]
+pub struct RouteMetrics {
+    inner: Arc<Inner>,
+    output: String,
+    events: IntCounter,
+    read: IntCounter,
+    delivered: IntCounter,
+    delivered_bytes: IntCounter,
+    buffered: IntGauge,
+    truncated: IntCounter,
+    requests: [IntCounter; 4],
+    durations: Histogram,
+    batches: Histogram,
+    throttled: prometheus::Counter,
+    lag_bytes: IntGauge,
+    misconfigured: IntGauge,
+    rotations: AtomicU64,
+    shared: Arc<Shared>,
+}
+
+impl RouteMetrics {
+    /// A batch of `events` events and `asides` lines that are none was read; `truncated` of the events were cut.
+    pub fn taken(&self, events: u64, asides: u64, truncated: u64) {
+        let _books = lock(&self.inner.books);
+        self.read.inc_by(events + asides);
+        self.events.inc_by(events);
+        self.buffered.add(signed(events + asides));
+        self.truncated.inc_by(truncated);
+        #[expect(clippy::cast_precision_loss, reason = "a batch has far fewer than 2^52 events")]
+        self.batches.observe(events as f64);
+    }
+
+    /// A batch was settled: so many events acknowledged in bodies of so many bytes, the others set aside.
+    pub fn settled(&self, delivered: u64, delivered_bytes: u64, asides: &[Reason]) {
+        let _books = lock(&self.inner.books);
+        self.delivered.inc_by(delivered);
+        self.delivered_bytes.inc_by(delivered_bytes);
+        self.buffered.sub(signed(delivered + asides.len() as u64));
+        for reason in asides {
+            let of = [self.output.as_str(), reason.as_str()];
+            self.inner.families.set_aside.with_label_values(&of).inc();
+            self.inner.families.errors.with_label_values(&of).inc();
+        }
+    }
+
+    /// Lines in memory were given up; they are read again after a restart.
+    pub fn given_back(&self, lines: u64) {
+        let _books = lock(&self.inner.books);
+        self.buffered.sub(signed(lines));
+    }
+
+    /// One request came to its end.
+    pub fn request(&self, outcome: Outcome, took: Duration) {
+        let index = Outcome::ALL.iter().position(|(other, _)| *other == outcome).unwrap_or_default();
+        self.requests[index].inc();
+        self.durations.observe(took.as_secs_f64());
+    }
+
+    /// The throttle held a batch back.
+    pub fn throttled(&self, waited: Duration) {
+        self.throttled.inc_by(waited.as_secs_f64());
+    }
+
+    /// Bytes that are not settled.
+    pub fn lag_bytes(&self, bytes: u64) {
+        self.lag_bytes.set(signed(bytes));
+    }
+
+    /// Time of the oldest event that is not settled; `None` when level.
+    pub fn oldest_unsettled(&self, at: Option<Timestamp>) {
+        *lock(&self.shared.oldest) = at;
+    }
+
+    /// Rotations that this output followed. All outputs follow the same log, so the one that is ahead counts.
+    pub fn rotated(&self, rotations: u64) {
+        let own = self.rotations.fetch_add(rotations, Ordering::Relaxed) + rotations;
+        self.inner.rotations_seen.fetch_max(own, Ordering::Relaxed);
+    }
+
+    /// Events are or may be missing, or entries of the file of rejected events had to go.
+    pub fn lost(&self, certain: bool, events: u64) {
+        let certainty = if certain { "certain" } else { "possible" };
+        self.inner.families.gaps.with_label_values(&[self.output.as_str(), certainty]).inc();
+        self.lost_events(events);
+    }
+
+    /// Events that were on record and no longer are.
+    pub fn lost_events(&self, events: u64) {
+        self.inner.families.errors.with_label_values(&[self.output.as_str(), "lost"]).inc_by(events);
+    }
+
+    /// Whether the endpoint refuses what has nothing to do with single events.
+    pub fn misconfigured(&self, is: bool) {
+        self.misconfigured.set(i64::from(is));
+    }
+}
+
+fn row(name: &str) -> &'static Row {
+    TABLE.iter().find(|row| row.0 == name).expect("every metric is in the table")
+}
+
+fn register<V: Collector + Clone + 'static>(
+    registry: &Registry,
+    name: &str,
+    make: fn(Opts, &[&str]) -> prometheus::Result<V>,
+) -> V {
+    let (name, _, labels, help) = *row(name);
+    let family = make(Opts::new(name, help), labels).expect("names in the table are legal");
+    registry.register(Box::new(family.clone())).expect("names in the table differ");
+    family
+}
+
+fn counters(registry: &Registry, name: &str) -> IntCounterVec {
+    register(registry, name, IntCounterVec::new)
+}
+
+fn gauges(registry: &Registry, name: &str) -> IntGaugeVec {
+    register(registry, name, IntGaugeVec::new)
+}
+
+fn histograms(registry: &Registry, name: &str, buckets: Vec<f64>) -> HistogramVec {
+    let (name, _, labels, help) = *row(name);
+    let options = HistogramOpts::new(name, help).buckets(buckets);
+    let family = HistogramVec::new(options, labels).expect("names in the table are legal");
+    registry.register(Box::new(family.clone())).expect("names in the table differ");
+    family
+}
+
+fn signed(count: u64) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_contract_counters_are_there_from_the_start() {
+        let metrics = Metrics::new();
+        let _route = metrics.route("siem");
+        let text = metrics.render();
+        for line in [
+            "audit_event_total{output=\"siem\"} 0",
+            "error_total{output=\"siem\",reason=\"malformed\"} 0",
+            "error_total{output=\"siem\",reason=\"lost\"} 0",
+            "audit_shipper_rotations_total 0",
+            "audit_shipper_lag_seconds{output=\"siem\"} 0",
+        ] {
+            assert!(text.lines().any(|other| other == line), "{line} in\n{text}");
+        }
+    }
+
+    #[test]
+    fn two_outputs_that_follow_one_log_see_its_rotations_once() {
+        let metrics = Metrics::new();
+        let (a, b) = (metrics.route("a"), metrics.route("b"));
+        a.rotated(2);
+        b.rotated(3);
+        assert!(metrics.render().contains("audit_shipper_rotations_total 3\n"));
+        a.rotated(4);
+        assert!(metrics.render().contains("audit_shipper_rotations_total 6\n"));
+    }
+}
