@@ -63,9 +63,8 @@ impl Endpoint {
     /// All mistakes at once, each naming the file and line or field, and what to do.
     pub fn load(kubeconfig: &Path, timeout: Duration) -> Result<Endpoint, Vec<String>> {
         let mut report = Report::new(kubeconfig);
-        let endpoint = read(&mut report, timeout);
-        match endpoint {
-            Some(endpoint) if report.errors.is_empty() => {
+        match read(&mut report, timeout) {
+            Ok(endpoint) if report.errors.is_empty() => {
                 Ok(Endpoint { warnings: report.warnings, ..endpoint })
             }
             _ => Err(report.errors),
@@ -121,23 +120,22 @@ impl fmt::Debug for Endpoint {
 }
 
 /// Everything that `load` does; what is wrong ends in the report, and the rest is looked at nevertheless.
-fn read(report: &mut Report<'_>, timeout: Duration) -> Option<Endpoint> {
+fn read(report: &mut Report<'_>, timeout: Duration) -> Result<Endpoint, Reported> {
     let (cluster, user) = file::read(report)?;
     let url = server::parse(&cluster, &user, report);
-    let encrypted = url.as_ref().is_none_or(|url| url.scheme() == "https");
-    let (tls, credentials) = if encrypted {
+    let (tls, credentials) = if url.as_ref().map_or(true, |url| url.scheme() == "https") {
         (Tls::read(&cluster, &user, report).map(Some), credentials::read(&user, report))
     } else {
         warn_of_plain_http(&cluster, &user, report);
-        (Some(None), Some(Credentials::None))
+        (Ok(None), Ok(Credentials::None))
     };
     user.warn_of_ignored(report);
     let proxy = client::proxy(&cluster, report);
-    let name = client::server_name(&cluster, url.as_ref(), report);
+    let name = client::server_name(&cluster, url.as_ref().ok(), report);
     let (url, tls, credentials) = (url?, tls?, credentials?);
     let display = url.to_string();
     let connection = client::connect(url, tls, proxy?, name?, timeout, report)?;
-    Some(Endpoint { connection, credentials, warnings: Vec::new(), display })
+    Ok(Endpoint { connection, credentials, warnings: Vec::new(), display })
 }
 
 fn warn_of_plain_http(cluster: &Cluster, user: &User, report: &mut Report<'_>) {
@@ -168,6 +166,10 @@ fn are(fields: &[&str]) -> String {
     format!("{} {verb}", fields.join(", "))
 }
 
+/// A mistake that is in the report already: the reader of the field has nothing to return.
+#[derive(Debug, Clone, Copy)]
+struct Reported;
+
 /// Collects what is wrong and what is worth a word, each with its place in the kubeconfig.
 struct Report<'a> {
     kubeconfig: &'a Path,
@@ -180,8 +182,10 @@ impl<'a> Report<'a> {
         Report { kubeconfig, errors: Vec::new(), warnings: Vec::new() }
     }
 
-    fn error(&mut self, line: u64, field: &str, message: impl fmt::Display) {
+    /// Returns the proof that there is something to say, for the caller to return.
+    fn error(&mut self, line: u64, field: &str, message: impl fmt::Display) -> Reported {
         self.errors.push(self.place(line, field, message));
+        Reported
     }
 
     fn warn(&mut self, line: u64, field: &str, message: impl fmt::Display) {
@@ -190,15 +194,10 @@ impl<'a> Report<'a> {
 
     /// `file:line: field: message`; line 0 and an empty field are left out.
     fn place(&self, line: u64, field: &str, message: impl fmt::Display) -> String {
-        let mut text = self.kubeconfig.display().to_string();
-        if line > 0 {
-            text.push_str(&format!(":{line}"));
-        }
-        if !field.is_empty() {
-            text.push_str(": ");
-            text.push_str(field);
-        }
-        format!("{text}: {message}")
+        let file = self.kubeconfig.display();
+        let line = if line > 0 { format!(":{line}") } else { String::new() };
+        let field = if field.is_empty() { String::new() } else { format!("{field}: ") };
+        format!("{file}{line}: {field}{message}")
     }
 
     /// A path of the kubeconfig: relative ones start at the kubeconfig's directory.

@@ -6,6 +6,7 @@
 //! HTTP/2 has no `Host` header to keep it in, so such a client speaks HTTP/1.1; a proxy would be asked for the wrong
 //! host, so it uses none.
 
+use std::error::Error;
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -14,10 +15,10 @@ use reqwest::header::{HOST, HeaderMap, HeaderValue};
 use reqwest::{Client, ClientBuilder, Proxy, Url, redirect, retry};
 use rustls::pki_types::ServerName;
 
-use super::Report;
 use super::file::Cluster;
 use super::server::go_duration;
 use super::tls::Tls;
+use super::{Report, Reported};
 
 /// A connection is given up after this, or after the timeout of a request if that is less.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -37,118 +38,85 @@ pub(super) struct Connection {
     pub(super) headers: HeaderMap,
 }
 
-/// How the endpoint is reached.
-pub(super) enum Through {
-    /// By what HTTPS_PROXY, HTTP_PROXY and NO_PROXY say.
-    Environment,
-    /// By the kubeconfig's `proxy-url`.
-    Proxy(Proxy),
-}
-
-/// Reads `proxy-url`; `None` when a mistake was reported.
-pub(super) fn proxy(cluster: &Cluster, report: &mut Report<'_>) -> Option<Through> {
-    let Some(text) = cluster.proxy_url.get() else { return Some(Through::Environment) };
+/// Reads `proxy-url`; without one, HTTPS_PROXY, HTTP_PROXY and NO_PROXY count.
+pub(super) fn proxy(cluster: &Cluster, report: &mut Report<'_>) -> Result<Option<Proxy>, Reported> {
+    let Some(text) = cluster.proxy_url.get() else { return Ok(None) };
     let line = cluster.proxy_url.line();
     // Go leaves the look-up of names to a SOCKS proxy, which reqwest calls socks5h.
     let text = match text.split_once("://") {
         Some(("socks5", rest)) => format!("socks5h://{rest}"),
         Some(("http" | "https", _)) => text.to_owned(),
-        _ => {
-            report.error(line, "proxy-url", "must begin with http://, https:// or socks5://");
-            return None;
-        }
+        _ => return Err(report.error(line, "proxy-url", "must begin with http://, https:// or socks5://")),
     };
     let proxy = Url::parse(&text).ok().filter(Url::has_host).and_then(|url| Proxy::all(url).ok());
-    if proxy.is_none() {
-        report.error(line, "proxy-url", "not a URL: write SCHEME://HOST:PORT");
-    }
-    proxy.map(Through::Proxy)
+    let proxy =
+        proxy.ok_or_else(|| report.error(line, "proxy-url", "not a URL: write SCHEME://HOST:PORT"))?;
+    Ok(Some(proxy))
 }
 
-/// Reads `tls-server-name`. The outer `None` says that a mistake was reported, the inner one that the URL's host will
-/// do.
+/// Reads `tls-server-name`; `None` if the URL's host will do.
 pub(super) fn server_name(
     cluster: &Cluster,
     url: Option<&Url>,
     report: &mut Report<'_>,
-) -> Option<Option<String>> {
-    let Some(name) = cluster.tls_server_name.get() else { return Some(None) };
+) -> Result<Option<String>, Reported> {
+    let Some(name) = cluster.tls_server_name.get() else { return Ok(None) };
     if url.is_some_and(|url| url.scheme() != "https" || url.host_str() == Some(name)) {
-        return Some(None);
+        return Ok(None);
     }
-    let line = cluster.tls_server_name.line();
-    match ServerName::try_from(name) {
-        Ok(ServerName::DnsName(_)) if cluster.proxy_url.get().is_some() => {
-            let message = "cannot be used together with proxy-url: remove one of the two";
-            report.error(line, "tls-server-name", message);
-            None
-        }
-        Ok(ServerName::DnsName(_)) => Some(Some(name.to_owned())),
-        Ok(_) => {
-            let message = "must be a DNS name, not an IP address: use a name that the certificate holds";
-            report.error(line, "tls-server-name", message);
-            None
-        }
-        Err(_) => {
-            report.error(line, "tls-server-name", "not a DNS name");
-            None
-        }
-    }
+    let mistake = match ServerName::try_from(name) {
+        Ok(ServerName::DnsName(_)) if cluster.proxy_url.get().is_none() => return Ok(Some(name.to_owned())),
+        Ok(ServerName::DnsName(_)) => "cannot be used together with proxy-url: remove one of the two",
+        Ok(_) => "must be a DNS name, not an IP address: use a name that the certificate holds",
+        Err(_) => "not a DNS name",
+    };
+    Err(report.error(cluster.tls_server_name.line(), "tls-server-name", mistake))
 }
 
-/// Builds the client; `None` when a mistake was reported. `tls` is `None` for plain http.
+/// Builds the client. `tls` is `None` for plain http.
 pub(super) fn connect(
     mut url: Url,
     tls: Option<Tls>,
-    through: Through,
+    proxy: Option<Proxy>,
     server_name: Option<String>,
     timeout: Duration,
     report: &mut Report<'_>,
-) -> Option<Connection> {
-    let encrypted = tls.is_some();
+) -> Result<Connection, Reported> {
     let mut builder = base(timeout);
     if let Some(tls) = tls {
-        match tls.apply(builder, server_name.is_none()) {
-            Ok(with_tls) => builder = with_tls,
-            Err(error) => {
-                report.error(0, "", format_args!("TLS cannot be set up: {error}"));
-                return None;
-            }
-        }
+        // What client-go adds; plain http takes its default transport, which has no timeout to tell the server.
+        url.query_pairs_mut().append_pair("timeout", &go_duration(timeout));
+        builder = tls.apply(builder, server_name.is_none()).map_err(|error| tls_failed(&error, report))?;
     }
-    builder = match through {
-        Through::Proxy(proxy) => builder.proxy(proxy),
+    builder = match proxy {
+        Some(proxy) => builder.proxy(proxy),
         // Go never asks a proxy of the environment for this machine; reqwest would.
-        Through::Environment if is_loopback(&url) => builder.no_proxy(),
-        Through::Environment => builder,
+        None if is_loopback(&url) => builder.no_proxy(),
+        None => builder,
     };
     let mut headers = HeaderMap::new();
     if let Some(name) = server_name {
         warn_of_unused_proxy(report);
         builder = builder.no_proxy().http1_only().dns_resolver(RealHost(host(&url)));
-        // A parsed host and a port are ASCII without control characters.
-        headers.insert(HOST, HeaderValue::from_str(&authority(&url)).ok()?);
-        url.set_host(Some(&name)).ok()?;
+        let real =
+            HeaderValue::from_str(&authority(&url)).expect("a parsed host and a port are printable ASCII");
+        headers.insert(HOST, real);
+        // URLs are stricter than certificates: a last label like 0x1 makes an address.
+        let renamed = url.set_host(Some(&name));
+        renamed.map_err(|_| report.error(0, "tls-server-name", "not a DNS name that a URL can hold"))?;
     }
-    if encrypted {
-        // What client-go adds; plain http takes its default transport, which has no timeout to tell the server.
-        url.query_pairs_mut().append_pair("timeout", &go_duration(timeout));
-    }
-    match builder.build() {
-        Ok(client) => Some(Connection { client, url, headers }),
-        Err(error) => {
-            let reason =
-                std::error::Error::source(&error).map_or_else(|| error.to_string(), ToString::to_string);
-            report.error(
-                0,
-                "certificate-authority",
-                format_args!(
-                    "TLS cannot be set up ({reason}): without this field the machine's authorities count"
-                ),
-            );
-            None
-        }
-    }
+    let client = builder.build().map_err(|error| {
+        let reason = error.source().map_or_else(|| error.to_string(), ToString::to_string);
+        tls_failed(&reason, report)
+    })?;
+    Ok(Connection { client, url, headers })
+}
+
+/// What was read fits together by now, so what is left is the machine's own authorities.
+fn tls_failed(reason: &str, report: &mut Report<'_>) -> Reported {
+    let message =
+        format_args!("TLS cannot be set up ({reason}): set it, or install the machine's authorities");
+    report.error(0, "certificate-authority", message)
 }
 
 /// What every endpoint's client has. Retries, redirects and their limits belong to the delivery of batches.

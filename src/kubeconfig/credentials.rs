@@ -14,8 +14,8 @@ use base64::engine::general_purpose::STANDARD;
 use reqwest::header::HeaderValue;
 use secrecy::{ExposeSecret, SecretString};
 
-use super::Report;
 use super::file::User;
+use super::{Report, Reported};
 
 /// No token is trusted longer without another look at its file.
 const TOKEN_FILE_PERIOD: Duration = Duration::from_secs(50);
@@ -50,58 +50,41 @@ impl Credentials {
     }
 }
 
-/// Reads the credentials of a user; `None` when a mistake was reported.
-pub(super) fn read(user: &User, report: &mut Report<'_>) -> Option<Credentials> {
-    let before = report.errors.len();
+/// Reads the credentials of a user.
+pub(super) fn read(user: &User, report: &mut Report<'_>) -> Result<Credentials, Reported> {
     if let Some(exec) = &user.exec {
-        report.error(
-            exec.referenced.line(),
-            "exec",
-            "not available in this version yet: use token, tokenFile or a client certificate",
-        );
+        let message = "not available in this version yet: use token, tokenFile or a client certificate";
+        return Err(report.error(exec.referenced.line(), "exec", message));
     }
     if let Some(provider) = &user.auth_provider {
-        report.error(
-            provider.referenced.line(),
-            "auth-provider",
-            "Kubernetes removed it in 1.26: use token, tokenFile or a client certificate",
-        );
+        let message = "Kubernetes removed it in 1.26: use token, tokenFile or a client certificate";
+        return Err(report.error(provider.referenced.line(), "auth-provider", message));
     }
     let basic = user.username.get().or(user.password.get()).is_some();
     let token = user.token.get().or(user.token_file.get()).is_some();
     if basic && token {
-        report.error(
-            user.username.line().max(user.password.line()),
-            "username",
-            "username and password exclude token and tokenFile: remove one of the two",
-        );
-        return None;
+        let line = user.username.line().max(user.password.line());
+        let message = "username and password exclude token and tokenFile: remove one of the two";
+        return Err(report.error(line, "username", message));
     }
-    let credentials = if basic { read_basic(user, report) } else { read_token(user, report) };
-    credentials.filter(|_| report.errors.len() == before)
+    if basic { read_basic(user, report) } else { read_token(user, report) }
 }
 
-fn read_basic(user: &User, report: &mut Report<'_>) -> Option<Credentials> {
+fn read_basic(user: &User, report: &mut Report<'_>) -> Result<Credentials, Reported> {
     let name = user.username.get().unwrap_or_default();
     if name.contains(':') {
-        report.error(user.username.line(), "username", "must not hold a colon: it would end the name");
-        return None;
+        let message = "must not hold a colon: it would end the name";
+        return Err(report.error(user.username.line(), "username", message));
     }
     let pair = SecretString::from(format!("{name}:{}", user.password.get().unwrap_or_default()));
-    Some(Credentials::Fixed(SecretString::from(format!("Basic {}", STANDARD.encode(pair.expose_secret())))))
+    Ok(Credentials::Fixed(SecretString::from(format!("Basic {}", STANDARD.encode(pair.expose_secret())))))
 }
 
-fn read_token(user: &User, report: &mut Report<'_>) -> Option<Credentials> {
-    let inline = match user.token.get().map(bearer) {
-        None => None,
-        Some(Ok(header)) => Some(header),
-        Some(Err(reason)) => {
-            report.error(user.token.line(), "token", reason);
-            return None;
-        }
-    };
+fn read_token(user: &User, report: &mut Report<'_>) -> Result<Credentials, Reported> {
+    let inline = user.token.get().map(bearer).transpose();
+    let inline = inline.map_err(|reason| report.error(user.token.line(), "token", reason))?;
     let Some(path) = user.token_file.get() else {
-        return Some(inline.map_or(Credentials::None, Credentials::Fixed));
+        return Ok(inline.map_or(Credentials::None, Credentials::Fixed));
     };
     let path = report.resolve(path);
     let line = user.token_file.line();
@@ -112,13 +95,10 @@ fn read_token(user: &User, report: &mut Report<'_>) -> Option<Credentials> {
             report.warn(line, "tokenFile", format_args!("{reason}; `token` is used until it can be read"));
             (inline, true)
         }
-        (Err(reason), None) => {
-            report.error(line, "tokenFile", reason);
-            return None;
-        }
+        (Err(reason), None) => return Err(report.error(line, "tokenFile", reason)),
     };
     let state = TokenState { header, read_at: Instant::now(), modified, forgotten: false, failing };
-    Some(Credentials::TokenFile(TokenFile { path, state: Mutex::new(state) }))
+    Ok(Credentials::TokenFile(TokenFile { path, state: Mutex::new(state) }))
 }
 
 /// A token file and the token last read from it.

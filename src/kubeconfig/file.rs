@@ -11,7 +11,7 @@ use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny};
 use serde_saphyr::{Error, Spanned};
 
-use super::Report;
+use super::{Report, Reported};
 
 /// A text field and its line; absent, `null` and `""` are the same. Secret, since most fields may hold a credential.
 #[derive(Default)]
@@ -53,7 +53,7 @@ impl<'de> Deserialize<'de> for Text {
 pub(super) struct Cluster {
     pub(super) server: Text,
     pub(super) tls_server_name: Text,
-    insecure_skip_tls_verify: Option<bool>,
+    insecure_skip_tls_verify: Option<Spanned<bool>>,
     pub(super) certificate_authority: Text,
     pub(super) certificate_authority_data: Text,
     pub(super) proxy_url: Text,
@@ -61,7 +61,12 @@ pub(super) struct Cluster {
 
 impl Cluster {
     pub(super) fn insecure(&self) -> bool {
-        self.insecure_skip_tls_verify.unwrap_or_default()
+        self.insecure_skip_tls_verify.as_ref().is_some_and(|insecure| insecure.value)
+    }
+
+    /// The line of `insecure-skip-tls-verify`.
+    pub(super) fn insecure_line(&self) -> u64 {
+        self.insecure_skip_tls_verify.as_ref().map_or(0, |insecure| insecure.referenced.line())
     }
 
     /// The names of the fields that only count over TLS and are set.
@@ -179,28 +184,23 @@ struct Context {
 }
 
 /// Reads the kubeconfig and picks the cluster and the user of its current context.
-pub(super) fn read(report: &mut Report<'_>) -> Option<(Cluster, User)> {
-    let bytes = match super::read_file(report.kubeconfig) {
-        Ok(bytes) => bytes,
-        Err(error) => {
-            report.error(0, "", format_args!("cannot read the kubeconfig: {error}"));
-            return None;
-        }
-    };
-    let Ok(text) = String::from_utf8(bytes) else {
-        report.error(0, "", "not UTF-8: a kubeconfig is YAML or JSON text");
-        return None;
-    };
+pub(super) fn read(report: &mut Report<'_>) -> Result<(Cluster, User), Reported> {
+    let bytes = super::read_file(report.kubeconfig)
+        .map_err(|error| report.error(0, "", format_args!("cannot read the kubeconfig: {error}")))?;
+    let text = String::from_utf8(bytes)
+        .map_err(|_| report.error(0, "", "not UTF-8: a kubeconfig is YAML or JSON text"))?;
     // no_schema: an unquoted number or boolean is no text, as for client-go. A snippet would show neighbouring secrets.
     let options = serde_saphyr::options! { no_schema: true, with_snippet: false };
-    match serde_saphyr::from_str_with_options::<Option<Document>>(&text, options) {
-        Ok(document) => select(document.unwrap_or_default(), report),
-        Err(error) => {
+    let mut documents =
+        serde_saphyr::from_multiple_with_options::<Document>(&text, options).map_err(|error| {
             let line = error.location().map_or(0, |location| location.line());
-            report.error(line, "", explain(&error));
-            None
-        }
+            report.error(line, "", explain(&error))
+        })?;
+    let document = documents.pop().unwrap_or_default();
+    if !documents.is_empty() {
+        return Err(report.error(0, "", "more than one YAML document: keep one kubeconfig"));
     }
+    select(document, report)
 }
 
 /// The mistake without the offending text, which may be a secret in the wrong place.
@@ -213,7 +213,6 @@ fn explain(error: &Error) -> String {
             format!("wrong type: expected {expected}")
         }
         Error::DuplicateMappingKey { .. } => "a field is given twice: remove one".to_owned(),
-        Error::MultipleDocuments { .. } => "more than one YAML document: keep one kubeconfig".to_owned(),
         Error::InvalidScalar { ty, .. } => format!("wrong type: expected {ty}"),
         Error::AliasError { error, .. } => explain(error),
         Error::UnknownAnchor { .. } => "an alias without its anchor".to_owned(),
@@ -224,7 +223,7 @@ fn explain(error: &Error) -> String {
     }
 }
 
-fn select(document: Document, report: &mut Report<'_>) -> Option<(Cluster, User)> {
+fn select(document: Document, report: &mut Report<'_>) -> Result<(Cluster, User), Reported> {
     expect_or_absent("kind", &document.kind, "Config", report);
     expect_or_absent("apiVersion", &document.api_version, "v1", report);
     let mut clusters = document.clusters.unwrap_or_default();
@@ -235,40 +234,30 @@ fn select(document: Document, report: &mut Report<'_>) -> Option<(Cluster, User)
     refuse_duplicates("contexts", contexts.iter().map(|entry| &entry.name), report);
 
     let current = &document.current_context;
-    let context = match take(&mut contexts, |entry| entry.name.or_empty() == current.or_empty()) {
-        Some(entry) => entry.context.unwrap_or_default(),
-        None => match current.get() {
-            Some(name) => {
-                report.error(
-                    current.line(),
-                    "current-context",
-                    format_args!("there is no context {name:?}: name one of `contexts`"),
-                );
-                return None;
-            }
-            None => Context::default(),
-        },
+    let context = take(&mut contexts, |entry| entry.name.or_empty() == current.or_empty());
+    let context = match (context, current.get()) {
+        (Some(entry), _) => entry.context.unwrap_or_default(),
+        (None, None) => Context::default(),
+        (None, Some(name)) => {
+            let message = format_args!("there is no context {name:?}: name one of `contexts`");
+            return Err(report.error(current.line(), "current-context", message));
+        }
     };
     // client-go does not require the user: without one, requests carry no credentials.
     let user = take(&mut users, |entry| entry.name.or_empty() == context.user.or_empty());
     let user = user.and_then(|entry| entry.user).unwrap_or_default();
     let cluster = take(&mut clusters, |entry| entry.name.or_empty() == context.cluster.or_empty());
-    if let Some(entry) = cluster {
-        return Some((entry.cluster.unwrap_or_default(), user));
+    match (cluster, context.cluster.get()) {
+        (Some(entry), _) => Ok((entry.cluster.unwrap_or_default(), user)),
+        (None, Some(name)) => {
+            let message = format_args!("there is no cluster {name:?}: name one of `clusters`");
+            Err(report.error(context.cluster.line(), "cluster", message))
+        }
+        (None, None) => {
+            let message = "no cluster is chosen: set it to a context that names one of `clusters`";
+            Err(report.error(current.line(), "current-context", message))
+        }
     }
-    match context.cluster.get() {
-        Some(name) => report.error(
-            context.cluster.line(),
-            "cluster",
-            format_args!("there is no cluster {name:?}: name one of `clusters`"),
-        ),
-        None => report.error(
-            current.line(),
-            "current-context",
-            "no cluster is chosen: set it to a context that names one of `clusters`",
-        ),
-    }
-    None
 }
 
 /// The first entry that fits, out of the list.

@@ -7,11 +7,11 @@ use std::time::Duration;
 
 use reqwest::Url;
 
-use super::Report;
 use super::file::{Cluster, User};
+use super::{Report, Reported};
 
-/// The URL without a query; `None` when a mistake was reported.
-pub(super) fn parse(cluster: &Cluster, user: &User, report: &mut Report<'_>) -> Option<Url> {
+/// The URL without a query.
+pub(super) fn parse(cluster: &Cluster, user: &User, report: &mut Report<'_>) -> Result<Url, Reported> {
     let line = cluster.server.line();
     let server = cluster.server.get().unwrap_or_else(|| {
         report.warn(line, "server", "not set: batches go to localhost, as client-go's default is");
@@ -22,33 +22,38 @@ pub(super) fn parse(cluster: &Cluster, user: &User, report: &mut Report<'_>) -> 
         None => (default_scheme(cluster, user).to_owned(), server),
     };
     if scheme != "http" && scheme != "https" {
-        report.error(line, "server", "must begin with https:// or http://");
-        return None;
+        return Err(report.error(line, "server", "must begin with https:// or http://"));
     }
     // Cut by hand: the URL parser resolves `..` in its own way and would take a backslash for a slash.
     let (authority, path) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
     let path = path.split(['?', '#']).next().unwrap_or_default();
     if !server.contains("://") && !matches!(path, "" | "/") {
-        report.error(line, "server", "a path needs a scheme before it: write https://HOST:PORT/PATH");
-        return None;
+        return Err(report.error(
+            line,
+            "server",
+            "a path needs a scheme before it: write https://HOST:PORT/PATH",
+        ));
     }
     if authority.contains('@') {
-        report.error(line, "server", "holds a user name: move it to `username` and `password` of the user");
-        return None;
+        return Err(report.error(
+            line,
+            "server",
+            "holds a user name: move it to `username` and `password` of the user",
+        ));
     }
     if authority.contains('\\') {
-        report.error(line, "server", "not a URL: a backslash in the host");
-        return None;
+        return Err(report.error(line, "server", "not a URL: a backslash in the host"));
     }
     match Url::parse(&format!("{scheme}://{authority}")) {
         Ok(mut url) => {
             url.set_path(&clean(path).replace('\\', "%5C"));
-            Some(url)
+            Ok(url)
         }
-        Err(error) => {
-            report.error(line, "server", format_args!("not a URL ({error}): write https://HOST:PORT/PATH"));
-            None
-        }
+        Err(error) => Err(report.error(
+            line,
+            "server",
+            format_args!("not a URL ({error}): write https://HOST:PORT/PATH"),
+        )),
     }
 }
 

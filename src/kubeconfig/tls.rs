@@ -1,5 +1,6 @@
 //! Whom we trust and how we show who we are: certificate authorities and the client certificate.
 
+use std::fmt;
 use std::sync::Arc;
 
 use base64::Engine;
@@ -15,8 +16,8 @@ use rustls::sign::CertifiedKey;
 use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 use secrecy::{ExposeSecret, SecretSlice, SecretString};
 
-use super::Report;
 use super::file::{Cluster, Text, User};
+use super::{Report, Reported};
 
 /// The TLS side of an endpoint.
 pub(super) struct Tls {
@@ -41,11 +42,11 @@ struct Identity {
 }
 
 impl Tls {
-    /// Reads what the cluster and the user say; `None` when a mistake was reported.
-    pub(super) fn read(cluster: &Cluster, user: &User, report: &mut Report<'_>) -> Option<Tls> {
+    /// Reads what the cluster and the user say.
+    pub(super) fn read(cluster: &Cluster, user: &User, report: &mut Report<'_>) -> Result<Tls, Reported> {
         let trust = read_trust(cluster, report);
         let identity = read_identity(user, report);
-        Some(Tls { trust: trust?, identity: identity? })
+        Ok(Tls { trust: trust?, identity: identity? })
     }
 
     /// Sets up a client for it. `http2`: whether HTTP/2 is offered.
@@ -82,55 +83,51 @@ impl Identity {
     }
 }
 
-fn read_trust(cluster: &Cluster, report: &mut Report<'_>) -> Option<Trust> {
-    let authority = ("certificate-authority", &cluster.certificate_authority);
-    let authority_data = ("certificate-authority-data", &cluster.certificate_authority_data);
+fn read_trust(cluster: &Cluster, report: &mut Report<'_>) -> Result<Trust, Reported> {
+    let file = ("certificate-authority", &cluster.certificate_authority);
+    let data = ("certificate-authority-data", &cluster.certificate_authority_data);
     if cluster.insecure() {
-        if authority.1.get().or(authority_data.1.get()).is_some() {
-            let line = authority.1.line().max(authority_data.1.line());
+        if file.1.get().or(data.1.get()).is_some() {
             let message = "excludes a certificate authority: remove it, so that the authority is checked";
-            report.error(line, "insecure-skip-tls-verify", message);
-            return None;
+            return Err(report.error(cluster.insecure_line(), "insecure-skip-tls-verify", message));
         }
         let message = "any server is believed: events and credentials can be read by whoever is in between; \
                        set certificate-authority instead";
-        report.warn(0, "insecure-skip-tls-verify", message);
-        return Some(Trust::Anyone);
+        report.warn(cluster.insecure_line(), "insecure-skip-tls-verify", message);
+        return Ok(Trust::Anyone);
     }
-    let Some(material) = read_material(authority, authority_data, report)? else {
-        return Some(Trust::Machine);
-    };
+    let Some(material) = read_material(file, data, report)? else { return Ok(Trust::Machine) };
     let roots = material.certificates(report)?;
     let (usable, ignored) = RootCertStore::empty().add_parsable_certificates(roots.iter().cloned());
     if usable == 0 {
-        material
-            .error(report, "none of its certificates can be an authority: put the CA's certificate in it");
-        return None;
+        let message = "none of its certificates can be an authority: put the CA's certificate in it";
+        return Err(material.error(report, message));
     }
     if ignored > 0 {
-        material.warn(report, format_args!("{ignored} of its certificates cannot be read and are ignored"));
+        let message =
+            format_args!("{}{ignored} of its certificates cannot be read and are ignored", material.source);
+        report.warn(material.line, material.field, message);
     }
-    Some(Trust::Only(roots))
+    Ok(Trust::Only(roots))
 }
 
-/// The outer `None` says that a mistake was reported, the inner one that there is no client certificate.
-fn read_identity(user: &User, report: &mut Report<'_>) -> Option<Option<Identity>> {
-    let certificate = ("client-certificate", &user.client_certificate);
-    let certificate_data = ("client-certificate-data", &user.client_certificate_data);
-    let key = ("client-key", &user.client_key);
-    let key_data = ("client-key-data", &user.client_key_data);
-    let certificate = read_material(certificate, certificate_data, report);
-    let key = read_material(key, key_data, report);
+fn read_identity(user: &User, report: &mut Report<'_>) -> Result<Option<Identity>, Reported> {
+    let certificate = read_material(
+        ("client-certificate", &user.client_certificate),
+        ("client-certificate-data", &user.client_certificate_data),
+        report,
+    );
+    let key =
+        read_material(("client-key", &user.client_key), ("client-key-data", &user.client_key_data), report);
     let (certificate, key) = match (certificate?, key?) {
-        (None, None) => return Some(None),
+        (None, None) => return Ok(None),
         (Some(certificate), Some(key)) => (certificate, key),
         (Some(certificate), None) => {
-            certificate.error(report, "has no key: set client-key or client-key-data");
-            return None;
+            return Err(certificate.error(report, "has no key: set client-key or client-key-data"));
         }
         (None, Some(key)) => {
-            key.error(report, "has no certificate: set client-certificate or client-certificate-data");
-            return None;
+            let message = "has no certificate: set client-certificate or client-certificate-data";
+            return Err(key.error(report, message));
         }
     };
     let chain = certificate.certificates(report);
@@ -138,16 +135,14 @@ fn read_identity(user: &User, report: &mut Report<'_>) -> Option<Option<Identity
     let identity = Identity { chain: chain?, key: private? };
     let provider = aws_lc_rs::default_provider();
     match CertifiedKey::from_der(identity.chain.clone(), identity.key.clone_key(), &provider) {
-        Ok(_) => Some(Some(identity)),
+        Ok(_) => Ok(Some(identity)),
         Err(rustls::Error::InconsistentKeys(_)) => {
             let message = format_args!("is not the key of {}: set the two of one pair", certificate.field);
-            key.error(report, message);
-            None
+            Err(key.error(report, message))
         }
         Err(error) => {
             let message = format_args!("does not work together with {}: {error}", certificate.field);
-            key.error(report, message);
-            None
+            Err(key.error(report, message))
         }
     }
 }
@@ -161,80 +156,62 @@ struct Material {
     pem: SecretSlice<u8>,
 }
 
-/// The PEM of a pair of fields, of which the data wins. The outer `None` says that a mistake was reported.
+/// The PEM of a pair of fields, of which the data wins.
 fn read_material(
     (file_field, file): (&'static str, &Text),
     (data_field, data): (&'static str, &Text),
     report: &mut Report<'_>,
-) -> Option<Option<Material>> {
+) -> Result<Option<Material>, Reported> {
     if let Some(text) = data.get() {
         if file.get().is_some() {
             report.warn(file.line(), file_field, format_args!("ignored: {data_field} wins; remove one"));
         }
         // Line breaks are legal in Go's decoder, and YAML folds them into spaces.
-        let text: String = text.split_ascii_whitespace().collect();
-        let Ok(pem) = STANDARD.decode(&text) else {
-            report.error(data.line(), data_field, "not base64: write the PEM file as `base64 -w0` prints it");
-            return None;
-        };
+        let text = SecretString::from(text.split_ascii_whitespace().collect::<String>());
+        let pem = STANDARD.decode(text.expose_secret()).map_err(|_| {
+            let message = "not base64: write the PEM file as `base64 -w0` prints it";
+            report.error(data.line(), data_field, message)
+        })?;
         let (line, source) = (data.line(), String::new());
-        return Some(Some(Material { field: data_field, line, source, pem: SecretSlice::from(pem) }));
+        return Ok(Some(Material { field: data_field, line, source, pem: SecretSlice::from(pem) }));
     }
-    let Some(path) = file.get() else { return Some(None) };
-    let path = report.resolve(path);
-    match super::read_file(&path) {
-        Ok(pem) => {
-            let (line, source) = (file.line(), format!("{}: ", path.display()));
-            Some(Some(Material { field: file_field, line, source, pem: SecretSlice::from(pem) }))
-        }
-        Err(error) => {
-            report.error(file.line(), file_field, format_args!("cannot read {}: {error}", path.display()));
-            None
-        }
-    }
+    let Some(path) = file.get() else { return Ok(None) };
+    let (line, path) = (file.line(), report.resolve(path));
+    let pem = super::read_file(&path).map_err(|error| {
+        report.error(line, file_field, format_args!("cannot read {}: {error}", path.display()))
+    })?;
+    let source = format!("{}: ", path.display());
+    Ok(Some(Material { field: file_field, line, source, pem: SecretSlice::from(pem) }))
 }
 
 impl Material {
-    fn error(&self, report: &mut Report<'_>, message: impl std::fmt::Display) {
-        report.error(self.line, self.field, format_args!("{}{message}", self.source));
-    }
-
-    fn warn(&self, report: &mut Report<'_>, message: impl std::fmt::Display) {
-        report.warn(self.line, self.field, format_args!("{}{message}", self.source));
+    fn error(&self, report: &mut Report<'_>, message: impl fmt::Display) -> Reported {
+        report.error(self.line, self.field, format_args!("{}{message}", self.source))
     }
 
     /// Its certificates, at least one; other blocks are skipped, as by Go.
-    fn certificates(&self, report: &mut Report<'_>) -> Option<Vec<CertificateDer<'static>>> {
-        let certificates =
-            CertificateDer::pem_slice_iter(self.pem.expose_secret()).collect::<Result<Vec<_>, _>>();
+    fn certificates(&self, report: &mut Report<'_>) -> Result<Vec<CertificateDer<'static>>, Reported> {
+        let certificates: Result<Vec<_>, _> =
+            CertificateDer::pem_slice_iter(self.pem.expose_secret()).collect();
         match certificates {
             Ok(certificates) if certificates.is_empty() => {
-                self.error(report, "holds no PEM block CERTIFICATE");
-                None
+                Err(self.error(report, "holds no PEM block CERTIFICATE"))
             }
-            Ok(certificates) => Some(certificates),
-            Err(_) => {
-                self.error(report, "not PEM: a block is cut off or is not base64");
-                None
-            }
+            Ok(certificates) => Ok(certificates),
+            Err(_) => Err(self.error(report, "not PEM: a block is cut off or is not base64")),
         }
     }
 
-    fn private_key(&self, report: &mut Report<'_>) -> Option<PrivateKeyDer<'static>> {
-        match PrivateKeyDer::from_pem_slice(self.pem.expose_secret()) {
-            Ok(key) => Some(key),
-            Err(PemError::NoItemsFound) => {
-                self.error(
-                    report,
-                    "holds no PEM block PRIVATE KEY; an encrypted key must be decrypted first",
-                );
-                None
-            }
-            Err(_) => {
-                self.error(report, "not PEM: a block is cut off or is not base64");
-                None
-            }
-        }
+    fn private_key(&self, report: &mut Report<'_>) -> Result<PrivateKeyDer<'static>, Reported> {
+        PrivateKeyDer::from_pem_slice(self.pem.expose_secret()).map_err(|error| {
+            let message = match error {
+                PemError::NoItemsFound => {
+                    "holds no PEM block PRIVATE KEY; an encrypted key must be decrypted first"
+                }
+                _ => "not PEM: a block is cut off or is not base64",
+            };
+            self.error(report, message)
+        })
     }
 }
 

@@ -9,6 +9,8 @@ use base64::engine::general_purpose::STANDARD;
 use hyper::Version;
 use hyper::header::{AUTHORIZATION, HOST, USER_AGENT};
 use tempfile::TempDir;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
 
 use super::far_end::{Authority, FarEnd, Pair, Seen, self_signed};
 use super::{TIMEOUT, kubeconfig, load_from};
@@ -256,9 +258,39 @@ async fn token_file_is_read_again() {
     assert_eq!(at(50), "Bearer fifth", "after 50 s");
 }
 
+/// The proxy is asked for the host by name, so that a node needs no DNS of its own.
+#[tokio::test]
+async fn a_proxy_is_asked_for_the_endpoint() {
+    let directory = tempfile::tempdir().unwrap();
+    for scheme in ["http", "socks5"] {
+        let proxy = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("{scheme}://{}", proxy.local_addr().unwrap());
+        let endpoint =
+            load(directory.path(), &format!("server: https://audit.invalid\nproxy-url: {url}"), "");
+        let asked = async {
+            let (mut stream, _) = proxy.accept().await.unwrap();
+            let mut bytes = vec![0; 512];
+            let mut length = stream.read(&mut bytes).await.unwrap();
+            if scheme == "socks5" {
+                stream.write_all(&[5, 0]).await.unwrap();
+                length = stream.read(&mut bytes).await.unwrap();
+            }
+            bytes.truncate(length);
+            bytes
+        };
+        let (sent, asked) = tokio::join!(post(&endpoint), asked);
+        assert!(sent.unwrap_err().is_connect());
+        let expected: &[u8] = match scheme {
+            "http" => b"CONNECT audit.invalid:443 HTTP/1.1\r\n",
+            _ => b"\x05\x01\x00\x03\x0daudit.invalid\x01\xbb",
+        };
+        assert!(asked.starts_with(expected), "{}", asked.escape_ascii());
+    }
+}
+
 #[tokio::test]
 async fn a_server_that_says_nothing_runs_into_the_timeout() {
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("config");
     for scheme in ["http", "https"] {

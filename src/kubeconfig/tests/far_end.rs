@@ -141,19 +141,19 @@ async fn connection(stream: TcpStream, acceptor: Option<TlsAcceptor>, seen: Arc<
     let builder = auto::Builder::new(TokioExecutor::new());
     // A connection that ends in an error has noted what there was to see.
     let Some(acceptor) = acceptor else {
-        let service = service_fn(|request| note(request, &seen, None, None));
+        let service = service_fn(|request| note(&request, &seen, None, None));
         return drop(builder.serve_connection(TokioIo::new(stream), service).await);
     };
     let Ok(stream) = acceptor.accept(stream).await else { return };
     let session = stream.get_ref().1;
     let name = session.server_name().map(ToOwned::to_owned);
     let certificate = session.peer_certificates().map(|chain| chain[0].clone().into_owned());
-    let service = service_fn(|request| note(request, &seen, name.clone(), certificate.clone()));
+    let service = service_fn(|request| note(&request, &seen, name.clone(), certificate.clone()));
     drop(builder.serve_connection(TokioIo::new(stream), service).await);
 }
 
 fn note(
-    request: Request<Incoming>,
+    request: &Request<Incoming>,
     seen: &Mutex<Vec<Seen>>,
     server_name: Option<String>,
     client_certificate: Option<CertificateDer<'static>>,
