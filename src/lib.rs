@@ -4,6 +4,7 @@ pub mod checkpoint;
 pub mod config;
 pub mod event;
 pub mod fingerprint;
+pub mod kubeconfig;
 pub mod metrics;
 pub mod rejected;
 pub mod sink;

@@ -1,0 +1,111 @@
+//! A cluster's `server` as the URL that batches are posted to.
+//!
+//! Scheme, host and path are kept; query, fragment and a trailing slash are not, and the path is cleaned as Go's
+//! `path.Join` does, because that is where kube-apiserver posts to and receivers match on it.
+
+use std::time::Duration;
+
+use reqwest::Url;
+
+use super::file::{Cluster, User};
+use super::{Report, Reported};
+
+/// The URL without a query.
+pub(super) fn parse(cluster: &Cluster, user: &User, report: &mut Report<'_>) -> Result<Url, Reported> {
+    let line = cluster.server.line();
+    let server = cluster.server.get().unwrap_or_else(|| {
+        report.warn(line, "server", "not set: batches go to localhost, as client-go's default is");
+        "localhost"
+    });
+    let (scheme, rest) = match server.split_once("://") {
+        Some((scheme, rest)) => (scheme.to_ascii_lowercase(), rest),
+        None => (default_scheme(cluster, user).to_owned(), server),
+    };
+    if scheme != "http" && scheme != "https" {
+        return Err(report.error(line, "server", "must begin with https:// or http://"));
+    }
+    // Cut by hand: the URL parser resolves `..` in its own way and would take a backslash for a slash.
+    let (authority, path) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
+    let path = path.split(['?', '#']).next().unwrap_or_default();
+    if !server.contains("://") && !matches!(path, "" | "/") {
+        return Err(report.error(
+            line,
+            "server",
+            "a path needs a scheme before it: write https://HOST:PORT/PATH",
+        ));
+    }
+    if authority.contains('@') {
+        return Err(report.error(
+            line,
+            "server",
+            "holds a user name: move it to `username` and `password` of the user",
+        ));
+    }
+    if authority.contains('\\') {
+        return Err(report.error(line, "server", "not a URL: a backslash in the host"));
+    }
+    match Url::parse(&format!("{scheme}://{authority}")) {
+        Ok(mut url) => {
+            url.set_path(&clean(path).replace('\\', "%5C"));
+            Ok(url)
+        }
+        Err(error) => Err(report.error(
+            line,
+            "server",
+            format_args!("not a URL ({error}): write https://HOST:PORT/PATH"),
+        )),
+    }
+}
+
+/// What client-go's `rest` package takes for a server without a scheme.
+fn default_scheme(cluster: &Cluster, user: &User) -> &'static str {
+    let tls = [
+        &cluster.certificate_authority,
+        &cluster.certificate_authority_data,
+        &user.client_certificate,
+        &user.client_certificate_data,
+    ];
+    if cluster.insecure() || tls.iter().any(|field| field.get().is_some()) { "https" } else { "http" }
+}
+
+/// Go's `path.Join("/", path)`, on the path as written: percent-encoding is neither added nor removed.
+pub(super) fn clean(path: &str) -> String {
+    let mut kept = Vec::new();
+    for segment in path.split('/') {
+        match segment {
+            "" | "." => {}
+            ".." => {
+                kept.pop();
+            }
+            _ => kept.push(segment),
+        }
+    }
+    format!("/{}", kept.join("/"))
+}
+
+/// A duration as Go's `Duration.String` prints it: `30s`, `1m30s`, `1h0m0s`, `1.5s`, `250ms`.
+pub(super) fn go_duration(duration: Duration) -> String {
+    let (seconds, nanos) = (duration.as_secs(), u64::from(duration.subsec_nanos()));
+    match (seconds, nanos) {
+        (0, 0) => "0s".to_owned(),
+        (0, 1..1_000) => format!("{nanos}ns"),
+        (0, 1_000..1_000_000) => fraction(nanos, 1_000) + "\u{b5}s",
+        (0, _) => fraction(nanos, 1_000_000) + "ms",
+        _ => {
+            let (hours, minutes) = (seconds / 3600, seconds / 60 % 60);
+            let rest = fraction(seconds % 60 * 1_000_000_000 + nanos, 1_000_000_000) + "s";
+            match (hours, minutes) {
+                (0, 0) => rest,
+                (0, _) => format!("{minutes}m{rest}"),
+                _ => format!("{hours}h{minutes}m{rest}"),
+            }
+        }
+    }
+}
+
+/// `amount / unit` in decimal, without trailing zeros; `unit` is a power of ten.
+fn fraction(amount: u64, unit: u64) -> String {
+    let digits = unit.ilog10() as usize;
+    let text = format!("{}.{:0digits$}", amount / unit, amount % unit);
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
+}
