@@ -4,6 +4,9 @@
 //! A value given as a flag wins over the variable, which wins over the file, which wins over the default.
 //! Raw input and checked configuration are different types, so that nothing past this module meets an unchecked value.
 
+mod quantity;
+mod yaml;
+
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
