@@ -93,7 +93,8 @@ pub(super) fn show_duration(duration: Duration) -> String {
     let mut text = String::new();
     for (unit, scale) in DURATION_UNITS.iter().rev().filter(|(unit, _)| unit.is_ascii()) {
         if nanos >= *scale {
-            text += &format!("{}{unit}", nanos / scale);
+            text += &(nanos / scale).to_string();
+            text += unit;
             nanos %= scale;
         }
     }
@@ -108,7 +109,11 @@ pub(super) fn size(text: &str) -> Result<i64, String> {
     let scale = match SIZE_UNITS.iter().find(|(name, _)| *name == unit) {
         Some((_, scale)) => *scale,
         None if unit.is_empty() || unit == "B" => 1,
-        None => return Err(format!("{text:?} is not a size; legal are such as 16MiB, 100KiB, 10MB or plain bytes")),
+        None => {
+            return Err(format!(
+                "{text:?} is not a size; legal are such as 16MiB, 100KiB, 10MB or plain bytes"
+            ));
+        }
     };
     if digits.is_empty() {
         return Err(format!("{text:?} is not a size; legal are such as 16MiB, 100KiB, 10MB or plain bytes"));
@@ -150,12 +155,14 @@ pub(super) fn int(text: &str) -> Result<i64, String> {
     };
     // Go allows "_" after the prefix as well, so that only the first digit of a decimal number must not be one.
     let digits = if radix == 10 { digits } else { digits.strip_prefix('_').unwrap_or(digits) };
-    let groups_are_digits = digits.split('_').all(|group| !group.is_empty() && group.chars().all(|c| c.is_digit(radix)));
+    let groups_are_digits =
+        digits.split('_').all(|group| !group.is_empty() && group.chars().all(|c| c.is_digit(radix)));
     if !groups_are_digits {
         return Err(invalid());
     }
     let digits = digits.replace('_', "");
-    i64::from_str_radix(&format!("{sign}{digits}"), radix).map_err(|_| format!("{text:?} is out of range; legal are 64 bits"))
+    i64::from_str_radix(&format!("{sign}{digits}"), radix)
+        .map_err(|_| format!("{text:?} is out of range; legal are 64 bits"))
 }
 
 /// Reads what `strconv.ParseBool` reads.

@@ -24,7 +24,27 @@ fn durations_are_go_durations() {
     for (text, nanos) in legal {
         assert_eq!(duration(text), Ok(Duration::from_nanos(nanos)), "{text}");
     }
-    for text in ["", "-", ".", "s", ".s", "1", "30", "1d", "1 s", "s1", "1s ", "1s5", "1h1", "1S", "1e3s", "10sec", "9223372036854775808ns", "-1s", "-1ns"] {
+    for text in [
+        "",
+        "-",
+        ".",
+        "s",
+        ".s",
+        "1",
+        "30",
+        "1d",
+        "1 s",
+        "s1",
+        "1s ",
+        "1s5",
+        "1h1",
+        "1S",
+        "1e3s",
+        "10sec",
+        "9223372036854775808ns",
+        "-1s",
+        "-1ns",
+    ] {
         assert!(duration(text).is_err(), "{text}");
     }
     assert_eq!(duration("30"), Err("\"30\" has no unit; legal are such as 30s, 1m30s or 1.5h".to_owned()));
@@ -32,7 +52,16 @@ fn durations_are_go_durations() {
 
 #[test]
 fn sizes_take_binary_and_decimal_units() {
-    let legal = [("0", 0), ("-1", -1), ("16MiB", 16 << 20), ("100KiB", 102_400), ("1GiB", 1 << 30), ("10MB", 10_000_000), ("5 KB", 5_000), ("7B", 7)];
+    let legal = [
+        ("0", 0),
+        ("-1", -1),
+        ("16MiB", 16 << 20),
+        ("100KiB", 102_400),
+        ("1GiB", 1 << 30),
+        ("10MB", 10_000_000),
+        ("5 KB", 5_000),
+        ("7B", 7),
+    ];
     for (text, bytes) in legal {
         assert_eq!(size(text), Ok(bytes), "{text}");
     }
@@ -43,18 +72,51 @@ fn sizes_take_binary_and_decimal_units() {
 
 #[test]
 fn ints_take_go_prefixes() {
-    let legal = [("0", 0), ("400", 400), ("-1", -1), ("+7", 7), ("0x10", 16), ("0XfF", 255), ("0o17", 15), ("0b101", 5), ("017", 15), ("10_000", 10_000), ("0x_1f", 31), ("-9223372036854775808", i64::MIN)];
+    let legal = [
+        ("0", 0),
+        ("400", 400),
+        ("-1", -1),
+        ("+7", 7),
+        ("0x10", 16),
+        ("0XfF", 255),
+        ("0o17", 15),
+        ("0b101", 5),
+        ("017", 15),
+        ("10_000", 10_000),
+        ("0x_1f", 31),
+        ("-9223372036854775808", i64::MIN),
+    ];
     for (text, number) in legal {
         assert_eq!(int(text), Ok(number), "{text}");
     }
-    for text in ["", "-", "+", "1.5", "1e3", "0x", "08", "0b2", "1__0", "_1", "1_", "--1", "+-1", " 1", "9223372036854775808", "ten", "0x-1"] {
+    for text in [
+        "",
+        "-",
+        "+",
+        "1.5",
+        "1e3",
+        "0x",
+        "08",
+        "0b2",
+        "1__0",
+        "_1",
+        "1_",
+        "--1",
+        "+-1",
+        " 1",
+        "9223372036854775808",
+        "ten",
+        "0x-1",
+    ] {
         assert!(int(text).is_err(), "{text}");
     }
 }
 
 #[test]
 fn bools_are_pflag_bools() {
-    for (text, value) in [("1", true), ("t", true), ("T", true), ("TRUE", true), ("true", true), ("True", true)] {
+    for (text, value) in
+        [("1", true), ("t", true), ("T", true), ("TRUE", true), ("true", true), ("True", true)]
+    {
         assert_eq!(boolean(text), Ok(value));
     }
     for text in ["0", "f", "F", "FALSE", "false", "False"] {

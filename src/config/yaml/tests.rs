@@ -31,10 +31,20 @@ fn repeated_keys_survive_and_merged_ones_do_not_repeat() {
 
 #[test]
 fn scalars_keep_their_type() {
-    let top = entries(parse("[a, yes, true, 0x10, 1.5, '1', ~, .inf]").map(|n| Node { line: 1, value: Value::Map(vec![Entry { key: String::new(), line: 1, node: n }]) }).unwrap());
+    let top = entries(
+        parse("[a, yes, true, 0x10, 1.5, '1', ~, .inf]")
+            .map(|n| Node {
+                line: 1,
+                value: Value::Map(vec![Entry { key: String::new(), line: 1, node: n }]),
+            })
+            .unwrap(),
+    );
     let Value::List(list) = &top[0].node.value else { panic!("{top:?}") };
     let kinds: Vec<_> = list.iter().map(|n| n.value.kind()).collect();
-    assert_eq!(kinds, ["a string", "a string", "a boolean", "a number", "a number", "a string", "nothing", "a number"]);
+    assert_eq!(
+        kinds,
+        ["a string", "a string", "a boolean", "a number", "a number", "a string", "nothing", "a number"]
+    );
 }
 
 #[test]
