@@ -182,3 +182,6 @@ pub enum OnFull {
     /// The output waits until an operator makes room.
     Wait,
 }
+
+#[cfg(test)]
+mod tests;

@@ -160,11 +160,13 @@ fn max_memory(section: &mut Section<'_>, max_line_bytes: &Located<i64>) -> NonZe
     let report = section.sources.report;
     let max_memory = section.value("maxMemory", None).size(32 * MIB);
     let bytes = max_memory.positive(report, not_positive);
-    let least = max_line_bytes.value.saturating_mul(2);
-    if max_memory.value > 0 && max_memory.value < least {
+    if max_memory.value > 0 && max_memory.value < max_line_bytes.value.saturating_mul(2) {
+        let memory = quantity::show_size(max_memory.value.unsigned_abs());
         let line = quantity::show_size(max_line_bytes.value.unsigned_abs());
-        let least = quantity::show_size(least.unsigned_abs());
-        let what = format!("is less than twice source.maxLineBytes ({line}); legal are {least} and above");
+        let path = section.path_of("maxMemory");
+        let what = format!(
+            "{path} ({memory}) must be at least twice source.maxLineBytes ({line}); raise the one or lower the other"
+        );
         report.misfit(&max_memory.origin, &max_line_bytes.origin, what);
     }
     bytes

@@ -40,7 +40,7 @@ impl<'a> Sources<'a> {
 }
 
 /// Where a section stands in the file.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum Presence {
     Line(u64),
     Absent,
@@ -79,28 +79,36 @@ impl<'a> Section<'a> {
     /// The section below `field`.
     pub(super) fn section(&mut self, field: &'static str) -> Self {
         self.known.push(field);
-        Self::new(self.sources, self.find(field).map(|entry| &entry.node), self.path_of(field))
+        self.below(self.find(field).map(|entry| &entry.node), self.path_of(field))
     }
 
     /// The sections of the list below `field`; none if the file has no such field.
     pub(super) fn list(&mut self, field: &'static str) -> Vec<Self> {
         self.known.push(field);
-        let Some(entry) = self.find(field) else { return Vec::new() };
         let path = self.path_of(field);
         let at = |index| format!("{path}[{index}]");
+        let stand_in = || vec![Self { presence: Presence::Mistaken, ..self.below(None, at(0)) }];
+        let Some(entry) = self.find(field) else {
+            return if self.presence == Presence::Mistaken { stand_in() } else { Vec::new() };
+        };
         match &entry.node.value {
             Value::Null => Vec::new(),
             Value::List(nodes) => {
-                let element = |(index, node)| Self::new(self.sources, Some(node), at(index));
-                nodes.iter().enumerate().map(element).collect()
+                nodes.iter().enumerate().map(|(index, node)| self.below(Some(node), at(index))).collect()
             }
             other => {
                 let what = format!("must be a list, not {}", other.kind());
                 self.sources.report.mistake(&self.sources.place(entry.line, &path), what);
-                let mut stand_in = Self::new(self.sources, None, at(0));
-                stand_in.presence = Presence::Mistaken;
-                vec![stand_in]
+                stand_in()
             }
+        }
+    }
+
+    fn below(&self, node: Option<&'a Node>, path: String) -> Self {
+        let section = Self::new(self.sources, node, path);
+        match self.presence {
+            Presence::Mistaken => Self { presence: Presence::Mistaken, ..section },
+            _ => section,
         }
     }
 
