@@ -1,5 +1,6 @@
 //! The three sources together, from text to [`Config`].
 
+mod hostile;
 mod mistakes;
 mod printed;
 
