@@ -4,7 +4,7 @@
 //! A value given as a flag wins over the variable, which wins over the file, which wins over the default.
 //! Raw input and checked configuration are different types, so that nothing past this module meets an unchecked value.
 //!
-//! In reading order: [`load`] merges the sources with the help of `output` and `log_flags`; these read the file through
+//! In reading order: `load` merges the sources with the help of `output` and `log_flags`; these read the file through
 //! `section`, one `value` at a time, whose spelling `quantity` knows; `report` collects what is wrong; [`to_yaml`] prints
 //! the result. `settings` is what [`crate::flags`] hands over, `yaml` is the file.
 
