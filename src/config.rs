@@ -3,11 +3,52 @@
 //! Three sources end here: kube-apiserver's `--audit-*` flags, their `AUDIT_SHIPPER_*` variables, and the YAML file.
 //! A value given as a flag wins over the variable, which wins over the file, which wins over the default.
 //! Raw input and checked configuration are different types, so that nothing past this module meets an unchecked value.
+//!
+//! In reading order: `load` merges the sources with the help of `output` and `log_flags`; these read the file through
+//! `section`, one `value` at a time, whose spelling `quantity` knows; `report` collects what is wrong; [`to_yaml`] prints
+//! the result. `settings` is what [`crate::flags`] hands over, `yaml` is the file.
+
+mod load;
+mod log_flags;
+mod output;
+mod print;
+mod quantity;
+mod report;
+mod section;
+mod settings;
+mod value;
+mod yaml;
 
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
+
+pub(crate) use self::load::load;
+pub use self::print::to_yaml;
+pub use self::report::Errors;
+pub(crate) use self::report::Origin;
+pub(crate) use self::settings::{DEPRECATED_BACKOFF, INITIAL_BACKOFF, Setting, Settings};
+
+/// A configuration without mistakes, and what else the sources said.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Loaded {
+    /// Everything `run` needs to know.
+    pub config: Config,
+    /// What is legal, and yet worth telling; one line each, beginning with the flag or field.
+    pub warnings: Vec<String>,
+    /// How our own log is written.
+    pub log_format: LogFormat,
+}
+
+/// How our own log is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
 
 /// Everything `run` needs to know.
 #[derive(Debug, Clone, PartialEq)]
@@ -141,3 +182,6 @@ pub enum OnFull {
     /// The output waits until an operator makes room.
     Wait,
 }
+
+#[cfg(test)]
+mod tests;

@@ -11,3 +11,4 @@ pub mod sink;
 pub mod source;
 pub mod throttle;
 pub mod truncate;
+pub mod flags;

@@ -1,0 +1,202 @@
+//! From the three sources to [`Config`]: a flag wins over its variable, that over the file, that over the default.
+
+use std::io::Read as _;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::report::{Errors, Located, Report};
+use super::section::{Section, Sources, nothing_available};
+use super::settings::{DEPRECATED_BACKOFF, Setting, Settings};
+use super::value::{not_among, not_positive};
+use super::yaml::{self, Node, Value};
+use super::{Config, Loaded, LogFormat, Output, Source, StartAt, log_flags, output};
+
+/// Far more than a configuration needs; `--config /dev/zero` must not fill the memory.
+const LONGEST_FILE: u64 = 1 << 20;
+
+pub(super) const START_AT: [(&str, StartAt); 2] = [("oldest", StartAt::Oldest), ("newest", StartAt::Newest)];
+
+const LOG_FORMATS: [(&str, LogFormat); 2] = [("text", LogFormat::Text), ("json", LogFormat::Json)];
+
+/// Loads the configuration. `state_directory` is what systemd says in `$STATE_DIRECTORY`.
+pub(crate) fn load(settings: &Settings, state_directory: Option<&str>) -> Result<Loaded, Errors> {
+    let report = Report::default();
+    let file = settings.get("config");
+    let text = file.and_then(|file| read_file(file, &report));
+    load_text(file.map(|file| file.text.as_str()), text.as_deref(), settings, state_directory, report)
+}
+
+/// Loads the configuration from a file's text; `None` with a name means a file that could not be read.
+pub(super) fn load_text(
+    file: Option<&str>,
+    text: Option<&str>,
+    settings: &Settings,
+    state_directory: Option<&str>,
+    report: Report,
+) -> Result<Loaded, Errors> {
+    let document = text.and_then(|text| match yaml::parse(text) {
+        Ok(document) => Some(document),
+        Err(yaml::Unreadable { line, reason }) => {
+            report.general(format!("{}:{line}: {reason}", file.unwrap_or_default()));
+            None
+        }
+    });
+    let complete = file.is_none() || document.is_some();
+    let sources = Sources { file, complete, settings, report: &report };
+    let config = config(sources, document.as_ref(), state_directory);
+    let log_format = sources
+        .flag("log-format")
+        .choice(LogFormat::Text, &LOG_FORMATS, |word| not_among(word, &LOG_FORMATS))
+        .value;
+    check_flags_without_field(sources);
+    log_flags::check(sources);
+    Ok(Loaded { config, warnings: report.finish()?, log_format })
+}
+
+fn read_file(file: &Setting, report: &Report) -> Option<String> {
+    let read = || {
+        let mut text = String::new();
+        std::fs::File::open(&file.text)?.take(LONGEST_FILE + 1).read_to_string(&mut text)?;
+        Ok::<_, std::io::Error>(text)
+    };
+    match read() {
+        Ok(text) if text.len() as u64 <= LONGEST_FILE => return Some(text),
+        Ok(_) => report.mistake(&file.origin, format_args!("{} is longer than 1 MiB", file.text)),
+        Err(error) => report.mistake(&file.origin, format_args!("cannot read {}: {error}", file.text)),
+    }
+    None
+}
+
+fn config(sources: Sources<'_>, document: Option<&Node>, state_directory: Option<&str>) -> Config {
+    let mut top = Section::new(sources, document, String::new());
+    let (source, max_line_bytes) = source(top.section("source"));
+    let outputs = outputs(sources, top.list("outputs"), &max_line_bytes);
+    let state_dir = top.value("stateDir", Some("state-dir")).line().value;
+    let bind_address = bind_address(sources.report, top.value("bindAddress", Some("bind-address")).line());
+    let shutdown_grace =
+        top.value("shutdownGrace", Some("shutdown-grace")).duration(Duration::from_secs(30)).value;
+    top.finish();
+    Config {
+        source,
+        outputs,
+        state_dir: state_dir.map_or_else(|| default_state_dir(state_directory), PathBuf::from),
+        bind_address,
+        shutdown_grace,
+    }
+}
+
+fn source(mut section: Section<'_>) -> (Source, Located<i64>) {
+    let report = section.sources.report;
+    let path = section.value("path", Some("audit-log-path")).line();
+    if path.is_default() {
+        section.missing("path", Some("audit-log-path"));
+    }
+    if let Some(problem) = path.value.as_deref().and_then(problem_of_log_path) {
+        report.mistake(&path.origin, problem);
+    }
+    let start_at = section
+        .value("startAt", None)
+        .choice(StartAt::Oldest, &START_AT, |word| not_among(word, &START_AT))
+        .value;
+    let max_line = section.value("maxLineBytes", None).size(16 << 20);
+    for field in ["pinLimit", "pinMaxFiles", "pinMinFree", "manifest"] {
+        section.reserve(field, nothing_available);
+    }
+    section.reserve("format", |value| matches!(value, Value::Text(format) if format == "json"));
+    section.finish();
+    let max_line_bytes: NonZeroUsize = max_line.positive(report, not_positive);
+    let path = PathBuf::from(path.value.unwrap_or_default());
+    (Source { path, start_at, max_line_bytes }, max_line)
+}
+
+fn problem_of_log_path(path: &str) -> Option<&'static str> {
+    if path == "-" {
+        return Some(
+            "\"-\" is kube-apiserver's standard output, which no other process can tail; \
+             let it write a file, or ship the container runtime's log of its pod",
+        );
+    }
+    let is_directory = path.ends_with('/') || Path::new(path).file_name().is_none();
+    is_directory.then_some("names a directory; legal is the file that kube-apiserver writes")
+}
+
+/// The outputs of the file. With one or none, the flags speak of it; with several, it is unknown of which.
+fn outputs(sources: Sources<'_>, sections: Vec<Section<'_>>, max_line_bytes: &Located<i64>) -> Vec<Output> {
+    let nobody = Settings::default();
+    let count = sections.len();
+    if count == 0 {
+        let section = Section::new(sources, None, "outputs[0]".to_owned());
+        return vec![output::read(section, max_line_bytes)];
+    }
+    if count > 1 {
+        for setting in sources.settings.of_one_output() {
+            let what =
+                format!("the file has {count} outputs, and this can only speak of one; set it there in each");
+            sources.report.mistake(&setting.origin, what);
+        }
+    }
+    let mut names: Vec<String> = Vec::with_capacity(count);
+    let mut outputs = Vec::with_capacity(count);
+    for mut section in sections {
+        if count > 1 {
+            section.sources.settings = &nobody;
+        }
+        let place = section.place_of("name");
+        let output = output::read(section, max_line_bytes);
+        if let (Some(place), Some(first)) = (place, position(&names, &output.name)) {
+            let what =
+                format!("{:?} is the name of outputs[{first}] already; each needs its own", output.name);
+            sources.report.mistake(&place, what);
+        }
+        names.push(output.name.clone());
+        outputs.push(output);
+    }
+    outputs
+}
+
+/// The earlier output of this name. An output whose name was wrong has none.
+fn position(names: &[String], name: &str) -> Option<usize> {
+    names.iter().position(|other| !name.is_empty() && other == name)
+}
+
+fn bind_address(report: &Report, text: Located<Option<String>>) -> SocketAddr {
+    let default = SocketAddr::from((Ipv4Addr::LOCALHOST, 9465));
+    let Some(address) = text.value else { return default };
+    address.parse().unwrap_or_else(|_| {
+        let what = format!(
+            "{address:?} is not an address; legal are such as 127.0.0.1:9465, 0.0.0.0:9465 or [::1]:0"
+        );
+        report.mistake(&text.origin, what);
+        default
+    })
+}
+
+/// systemd may name several directories, separated by colons.
+fn default_state_dir(state_directory: Option<&str>) -> PathBuf {
+    let first = state_directory.and_then(|all| all.split(':').find(|one| !one.is_empty()));
+    PathBuf::from(first.unwrap_or("/var/lib/audit-shipper"))
+}
+
+fn check_flags_without_field(sources: Sources<'_>) {
+    let report = sources.report;
+    for flag in ["redact", "gap-records"] {
+        let wanted = sources.flag(flag).boolean(false);
+        if wanted.value {
+            report.mistake(&wanted.origin, "is not available in this version yet; legal is false");
+        }
+    }
+    sources.flag("audit-webhook-version").choice((), &[("audit.k8s.io/v1", ())], |_| {
+        "invalid group version, allowed versions are [\"audit.k8s.io/v1\"]".to_owned()
+    });
+    let policy = sources.flag("audit-policy-file").text();
+    if policy.value.is_some_and(|path| !path.is_empty()) {
+        let what = "has no effect: this version does not filter at the node; \
+                    the log holds what passed kube-apiserver's own policy, and all of it is shipped";
+        report.warn(&policy.origin, what);
+    }
+    if let Some(Setting { origin, .. }) = sources.settings.get(DEPRECATED_BACKOFF) {
+        report.warn(origin, "Deprecated, use --audit-webhook-initial-backoff instead.");
+    }
+}

@@ -1,0 +1,114 @@
+//! The effective configuration as YAML that loads again to the same one.
+
+use std::fmt::Write as _;
+use std::num::NonZeroUsize;
+use std::path::Path;
+
+use super::{Batch, Config, Output, Throttle, load, output, quantity};
+
+/// Prints the effective configuration in the file's own shape. Nothing in it is secret: credentials are in the
+/// kubeconfig, of which only the path is shown.
+#[must_use]
+pub fn to_yaml(config: &Config) -> String {
+    let mut yaml = format!(
+        "source:\n  path: {path}\n  startAt: {start_at}\n  maxLineBytes: {max_line}\noutputs:\n",
+        path = show_path(&config.source.path),
+        start_at = word(&load::START_AT, config.source.start_at),
+        max_line = show_bytes(config.source.max_line_bytes),
+    );
+    for output in &config.outputs {
+        yaml += &show_output(output);
+    }
+    // Writing to a String cannot fail.
+    let _ = write!(
+        yaml,
+        "stateDir: {state_dir}\nbindAddress: {bind:?}\nshutdownGrace: {grace}\n",
+        state_dir = show_path(&config.state_dir),
+        bind = config.bind_address.to_string(),
+        grace = quantity::show_duration(config.shutdown_grace),
+    );
+    yaml
+}
+
+fn show_output(output: &Output) -> String {
+    let Output { name, webhook, batch, truncate, max_in_flight, max_memory, rejected, ready_after } = output;
+    format!(
+        "  - name: \"{name}\"
+    webhook:
+      kubeconfig: {kubeconfig}
+      initialBackoff: {initial_backoff}
+      maxBackoff: {max_backoff}
+      timeout: {timeout}
+{batch}    truncate:
+      enabled: {enabled}
+      maxEventSize: {max_event_size}
+      maxBatchSize: {max_batch_size}
+    maxInFlight: {max_in_flight}
+    maxMemory: {max_memory}
+    rejected:
+      maxSize: {rejected_size}
+      onFull: {on_full}
+    readyAfter: {ready_after}
+",
+        kubeconfig = show_path(&webhook.kubeconfig),
+        initial_backoff = quantity::show_duration(webhook.initial_backoff),
+        max_backoff = quantity::show_duration(webhook.max_backoff),
+        timeout = quantity::show_duration(webhook.timeout),
+        batch = show_batch(batch),
+        enabled = truncate.enabled,
+        max_event_size = show_bytes(truncate.max_event_size),
+        max_batch_size = show_bytes(truncate.max_batch_size),
+        max_memory = show_bytes(*max_memory),
+        rejected_size = quantity::show_size(rejected.max_size),
+        on_full = word(&output::ON_FULL, rejected.on_full),
+        ready_after = quantity::show_duration(*ready_after),
+    )
+}
+
+fn show_batch(batch: &Batch) -> String {
+    let Batch { mode, buffer_size, max_size, max_wait, throttle } = batch;
+    let throttle = match throttle {
+        Some(Throttle { qps, burst }) => format!("{{ enable: true, qps: {qps}, burst: {burst} }}"),
+        None => "{ enable: false }".to_owned(),
+    };
+    format!(
+        "    batch:
+      mode: {mode}
+      bufferSize: {buffer_size}
+      maxSize: {max_size}
+      maxWait: {max_wait}
+      throttle: {throttle}
+",
+        mode = word(&output::MODES, *mode),
+        max_wait = quantity::show_duration(*max_wait),
+    )
+}
+
+/// The word that the file has for a choice.
+fn word<T: Copy + PartialEq>(words: &[(&'static str, T)], choice: T) -> &'static str {
+    words.iter().find(|(_, value)| *value == choice).map_or("", |(word, _)| word)
+}
+
+fn show_bytes(bytes: NonZeroUsize) -> String {
+    quantity::show_size(bytes.get() as u64)
+}
+
+/// A path, in quotes unless it is plain beyond doubt.
+fn show_path(path: &Path) -> String {
+    let path = path.to_string_lossy();
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-".contains(c);
+    if path.starts_with('/') && path.chars().all(plain) {
+        return path.into_owned();
+    }
+    let mut quoted = String::from("\"");
+    for c in path.chars() {
+        match c {
+            '"' | '\\' => quoted.extend(['\\', c]),
+            ' '..='~' => quoted.push(c),
+            _ if c.is_alphanumeric() => quoted.push(c),
+            // Writing to a String cannot fail.
+            _ => drop(write!(quoted, "\\U{:08x}", u32::from(c))),
+        }
+    }
+    quoted + "\""
+}

@@ -1,0 +1,119 @@
+//! Where a value came from, and the list of what is wrong.
+//!
+//! An *origin* is what an administrator has to edit: a flag, a variable, or a field at a line of the file. Every mistake
+//! begins with its origin. Reading goes on after a mistake with a stand-in value, whose origin is [`Origin::Mistaken`]: what
+//! does not fit together with a stand-in is not reported, since the administrator never wrote it.
+
+use std::cell::RefCell;
+use std::fmt;
+
+/// Everything that is wrong with the configuration, one mistake a line.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub struct Errors(Vec<String>);
+
+impl Errors {
+    /// Adds a mistake: `where: what is wrong; what is legal`.
+    pub fn push(&mut self, mistake: impl Into<String>) {
+        self.0.push(mistake.into());
+    }
+
+    /// Whether nothing is wrong.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The mistakes in the order in which they were found.
+    pub fn iter(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(String::as_str)
+    }
+}
+
+impl fmt::Display for Errors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.join("\n"))
+    }
+}
+
+impl std::error::Error for Errors {}
+
+/// What an administrator has to edit to change a value.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Origin {
+    /// A flag of the command line, by its name without dashes.
+    Flag(&'static str),
+    /// An environment variable.
+    Variable(String),
+    /// A field of the file, as `FILE:LINE: path.to.field`.
+    Field(String),
+    /// Nobody gave a value.
+    Default,
+    /// The value given was reported as wrong already, and this one only stands in.
+    Mistaken,
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Flag(name) => write!(f, "--{name}"),
+            Self::Variable(name) => f.write_str(name),
+            Self::Field(place) => f.write_str(place),
+            Self::Default | Self::Mistaken => f.write_str("default"),
+        }
+    }
+}
+
+/// A value and where it came from.
+#[derive(Debug, Clone)]
+pub(super) struct Located<T> {
+    pub(super) value: T,
+    pub(super) origin: Origin,
+}
+
+impl<T> Located<T> {
+    /// Whether nobody gave this value; one that was given wrongly is not missing.
+    pub(super) fn is_default(&self) -> bool {
+        self.origin == Origin::Default
+    }
+}
+
+/// Collects mistakes and warnings while the configuration is read.
+///
+/// Readers of nested sections hold it at the same time, hence the cells.
+#[derive(Debug, Default)]
+pub(super) struct Report {
+    errors: RefCell<Errors>,
+    warnings: RefCell<Vec<String>>,
+}
+
+impl Report {
+    /// A mistake in the value from `origin`.
+    pub(super) fn mistake(&self, origin: &Origin, what: impl fmt::Display) {
+        if *origin != Origin::Mistaken {
+            self.errors.borrow_mut().push(format!("{origin}: {what}"));
+        }
+    }
+
+    /// A mistake that no single value is to blame for, such as a missing one.
+    pub(super) fn general(&self, what: impl Into<String>) {
+        self.errors.borrow_mut().push(what);
+    }
+
+    /// Two values that do not fit together; `first` is blamed unless only `second` was given.
+    pub(super) fn misfit(&self, first: &Origin, second: &Origin, what: impl fmt::Display) {
+        if *second != Origin::Mistaken {
+            self.mistake(if *first == Origin::Default { second } else { first }, what);
+        }
+    }
+
+    /// Something that is legal, and yet the administrator should know.
+    pub(super) fn warn(&self, origin: &Origin, what: impl fmt::Display) {
+        self.warnings.borrow_mut().push(format!("{origin}: {what}"));
+    }
+
+    /// The warnings, or the mistakes if there were any.
+    pub(super) fn finish(self) -> Result<Vec<String>, Errors> {
+        let errors = self.errors.into_inner();
+        if errors.is_empty() { Ok(self.warnings.into_inner()) } else { Err(errors) }
+    }
+}

@@ -1,0 +1,325 @@
+//! What is refused, and in which words.
+
+use super::*;
+
+/// Asserts that exactly these mistakes are found, in any order.
+pub(super) fn check(loaded: Result<Loaded, Errors>, expected: &[&str]) {
+    let errors = loaded.expect_err("a mistake went unnoticed");
+    let mut found: Vec<_> = errors.iter().collect();
+    let mut expected = expected.to_vec();
+    found.sort_unstable();
+    expected.sort_unstable();
+    assert_eq!(found, expected, "\n{errors}");
+}
+
+fn check_flags(flags: &[(&'static str, &str)], expected: &[&str]) {
+    check(load_flags(flags), expected);
+}
+
+#[test]
+fn every_mistake_of_a_file_is_told_at_once() {
+    let yaml = "\
+source:
+  path: /log
+  maxlinebytes: 1
+  startAt: newst
+outputs:
+  - name: Siem
+    webhook: {kubeconfig: /kc, timeout: 30}
+    batch:
+      bufferSize: '10'
+      max_size: 4
+      maxWait: -1s
+      throttle: {enable: yes, qps: fast, burst: 1.5}
+    maxInFlight: 0
+    readyAfter: 0s
+    zzz: 1
+  - webhook: {kubeconfig: ''}
+    rejected: {maxSize: 1XB, onFull: 7}
+    truncate: 5
+stateDir: [a]
+bindAddress: ':9465'
+bindAddress: ':9466'
+";
+    check(
+        load_yaml(yaml),
+        &[
+            "f.yaml:3: source.maxlinebytes: is not a known field; did you mean `maxLineBytes`?",
+            "f.yaml:4: source.startAt: \"newst\" is not known; legal are oldest and newest; did you mean `newest`?",
+            "f.yaml:6: outputs[0].name: \"Siem\" is not a name; legal are up to 63 of a-z, 0-9 and -, beginning and ending with a letter or digit",
+            "f.yaml:7: outputs[0].webhook.timeout: \"30\" has no unit; legal are such as 30s, 1m30s or 1.5h",
+            "f.yaml:9: outputs[0].batch.bufferSize: must be a whole number, not a string",
+            "f.yaml:10: outputs[0].batch.max_size: is not a known field; did you mean `maxSize`?",
+            "f.yaml:11: outputs[0].batch.maxWait: \"-1s\" is negative; legal are 0 and above",
+            "f.yaml:12: outputs[0].batch.throttle.enable: must be true or false, not a string",
+            "f.yaml:12: outputs[0].batch.throttle.qps: must be a number, not a string",
+            "f.yaml:12: outputs[0].batch.throttle.burst: must be a whole number, not 1.5",
+            "f.yaml:13: outputs[0].maxInFlight: 0 is out of range; legal are numbers above 0",
+            "f.yaml:14: outputs[0].readyAfter: 0 is out of range; legal are durations above 0",
+            "f.yaml:15: outputs[0].zzz: is not a known field; legal are name, webhook, batch, maxInFlight, maxMemory, truncate, rejected, readyAfter",
+            "f.yaml:16: outputs[1].name: must be given",
+            "f.yaml:16: outputs[1].webhook.kubeconfig: must not be empty",
+            "f.yaml:17: outputs[1].rejected.maxSize: \"1XB\" is not a size; legal are such as 16MiB, 100KiB, 10MB or plain bytes",
+            "f.yaml:17: outputs[1].rejected.onFull: must be a string, not the number 7; put it in quotes",
+            "f.yaml:18: outputs[1].truncate: must be a mapping of fields, not a number",
+            "f.yaml:19: stateDir: must be a string, not a list; put it in quotes",
+            "f.yaml:20: bindAddress: \":9465\" is not an address; legal are such as 127.0.0.1:9465, 0.0.0.0:9465 or [::1]:0",
+            "f.yaml:21: bindAddress: is given twice; the first is on line 20, keep one",
+        ],
+    );
+}
+
+#[test]
+fn kube_apiservers_rules_hold_in_its_own_words() {
+    check_flags(
+        &[("audit-webhook-mode", "async")],
+        &[
+            "--audit-webhook-mode: invalid audit webhook mode async, allowed modes are \"batch,blocking,blocking-strict\"",
+        ],
+    );
+    check_flags(
+        &[
+            ("audit-webhook-batch-buffer-size", "-1"),
+            ("audit-webhook-batch-max-size", "0"),
+            ("audit-webhook-batch-throttle-qps", "0"),
+            ("audit-webhook-batch-throttle-burst", "-2"),
+            ("audit-webhook-truncate-max-event-size", "0"),
+            ("audit-webhook-version", "audit.k8s.io/v1beta1"),
+        ],
+        &[
+            "--audit-webhook-batch-buffer-size: invalid audit batch webhook buffer size -1, must be a positive number",
+            "--audit-webhook-batch-max-size: invalid audit batch webhook max batch size 0, must be a positive number",
+            "--audit-webhook-batch-throttle-qps: invalid audit batch webhook throttle QPS 0, must be a positive number",
+            "--audit-webhook-batch-throttle-burst: invalid audit batch webhook throttle burst -2, must be a positive number",
+            "--audit-webhook-truncate-max-event-size: invalid audit truncate webhook max event size 0, must be a positive number",
+            "--audit-webhook-version: invalid group version, allowed versions are [\"audit.k8s.io/v1\"]",
+        ],
+    );
+    let too_small =
+        "invalid audit truncate webhook max batch size 99, must be greater than max event size (100)";
+    check_flags(
+        &[("audit-webhook-truncate-max-batch-size", "99"), ("audit-webhook-truncate-max-event-size", "100")],
+        &[&format!("--audit-webhook-truncate-max-batch-size: {too_small}")],
+    );
+    check_flags(
+        &[("audit-webhook-truncate-max-event-size", "10485761")],
+        &[
+            "--audit-webhook-truncate-max-event-size: invalid audit truncate webhook max batch size 10485760, must be greater than max event size (10485761)",
+        ],
+    );
+    let yaml = LEAST.replace("}}]", "}, truncate: {maxBatchSize: 99, maxEventSize: 100}, batch: {mode: x}}]");
+    check(
+        load_yaml(&yaml),
+        &[
+            &format!("f.yaml:2: outputs[0].truncate.maxBatchSize: {too_small}"),
+            "f.yaml:2: outputs[0].batch.mode: invalid audit webhook mode x, allowed modes are \"batch,blocking,blocking-strict\"",
+        ],
+    );
+}
+
+#[test]
+fn equal_truncate_limits_and_an_idle_throttle_are_legal() {
+    assert!(
+        load_flags(&[
+            ("audit-webhook-truncate-max-batch-size", "100"),
+            ("audit-webhook-truncate-max-event-size", "100"),
+            ("audit-webhook-batch-throttle-enable", "false"),
+            ("audit-webhook-batch-throttle-qps", "0"),
+        ])
+        .is_ok()
+    );
+}
+
+#[test]
+fn log_flags_are_checked() {
+    check_flags(
+        &[
+            ("audit-log-format", "legacy"),
+            ("audit-log-version", "v2"),
+            ("audit-log-mode", "x"),
+            ("audit-log-maxage", "-1"),
+            ("audit-log-maxsize", "100M"),
+            ("audit-log-compress", "yes"),
+        ],
+        &[
+            "--audit-log-format: lines of the legacy format cannot be turned back into events; legal is json",
+            "--audit-log-version: invalid group version, allowed versions are [\"audit.k8s.io/v1\"]",
+            "--audit-log-mode: invalid audit log mode x, allowed modes are \"batch,blocking,blocking-strict\"",
+            "--audit-log-maxage: --audit-log-maxage -1 can't be a negative number",
+            "--audit-log-maxsize: \"100M\" is not a whole number",
+            "--audit-log-compress: \"yes\" is not a boolean; legal are true and false",
+        ],
+    );
+    check_flags(
+        &[("audit-log-format", "xml")],
+        &["--audit-log-format: invalid audit log format xml, allowed formats are \"legacy,json\""],
+    );
+}
+
+#[test]
+fn values_outside_pflags_syntax_are_refused() {
+    check_flags(
+        &[
+            ("audit-webhook-truncate-max-event-size", "100KiB"),
+            ("audit-webhook-batch-max-wait", "30"),
+            ("audit-webhook-batch-throttle-qps", "NaN"),
+            ("audit-webhook-batch-throttle-burst", "4294967296"),
+            ("shutdown-grace", "-1s"),
+            ("log-format", "xml"),
+            ("bind-address", "localhost:9465"),
+        ],
+        &[
+            "--audit-webhook-truncate-max-event-size: \"100KiB\" is not a whole number",
+            "--audit-webhook-batch-max-wait: \"30\" has no unit; legal are such as 30s, 1m30s or 1.5h",
+            "--audit-webhook-batch-throttle-qps: NaN is out of range; legal are 0.000001 to 1000000 batches a second; without a limit, turn the throttle off",
+            "--audit-webhook-batch-throttle-burst: 4294967296 is out of range; legal are 1 to 4294967295",
+            "--shutdown-grace: \"-1s\" is negative; legal are 0 and above",
+            "--log-format: \"xml\" is not known; legal are text and json",
+            "--bind-address: \"localhost:9465\" is not an address; legal are such as 127.0.0.1:9465, 0.0.0.0:9465 or [::1]:0",
+        ],
+    );
+}
+
+#[test]
+fn what_is_missing_is_told_in_terms_of_the_sources() {
+    let nothing = load::load_text(None, None, &settings(&[]), None, Report::default());
+    check(
+        nothing,
+        &[
+            "--audit-log-path: must be given, here or as source.path in the file that --config names",
+            "--audit-webhook-config-file: must be given, here or as outputs[0].webhook.kubeconfig in the file that --config names",
+        ],
+    );
+    check(
+        load_yaml("source: {}\noutputs: []\n"),
+        &[
+            "f.yaml:1: source.path: must be given, here or as --audit-log-path",
+            "f.yaml: outputs[0].webhook.kubeconfig: must be given, here or as --audit-webhook-config-file",
+        ],
+    );
+}
+
+#[test]
+fn a_list_or_mapping_in_the_wrong_place_is_one_mistake() {
+    check(
+        load_yaml("source: /log\noutputs: {name: a}\n"),
+        &[
+            "f.yaml:1: source: must be a mapping of fields, not a string",
+            "f.yaml:2: outputs: must be a list, not a mapping",
+        ],
+    );
+    check(load_yaml("[]"), &["f.yaml:1: must be a mapping of fields, not a list"]);
+}
+
+#[test]
+fn the_log_must_be_a_file() {
+    for (path, start) in [
+        ("-", "--audit-log-path: \"-\" is kube-apiserver's standard output"),
+        ("/var/log/", "--audit-log-path: names a directory"),
+        ("..", "--audit-log-path: names a directory"),
+        ("", "--audit-log-path: must not be empty"),
+        ("/a\nb", "--audit-log-path: must not hold control characters"),
+    ] {
+        let errors = load_flags(&[("audit-log-path", path)]).unwrap_err();
+        assert!(errors.to_string().starts_with(start), "{errors}");
+    }
+    assert!(load_flags(&[("audit-log-path", "relative.log")]).is_ok());
+}
+
+#[test]
+fn bounds_fit_together() {
+    check(
+        load_yaml(&LEAST.replace("}}]", ", maxBackoff: 5s}, maxMemory: 8MiB}]")),
+        &[
+            "f.yaml:2: outputs[0].webhook.maxBackoff: 5s is shorter than initialBackoff; legal are 10s and above",
+            "f.yaml:2: outputs[0].maxMemory: outputs[0].maxMemory (8MiB) must be at least twice source.maxLineBytes (16MiB); raise the one or lower the other",
+        ],
+    );
+    check(
+        load_yaml(&LEAST.replace("/log", "/log, maxLineBytes: 20MiB")),
+        &[
+            "f.yaml:1: source.maxLineBytes: outputs[0].maxMemory (32MiB) must be at least twice source.maxLineBytes (20MiB); raise the one or lower the other",
+        ],
+    );
+    // A stand-in for a value that was wrong fits with everything.
+    check(
+        load_yaml(&LEAST.replace("/log", "/log, maxLineBytes: x").replace("}}]", "}, maxMemory: 1MiB}]")),
+        &[
+            "f.yaml:1: source.maxLineBytes: \"x\" is not a size; legal are such as 16MiB, 100KiB, 10MB or plain bytes",
+        ],
+    );
+}
+
+#[test]
+fn names_are_unique_and_flags_do_not_speak_of_several_outputs() {
+    let yaml = "source: {path: /log}\noutputs:\n- {name: a, webhook: {kubeconfig: /k}}\n- {name: a, webhook: {kubeconfig: /k}}\n";
+    check(
+        load_both(
+            yaml,
+            &[
+                ("audit-webhook-mode", "batch"),
+                ("audit-webhook-version", "audit.k8s.io/v1"),
+                ("state-dir", "/s"),
+            ],
+        ),
+        &[
+            "--audit-webhook-mode: the file has 2 outputs, and this can only speak of one; set it there in each",
+            "f.yaml:4: outputs[1].name: \"a\" is the name of outputs[0] already; each needs its own",
+        ],
+    );
+    let long = "a".repeat(64);
+    for name in ["-a", "a-", "a.b", "Ä", "a_b", long.as_str()] {
+        assert!(load_yaml(&LEAST.replace("siem", name)).is_err(), "{name}");
+    }
+    for name in ["a", "\"0\"", "a--b", &long[..63]] {
+        assert!(load_yaml(&LEAST.replace("siem", name)).is_ok(), "{name}");
+    }
+}
+
+#[test]
+fn what_later_versions_bring_is_not_ignored() {
+    let output_fields = [
+        ("policyFile", "/p"),
+        ("match", "[]"),
+        ("identity", "{}"),
+        ("redact", "{enabled: true}"),
+        ("redact", "{keyFile: /k}"),
+        ("redact", "true"),
+        ("gapRecords", "true"),
+        ("loki", "{}"),
+        ("elasticsearch", "{}"),
+        ("ndjson", "{}"),
+        ("otlp", "{}"),
+        ("splunkHec", "{}"),
+        ("sls", "{}"),
+        ("file", "{}"),
+        ("stdout", "{}"),
+    ];
+    for (field, value) in output_fields {
+        let yaml = LEAST.replace("}}]", &format!("}}, {field}: {value}}}]"));
+        check(
+            load_yaml(&yaml),
+            &[&format!("f.yaml:2: outputs[0].{field}: is not available in this version yet; remove it")],
+        );
+    }
+    for (field, value) in [
+        ("format", "cri"),
+        ("pinLimit", "2GiB"),
+        ("pinMaxFiles", "512"),
+        ("pinMinFree", "10%"),
+        ("manifest", "/m"),
+    ] {
+        let yaml = LEAST.replace("/log", &format!("/log, {field}: {value}"));
+        check(
+            load_yaml(&yaml),
+            &[&format!("f.yaml:1: source.{field}: is not available in this version yet; remove it")],
+        );
+    }
+    check_flags(
+        &[("redact", "true"), ("gap-records", "1")],
+        &[
+            "--redact: is not available in this version yet; legal is false",
+            "--gap-records: is not available in this version yet; legal is false",
+        ],
+    );
+}

@@ -1,0 +1,180 @@
+//! What `check` prints loads again to the same configuration.
+
+use proptest::prelude::*;
+
+use super::*;
+
+fn reload(config: &Config) -> Config {
+    let yaml = to_yaml(config);
+    load_yaml(&yaml).unwrap_or_else(|errors| panic!("{errors}\n{yaml}")).config
+}
+
+#[test]
+fn the_defaults_are_printed_in_the_files_shape() {
+    let expected = "\
+source:
+  path: /log
+  startAt: oldest
+  maxLineBytes: 16MiB
+outputs:
+  - name: \"siem\"
+    webhook:
+      kubeconfig: /kc
+      initialBackoff: 10s
+      maxBackoff: 1m
+      timeout: 30s
+    batch:
+      mode: batch
+      bufferSize: 10000
+      maxSize: 400
+      maxWait: 30s
+      throttle: { enable: true, qps: 10, burst: 15 }
+    truncate:
+      enabled: false
+      maxEventSize: 100KiB
+      maxBatchSize: 10MiB
+    maxInFlight: 4
+    maxMemory: 32MiB
+    rejected:
+      maxSize: 256MiB
+      onFull: dropOldest
+    readyAfter: 5m
+stateDir: /var/lib/audit-shipper
+bindAddress: \"127.0.0.1:9465\"
+shutdownGrace: 30s
+";
+    assert_eq!(to_yaml(&defaults("siem")), expected);
+}
+
+#[test]
+fn lowered_limits_and_blocking_modes_load_again() {
+    for flags in [
+        &[("audit-webhook-mode", "blocking"), ("audit-webhook-batch-buffer-size", "0")][..],
+        &[
+            ("audit-webhook-truncate-max-event-size", "104857600"),
+            ("audit-webhook-truncate-max-batch-size", "104857600"),
+        ],
+        &[("audit-webhook-initial-backoff", "1h"), ("audit-webhook-batch-throttle-qps", "0.3333")],
+    ] {
+        let config = load_flags(flags).unwrap().config;
+        assert_eq!(reload(&config), config);
+    }
+}
+
+fn path() -> impl Strategy<Value = PathBuf> {
+    "/?[^\\pC/]{0,12}[^\\pC/.]|/[a-z./_-]{0,10}x".prop_map(PathBuf::from)
+}
+
+fn duration(least_millis: u64) -> impl Strategy<Value = Duration> {
+    prop_oneof![
+        (least_millis..1_000_000).prop_map(Duration::from_millis),
+        (least_millis * 1_000_000..1 << 60).prop_map(Duration::from_nanos),
+    ]
+}
+
+fn count(most: usize) -> impl Strategy<Value = NonZeroUsize> {
+    (1..most).prop_map(|n| NonZeroUsize::new(n).unwrap())
+}
+
+fn batch() -> impl Strategy<Value = Batch> {
+    let throttle = prop::option::of((1e-6..1e6f64, 1..u32::MAX));
+    let mode = prop::sample::select(vec![Mode::Batch, Mode::Blocking, Mode::BlockingStrict]);
+    (mode, count(1 << 40), count(1 << 40), duration(0), throttle).prop_map(
+        |(mode, buffer_size, max_size, max_wait, throttle)| {
+            let throttle = throttle.map(|(qps, burst)| Throttle { qps, burst: burst.try_into().unwrap() });
+            let batch = Batch { mode, buffer_size, max_size: max_size.min(buffer_size), max_wait, throttle };
+            if mode == Mode::Batch {
+                batch
+            } else {
+                Batch { max_size: NonZeroUsize::MIN, throttle: None, ..batch }
+            }
+        },
+    )
+}
+
+fn output(max_line: usize) -> impl Strategy<Value = Output> {
+    let webhook = (path(), duration(1), duration(1), duration(1));
+    let sizes = (2 * max_line..1 << 50, any::<prop::sample::Index>(), any::<prop::sample::Index>());
+    let rejected = (1u64..1 << 50, any::<bool>());
+    (
+        "[a-z0-9]([-a-z0-9]{0,8}[a-z0-9])?",
+        webhook,
+        batch(),
+        any::<bool>(),
+        sizes,
+        count(1 << 40),
+        rejected,
+        duration(1),
+    )
+        .prop_map(
+            |(
+                name,
+                (kubeconfig, a, b, timeout),
+                batch,
+                enabled,
+                (memory, at, below),
+                in_flight,
+                (max_size, wait),
+                ready_after,
+            )| {
+                let max_batch = 1 + at.index(memory / 2);
+                let size = |n| NonZeroUsize::new(n).unwrap();
+                Output {
+                    name,
+                    webhook: Webhook {
+                        kubeconfig,
+                        initial_backoff: a.min(b),
+                        max_backoff: a.max(b),
+                        timeout,
+                    },
+                    max_in_flight: if batch.mode == Mode::Batch { in_flight } else { NonZeroUsize::MIN },
+                    batch,
+                    truncate: Truncate {
+                        enabled,
+                        max_event_size: size(1 + below.index(max_batch)),
+                        max_batch_size: size(max_batch),
+                    },
+                    max_memory: size(memory),
+                    rejected: Rejected {
+                        max_size,
+                        on_full: if wait { OnFull::Wait } else { OnFull::DropOldest },
+                    },
+                    ready_after,
+                }
+            },
+        )
+}
+
+fn config() -> impl Strategy<Value = Config> {
+    (1..1usize << 40).prop_flat_map(|max_line| {
+        let outputs =
+            prop::collection::vec(output(max_line), 1..4).prop_filter("names are unique", |outputs| {
+                let names: std::collections::BTreeSet<_> =
+                    outputs.iter().map(|output| &output.name).collect();
+                names.len() == outputs.len()
+            });
+        (path(), any::<bool>(), outputs, path(), any::<(std::net::IpAddr, u16)>(), duration(0)).prop_map(
+            move |(path, newest, outputs, state_dir, bind_address, shutdown_grace)| Config {
+                source: Source {
+                    path,
+                    start_at: if newest { StartAt::Newest } else { StartAt::Oldest },
+                    max_line_bytes: NonZeroUsize::new(max_line).unwrap(),
+                },
+                outputs,
+                state_dir,
+                bind_address: bind_address.into(),
+                shutdown_grace,
+            },
+        )
+    })
+}
+
+proptest! {
+    /// A configuration that was printed is loaded as itself.
+    #[test]
+    fn round_trip(config in config()) {
+        // The one file name that the source must not have.
+        prop_assume!(config.source.path.as_os_str() != "-");
+        prop_assert_eq!(reload(&config), config);
+    }
+}
