@@ -108,6 +108,7 @@ pub struct Batch {
     aside_bytes: usize,
     version: ApiVersion,
     first_stage_time: Option<Timestamp>,
+    log_bytes: u64,
     end: Option<Cursor>,
 }
 
@@ -120,6 +121,7 @@ impl Default for Batch {
             aside_bytes: 0,
             version: ApiVersion::V1,
             first_stage_time: None,
+            log_bytes: 0,
             end: None,
         }
     }
@@ -153,6 +155,7 @@ impl Batch {
                 sha256: crate::fingerprint::hex(line),
             }),
         }
+        self.log_bytes += line.len() as u64 + 1;
         Offer::Taken
     }
 
@@ -161,6 +164,7 @@ impl Batch {
         if !self.has_room(aside.line.len(), limits) {
             return Offer::Full;
         }
+        self.log_bytes += aside.line_bytes + 1;
         self.set_aside(aside);
         Offer::Taken
     }
@@ -268,6 +272,12 @@ impl Batch {
     #[must_use]
     pub fn memory_bytes(&self) -> usize {
         2 * self.buf.len() + self.aside_bytes
+    }
+
+    /// Bytes of its lines as they stand in the log.
+    #[must_use]
+    pub fn log_bytes(&self) -> u64 {
+        self.log_bytes
     }
 
     /// Position past its last line; `None` while nothing was read.

@@ -362,6 +362,11 @@ impl RouteMetrics {
         self.durations.observe(took.as_secs_f64());
     }
 
+    /// Events were cut after they had been taken.
+    pub fn truncated(&self, events: u64) {
+        self.truncated.inc_by(events);
+    }
+
     /// The throttle held a batch back.
     pub fn throttled(&self, waited: Duration) {
         self.throttled.inc_by(waited.as_secs_f64());

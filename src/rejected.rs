@@ -25,10 +25,13 @@ use serde_json::value::RawValue;
 use crate::batch::Aside;
 use crate::config::{self, OnFull};
 
+/// What is kept of a line that is longer than the whole file may be.
+const BEGINNING_BYTES: usize = 4 << 10;
+
 /// What was written.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Appended {
-    /// Oldest entries that had to go to make room; lost for good.
+    /// Oldest entries that had to go to make room, and new ones that had to be shortened; lost for good.
     pub dropped: u64,
 }
 
@@ -113,20 +116,37 @@ impl RejectedFile {
     /// There is no room, or the file system does not take them. The same call may be made again.
     pub fn append(&self, asides: &[Aside]) -> Result<Appended, Error> {
         let io = |source| Error::Io { path: self.path.clone(), source };
-        let entries = asides.iter().map(line_of).collect::<io::Result<Vec<_>>>().map_err(io)?.concat();
+        let (entries, mut dropped) = self.entries(asides).map_err(io)?;
         let mut file = open(&self.path).map_err(io)?;
         let size = end_cleanly(&mut file).map_err(io)?;
-        let mut dropped = 0;
         if size + entries.len() as u64 > self.limits.max_size {
             match self.limits.on_full {
                 OnFull::Wait => {
                     return Err(Error::Full { path: self.path.clone(), max_size: self.limits.max_size });
                 }
-                OnFull::DropOldest => (file, dropped) = self.drop_oldest(entries.len() as u64).map_err(io)?,
+                OnFull::DropOldest => {
+                    let oldest;
+                    (file, oldest) = self.drop_oldest(entries.len() as u64).map_err(io)?;
+                    dropped += oldest;
+                }
             }
         }
         file.write_all(&entries).and_then(|()| file.sync_data()).map_err(io)?;
         Ok(Appended { dropped })
+    }
+
+    /// `asides` as entries, and how many of them only by their beginning: they are longer than the file may be.
+    fn entries(&self, asides: &[Aside]) -> io::Result<(Vec<u8>, u64)> {
+        let (mut entries, mut shortened) = (Vec::new(), 0);
+        for aside in asides {
+            let mut entry = line_of(aside)?;
+            if entry.len() as u64 > self.limits.max_size && aside.line.len() > BEGINNING_BYTES {
+                shortened += 1;
+                entry = line_of(&Aside { line: aside.line[..BEGINNING_BYTES].to_vec(), ..aside.clone() })?;
+            }
+            entries.append(&mut entry);
+        }
+        Ok((entries, shortened))
     }
 
     /// Rewrites the file without its oldest entries, so that `needed` more bytes leave it at half its limit at most.
@@ -252,6 +272,17 @@ mod tests {
         assert_eq!(text.lines().count(), 6);
         assert!(
             text.lines().next().unwrap().contains("0006") && text.lines().last().unwrap().contains("0011")
+        );
+    }
+
+    #[test]
+    fn a_line_longer_than_the_file_may_be_is_there_by_its_beginning() {
+        let dir = tempfile::tempdir().unwrap();
+        let rejected = file(dir.path(), 20_000, OnFull::Wait);
+        assert_eq!(rejected.append(&[aside(&vec![b'x'; 30_000])]).unwrap(), Appended { dropped: 1 });
+        let text = std::fs::read_to_string(dir.path().join("siem.rejected.ndjson")).unwrap();
+        assert!(
+            text.contains(r#""bytes":30000"#) && text.contains(r#""beginning":"xxx"#) && text.len() < 5_000
         );
     }
 

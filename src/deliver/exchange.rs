@@ -1,0 +1,156 @@
+//! One request, one complete answer.
+//!
+//! An answer that does not arrive, or not whole, is no answer. Redirects are followed where the body is sent again
+//! (307, 308) and the host stays the same; a 302 would make a GET of it and lose the events.
+
+use std::error::Error as _;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use bytes::Bytes;
+use reqwest::header::{
+    ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, LOCATION, RETRY_AFTER, USER_AGENT,
+};
+use reqwest::{Response, Url};
+
+use crate::kubeconfig::Endpoint;
+use crate::sink::Answer;
+
+const AGENT: &str = concat!("audit-shipper/", env!("CARGO_PKG_VERSION"));
+const MOST_REDIRECTS: usize = 5;
+/// An answer with a longer body is no answer of an audit webhook.
+const LONGEST_ANSWER_BYTES: usize = 1 << 20;
+/// What is kept of an answer for people.
+const EXCERPT_CHARS: usize = 300;
+
+/// Sends requests to one endpoint.
+#[derive(Debug, Clone)]
+pub struct Exchange {
+    endpoint: Arc<Endpoint>,
+    headers: HeaderMap,
+}
+
+impl Exchange {
+    /// An exchange with `endpoint`, with the headers of kube-apiserver's webhook.
+    #[must_use]
+    pub fn new(endpoint: Arc<Endpoint>) -> Self {
+        let mut headers = endpoint.headers().clone();
+        headers.insert(ACCEPT, HeaderValue::from_static("application/json, */*"));
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        headers.insert(USER_AGENT, HeaderValue::from_static(AGENT));
+        Self { endpoint, headers }
+    }
+
+    /// Credentials may have been renewed.
+    pub fn forget_token(&self) {
+        self.endpoint.forget_token();
+    }
+
+    /// Posts `body` once.
+    ///
+    /// # Errors
+    /// There is no complete answer; the reason is in words, without the URL.
+    pub async fn post(&self, body: Bytes) -> Result<Answer, String> {
+        let mut url = self.endpoint.url().clone();
+        for _ in 0..=MOST_REDIRECTS {
+            let mut request =
+                self.endpoint.client().post(url.clone()).headers(self.headers.clone()).body(body.clone());
+            if let Some(credentials) = self.endpoint.authorization() {
+                request = request.header(AUTHORIZATION, credentials);
+            }
+            let response = request.send().await.map_err(|error| in_words(&error))?;
+            match redirect(&url, &response) {
+                Some(next) => url = next,
+                None => return complete(response).await,
+            }
+        }
+        Err(format!("more than {MOST_REDIRECTS} redirects"))
+    }
+}
+
+/// Where the body is to be sent instead.
+fn redirect(from: &Url, response: &Response) -> Option<Url> {
+    if !matches!(response.status().as_u16(), 307 | 308) {
+        return None;
+    }
+    let next = from.join(response.headers().get(LOCATION)?.to_str().ok()?).ok()?;
+    (next.origin() == from.origin()).then_some(next)
+}
+
+async fn complete(mut response: Response) -> Result<Answer, String> {
+    let status = response.status().as_u16();
+    let retry_after =
+        response.headers().get(RETRY_AFTER).and_then(|value| retry_after(value, SystemTime::now()));
+    let mut body = Vec::new();
+    while let Some(piece) = response.chunk().await.map_err(|error| in_words(&error))? {
+        body.extend_from_slice(&piece);
+        if body.len() > LONGEST_ANSWER_BYTES {
+            return Err(format!("status {status}, and an answer of more than {LONGEST_ANSWER_BYTES} bytes"));
+        }
+    }
+    Ok(Answer { status, retry_after, excerpt: excerpt(&body) })
+}
+
+/// Seconds, or a date (RFC 9110, 10.2.3).
+fn retry_after(value: &HeaderValue, now: SystemTime) -> Option<Duration> {
+    let text = value.to_str().ok()?.trim();
+    if let Ok(seconds) = text.parse() {
+        return Some(Duration::from_secs(seconds));
+    }
+    let date = httpdate::parse_http_date(text).ok()?;
+    Some(date.duration_since(now).unwrap_or_default())
+}
+
+fn excerpt(body: &[u8]) -> String {
+    let text = String::from_utf8_lossy(&body[..body.len().min(4 * EXCERPT_CHARS)]);
+    text.split_whitespace().collect::<Vec<_>>().join(" ").chars().take(EXCERPT_CHARS).collect()
+}
+
+/// An error and its causes, without the URL: it may hold what is nobody's business.
+fn in_words(error: &reqwest::Error) -> String {
+    let kind = if error.is_timeout() {
+        "no complete answer in time"
+    } else if error.is_connect() {
+        "no connection"
+    } else {
+        "no complete answer"
+    };
+    let mut words = vec![kind.to_owned()];
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let text = error.to_string();
+        if words.last() != Some(&text) {
+            words.push(text);
+        }
+        cause = error.source();
+    }
+    words.join(": ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn retry_after_is_read_in_both_forms() {
+        let now = httpdate::parse_http_date("Sun, 06 Nov 1994 08:49:37 GMT").unwrap();
+        for (text, expect) in [
+            ("120", Some(120)),
+            ("0", Some(0)),
+            ("Sun, 06 Nov 1994 08:50:37 GMT", Some(60)),
+            ("Sun, 06 Nov 1994 08:00:00 GMT", Some(0)),
+            ("-1", None),
+            ("soon", None),
+            ("1.5", None),
+        ] {
+            let found = retry_after(&HeaderValue::from_static(text), now);
+            assert_eq!(found, expect.map(Duration::from_secs), "{text}");
+        }
+    }
+
+    #[test]
+    fn an_excerpt_is_one_short_line() {
+        assert_eq!(excerpt(b"  {\n \"error\": \"no\"\r\n}\n"), "{ \"error\": \"no\" }");
+        assert_eq!(excerpt("é".repeat(5000).as_bytes()).chars().count(), EXCERPT_CHARS);
+    }
+}

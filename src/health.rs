@@ -1,0 +1,234 @@
+//! How an output is doing: what `/readyz` says, what is logged once per change, and the evidence that decides whether
+//! an event or the endpoint is at fault.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use crate::metrics::RouteMetrics;
+
+/// The state of one output, shared by its deliveries and the admin server.
+#[derive(Debug)]
+pub struct Health {
+    output: String,
+    ready_after: Duration,
+    metrics: Arc<RouteMetrics>,
+    state: Mutex<State>,
+    accepted: watch::Sender<u64>,
+    in_doubt: watch::Sender<usize>,
+    credit: AtomicBool,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    trouble: Option<Trouble>,
+    /// Since when something has been in memory without any of it being settled.
+    waiting_since: Option<Instant>,
+    stopping: bool,
+}
+
+#[derive(Debug)]
+struct Trouble {
+    kind: Kind,
+    reason: String,
+    since: Instant,
+    tries: u64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// It will pass.
+    Unavailable,
+    /// Somebody must change something.
+    Misconfigured,
+}
+
+impl Health {
+    /// An output without trouble.
+    #[must_use]
+    pub fn new(output: &str, ready_after: Duration, metrics: Arc<RouteMetrics>) -> Self {
+        Self {
+            output: output.to_owned(),
+            ready_after,
+            metrics,
+            state: Mutex::default(),
+            accepted: watch::Sender::new(0),
+            in_doubt: watch::Sender::new(0),
+            credit: AtomicBool::new(true),
+        }
+    }
+
+    /// The endpoint has acknowledged a request.
+    pub fn accepted(&self) {
+        self.credit.store(true, Ordering::Relaxed);
+        self.accepted.send_modify(|count| *count += 1);
+        let Some(trouble) = self.lock().trouble.take() else { return };
+        self.metrics.misconfigured(false);
+        tracing::warn!(
+            output = self.output,
+            after_seconds = trouble.since.elapsed().as_secs_f64(),
+            tries = trouble.tries,
+            "the endpoint takes events again"
+        );
+    }
+
+    /// The endpoint cannot take anything now.
+    pub fn unavailable(&self, reason: String) {
+        if self.trouble(Kind::Unavailable, &reason) {
+            tracing::warn!(
+                output = self.output,
+                reason,
+                "the endpoint does not answer as it should; trying again until it does"
+            );
+        }
+    }
+
+    /// The endpoint refuses what has nothing to do with single events.
+    pub fn misconfigured(&self, reason: String) {
+        if self.trouble(Kind::Misconfigured, &reason) {
+            tracing::error!(
+                output = self.output,
+                reason,
+                "the endpoint needs attention; nothing is lost, the log waits"
+            );
+        }
+        self.metrics.misconfigured(true);
+    }
+
+    /// Notes trouble; true if it is news.
+    fn trouble(&self, kind: Kind, reason: &str) -> bool {
+        let mut state = self.lock();
+        match &mut state.trouble {
+            Some(trouble)
+                if trouble.kind == kind && (kind == Kind::Unavailable || trouble.reason == reason) =>
+            {
+                trouble.tries += 1;
+                reason.clone_into(&mut trouble.reason);
+                false
+            }
+            other => {
+                let (since, tries) = other
+                    .as_ref()
+                    .map_or_else(|| (Instant::now(), 0), |trouble| (trouble.since, trouble.tries));
+                *other = Some(Trouble { kind, reason: reason.to_owned(), since, tries: tries + 1 });
+                true
+            }
+        }
+    }
+
+    /// Requests acknowledged so far.
+    #[must_use]
+    pub fn accepted_count(&self) -> u64 {
+        *self.accepted.borrow()
+    }
+
+    /// Returns once more than `count` requests were acknowledged.
+    pub async fn accepted_after(&self, count: u64) {
+        // The sender lives as long as `self`.
+        let _ = self.accepted.subscribe().wait_for(|now| *now > count).await;
+    }
+
+    /// One event may be set aside without a look at whether others are taken, between two acknowledged requests.
+    #[must_use]
+    pub fn take_credit(&self) -> bool {
+        self.credit.swap(false, Ordering::Relaxed)
+    }
+
+    /// While the returned guard lives, the route sends more batches than usual, to see whether any is taken.
+    #[must_use]
+    pub fn doubt(&self) -> Doubt<'_> {
+        self.in_doubt.send_modify(|count| *count += 1);
+        Doubt(self)
+    }
+
+    /// A receiver of the number of deliveries in doubt.
+    #[must_use]
+    pub fn doubts(&self) -> watch::Receiver<usize> {
+        self.in_doubt.subscribe()
+    }
+
+    /// Something was settled; `waiting` tells whether there is more in memory.
+    pub fn progressed(&self, waiting: bool) {
+        self.lock().waiting_since = waiting.then(Instant::now);
+    }
+
+    /// Something was read.
+    pub fn began_to_wait(&self) {
+        self.lock().waiting_since.get_or_insert_with(Instant::now);
+    }
+
+    /// The daemon is about to stop.
+    pub fn stopping(&self) {
+        self.lock().stopping = true;
+    }
+
+    /// Why the output is not ready, if it is not.
+    #[must_use]
+    pub fn not_ready(&self) -> Option<String> {
+        let state = self.lock();
+        let output = &self.output;
+        if state.stopping {
+            return Some(format!("{output}: stopping"));
+        }
+        let stuck = state.waiting_since.filter(|since| since.elapsed() > self.ready_after);
+        match (&state.trouble, stuck) {
+            (Some(Trouble { kind: Kind::Misconfigured, reason, .. }), _) => {
+                Some(format!("{output}: {reason}"))
+            }
+            (Some(trouble), Some(since)) => Some(format!(
+                "{output}: nothing was acknowledged for {} s: {}",
+                since.elapsed().as_secs(),
+                trouble.reason
+            )),
+            (None, Some(since)) => {
+                Some(format!("{output}: nothing was acknowledged for {} s", since.elapsed().as_secs()))
+            }
+            (_, None) => None,
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// See [`Health::doubt`].
+#[derive(Debug)]
+pub struct Doubt<'a>(&'a Health);
+
+impl Drop for Doubt<'_> {
+    fn drop(&mut self) {
+        self.0.in_doubt.send_modify(|count| *count -= 1);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::metrics::Metrics;
+
+    #[tokio::test(start_paused = true)]
+    async fn is_ready_until_nothing_moves_or_somebody_must_act() {
+        let metrics = Metrics::new();
+        let health = Health::new("siem", Duration::from_secs(300), Arc::new(metrics.route("siem")));
+        assert_eq!(health.not_ready(), None);
+        health.began_to_wait();
+        health.unavailable("503".into());
+        tokio::time::advance(Duration::from_secs(299)).await;
+        assert_eq!(health.not_ready(), None);
+        tokio::time::advance(Duration::from_secs(2)).await;
+        assert_eq!(health.not_ready().as_deref(), Some("siem: nothing was acknowledged for 301 s: 503"));
+        health.accepted();
+        health.progressed(false);
+        assert_eq!(health.not_ready(), None);
+        health.misconfigured("401".into());
+        assert_eq!(health.not_ready().as_deref(), Some("siem: 401"));
+        assert!(metrics.render().contains("audit_shipper_misconfigured{output=\"siem\"} 1"));
+        health.accepted();
+        assert!(metrics.render().contains("audit_shipper_misconfigured{output=\"siem\"} 0"));
+        assert_eq!(health.not_ready(), None);
+    }
+}

@@ -1,0 +1,338 @@
+//! One output: its loop from the log to the endpoint, and the only place that moves its cursor (invariant I1).
+//!
+//! ```text
+//! read a batch -> truncate -> throttle -> deliver -> set aside what was refused -> move the cursor
+//! ```
+//!
+//! Up to `maxInFlight` batches are on their way at a time; they are settled in order, so one cursor says it all. The
+//! next batch is read meanwhile, as long as memory has room for it: reading waits, nothing is ever dropped for being
+//! late. On a stop nothing more is read; what was read is still delivered, until the grace is over.
+
+mod reading;
+
+use std::collections::VecDeque;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::StreamExt as _;
+use futures_util::stream::FuturesOrdered;
+use jiff::Timestamp;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::batch::{Aside, Batch, Limits, Reason};
+use crate::checkpoint::{Cursor, Store};
+use crate::config::{self, Mode};
+use crate::deliver::{Delivered, Delivery};
+use crate::health::Health;
+use crate::metrics::RouteMetrics;
+use crate::rejected::RejectedFile;
+
+pub use reading::{Reading, Ready};
+
+/// The cursor reaches the disk at most this often; fsync contends with etcd's.
+const SYNC_EVERY: Duration = Duration::from_secs(1);
+/// Further batches that are sent while the endpoint refuses everything, to see whether any is taken.
+const PROBES: usize = 16;
+
+type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+
+/// Everything that one output consists of.
+pub struct Route {
+    /// Its configuration.
+    pub config: config::Output,
+    /// Its reader of the log; `None` once it runs.
+    pub reading: Option<Reading>,
+    /// Its way to the endpoint.
+    pub delivery: Arc<Delivery>,
+    /// Its cursor on disk.
+    pub store: Store,
+    /// Its file of lines that are not shipped.
+    pub rejected: Arc<RejectedFile>,
+    /// Its books.
+    pub metrics: Arc<RouteMetrics>,
+    /// Its state as others see it.
+    pub health: Arc<Health>,
+}
+
+/// A batch that has come to its end.
+struct Done {
+    delivered: Delivered,
+    set_aside: Vec<Reason>,
+    end: Option<Cursor>,
+}
+
+/// What one batch takes up while it is in memory.
+#[derive(Debug, Clone, Copy, Default)]
+struct Held {
+    lines: usize,
+    memory_bytes: usize,
+    log_bytes: u64,
+    oldest: Option<Timestamp>,
+}
+
+/// All batches in memory, in order.
+#[derive(Debug, Default)]
+struct Window(VecDeque<Held>);
+
+impl Window {
+    fn lines(&self) -> usize {
+        self.0.iter().map(|held| held.lines).sum()
+    }
+
+    fn memory_bytes(&self) -> usize {
+        self.0.iter().map(|held| held.memory_bytes).sum()
+    }
+
+    fn log_bytes(&self) -> u64 {
+        self.0.iter().map(|held| held.log_bytes).sum()
+    }
+}
+
+/// The state of the loop.
+struct Shipping {
+    route: Route,
+    window: Window,
+    unread_bytes: u64,
+    committed: bool,
+    synced_at: Instant,
+    syncing: Option<JoinHandle<()>>,
+    commit_failed: bool,
+    doubts: watch::Receiver<usize>,
+}
+
+impl Route {
+    /// Ships until `stop`, then finishes what is in memory within `grace`.
+    pub async fn run(self, stop: CancellationToken, grace: Duration) {
+        let health = Arc::clone(&self.health);
+        let doubts = health.doubts();
+        let mut shipping = Shipping {
+            route: self,
+            window: Window::default(),
+            unread_bytes: 0,
+            committed: false,
+            synced_at: Instant::now(),
+            syncing: None,
+            commit_failed: false,
+            doubts,
+        };
+        let grace_over = async {
+            stop.cancelled().await;
+            health.stopping();
+            tokio::time::sleep(grace).await;
+        };
+        tokio::select! {
+            () = shipping.ship(&stop) => {}
+            () = grace_over => shipping.give_back(),
+        }
+        shipping.last_sync().await;
+    }
+}
+
+impl Shipping {
+    async fn ship(&mut self, stop: &CancellationToken) {
+        let mut in_flight: FuturesOrdered<BoxFuture<Done>> = FuturesOrdered::new();
+        let mut idle = self.route.reading.take();
+        let mut reading: Option<BoxFuture<(Reading, Ready)>> = None;
+        let mut waiting: Option<Batch> = None;
+        loop {
+            if in_flight.len() < self.most_in_flight() {
+                in_flight.extend(waiting.take().map(|batch| self.see_through(batch)));
+            }
+            let may_read = waiting.is_none() && !stop.is_cancelled();
+            if let Some(limits) = self.room().filter(|_| may_read) {
+                let begin =
+                    |source: Reading| -> BoxFuture<_> { Box::pin(source.batch(limits, stop.clone())) };
+                reading = reading.or_else(|| idle.take().map(begin));
+            }
+            if stop.is_cancelled() && reading.is_none() && waiting.is_none() && in_flight.is_empty() {
+                return;
+            }
+            tokio::select! {
+                Some(done) = in_flight.next(), if !in_flight.is_empty() => self.settle(done),
+                (source, ready) = poll(&mut reading), if reading.is_some() => {
+                    (reading, idle) = (None, Some(source));
+                    self.unread_bytes = ready.unread_bytes;
+                    waiting = self.take(ready.batch);
+                }
+                () = tokio::time::sleep_until(self.synced_at + SYNC_EVERY), if self.committed => self.sync(),
+                _ = self.doubts.changed() => {}
+                () = stop.cancelled(), if reading.is_none() && !stop.is_cancelled() => {}
+            }
+        }
+    }
+
+    /// Requests that may be under way now.
+    fn most_in_flight(&self) -> usize {
+        let probes = if *self.doubts.borrow() > 0 { PROBES } else { 0 };
+        self.route.config.max_in_flight.get() + probes
+    }
+
+    /// What may be read now; `None` while memory is full.
+    fn room(&self) -> Option<Limits> {
+        let config = &self.route.config;
+        let (lines, memory) = (self.window.lines(), self.window.memory_bytes());
+        let max_bytes = config.truncate.max_batch_size.get();
+        let limits =
+            Limits { max_lines: config.batch.max_size.get(), max_bytes, max_first_line_bytes: usize::MAX };
+        if lines == 0 {
+            return Some(limits);
+        }
+        let one_at_a_time = config.batch.mode != Mode::Batch && *self.doubts.borrow() == 0;
+        let free = config.max_memory.get().saturating_sub(memory) / 2;
+        let fits = lines + limits.max_lines <= config.batch.buffer_size.get() && free >= max_bytes;
+        (fits && !one_at_a_time).then_some(Limits { max_first_line_bytes: free, ..limits })
+    }
+
+    /// Enters a batch that was read into the books. `None` if there is nothing in it.
+    fn take(&mut self, ready: Option<(Batch, u64)>) -> Option<Batch> {
+        let (batch, truncated) = ready?;
+        let held = Held {
+            lines: batch.lines(),
+            memory_bytes: batch.memory_bytes(),
+            log_bytes: batch.log_bytes(),
+            oldest: batch.first_stage_time(),
+        };
+        self.window.0.push_back(held);
+        let events = batch.records().len();
+        self.route.metrics.taken(events as u64, (batch.lines() - events) as u64, truncated);
+        self.route.health.began_to_wait();
+        self.show_lag();
+        Some(batch)
+    }
+
+    /// Takes a batch to its end: delivered, and what cannot be delivered written to the file of rejected events.
+    fn see_through(&self, mut batch: Batch) -> BoxFuture<Done> {
+        let (delivery, rejected) = (Arc::clone(&self.route.delivery), Arc::clone(&self.route.rejected));
+        let (health, metrics) = (Arc::clone(&self.route.health), Arc::clone(&self.route.metrics));
+        let pause = self.route.config.webhook.max_backoff;
+        Box::pin(async move {
+            let mut delivered = delivery.deliver(&batch).await;
+            let mut asides = batch.take_asides();
+            asides.extend(delivered.refused.drain(..).map(|refused| {
+                let detail = "the endpoint refuses it and takes others".to_owned();
+                batch.aside_of(refused.index, refused.reason, detail, Some(refused.answer))
+            }));
+            let end = batch.end().cloned();
+            drop(batch);
+            let set_aside = asides.iter().map(|aside| aside.reason).collect();
+            set_aside_all(asides, &rejected, &health, &metrics, pause).await;
+            Done { delivered, set_aside, end }
+        })
+    }
+
+    /// The oldest batch has come to its end: moves the cursor past it.
+    fn settle(&mut self, done: Done) {
+        if let Some(cursor) = &done.end {
+            self.commit(cursor);
+        }
+        self.window.0.pop_front();
+        let Delivered { events, bytes, .. } = done.delivered;
+        self.route.metrics.settled(events, bytes, &done.set_aside);
+        self.route.health.progressed(!self.window.0.is_empty());
+        self.show_lag();
+    }
+
+    fn commit(&mut self, cursor: &Cursor) {
+        let output = &self.route.config.name;
+        match self.route.store.commit(cursor) {
+            Ok(()) => {
+                if std::mem::take(&mut self.commit_failed) {
+                    tracing::warn!(output, "the cursor can be written again");
+                }
+                self.committed = true;
+            }
+            Err(error) => {
+                if !std::mem::replace(&mut self.commit_failed, true) {
+                    tracing::warn!(output, %error, "the cursor cannot be written; a restart would send again what was sent since");
+                }
+            }
+        }
+    }
+
+    fn show_lag(&self) {
+        self.route.metrics.lag_bytes(self.unread_bytes + self.window.log_bytes());
+        self.route.metrics.oldest_unsettled(self.window.0.iter().find_map(|held| held.oldest));
+    }
+
+    /// Has the disk confirm the cursor, off the async threads; not again while that is still under way.
+    fn sync(&mut self) {
+        self.synced_at = Instant::now();
+        if self.syncing.as_ref().is_some_and(|task| !task.is_finished()) {
+            return;
+        }
+        self.committed = false;
+        let Some(file) = self.route.store.sync_handle() else { return };
+        let output = self.route.config.name.clone();
+        self.syncing = Some(tokio::task::spawn_blocking(move || {
+            if let Err(error) = file.sync_data() {
+                tracing::warn!(output, %error, "the disk does not confirm the cursor");
+            }
+        }));
+    }
+
+    async fn last_sync(mut self) {
+        self.sync();
+        if let Some(task) = self.syncing {
+            let _ = task.await;
+        }
+        if let Err(error) = self.route.store.sync() {
+            tracing::warn!(output = self.route.config.name, %error, "the disk does not confirm the cursor");
+        }
+    }
+
+    /// The grace is over: what is in memory is still in the log, and will be read again.
+    fn give_back(&mut self) {
+        let lines = self.window.lines();
+        self.route.metrics.given_back(lines as u64);
+        self.window.0.clear();
+        tracing::warn!(
+            output = self.route.config.name,
+            events = lines,
+            "the grace is over; these events were not acknowledged and will be sent after the next start"
+        );
+    }
+}
+
+async fn poll<T>(future: &mut Option<BoxFuture<T>>) -> T {
+    match future {
+        Some(future) => future.await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Writes lines to the file of rejected events, until it takes them.
+async fn set_aside_all(
+    asides: Vec<Aside>,
+    rejected: &Arc<RejectedFile>,
+    health: &Health,
+    metrics: &RouteMetrics,
+    pause: Duration,
+) {
+    if asides.is_empty() {
+        return;
+    }
+    let asides = Arc::new(asides);
+    loop {
+        let (file, lines) = (Arc::clone(rejected), Arc::clone(&asides));
+        match tokio::task::spawn_blocking(move || file.append(&lines)).await {
+            Ok(Ok(appended)) => {
+                metrics.lost_events(appended.dropped);
+                if appended.dropped > 0 {
+                    let dropped = appended.dropped;
+                    tracing::error!(
+                        dropped,
+                        "the file of rejected events is full; its oldest entries are lost"
+                    );
+                }
+                return;
+            }
+            Ok(Err(error)) => health.misconfigured(error.to_string()),
+            Err(error) => health.misconfigured(format!("writing to the file of rejected events: {error}")),
+        }
+        tokio::time::sleep(pause).await;
+    }
+}
