@@ -1,2 +1,7 @@
 //! The `audit-shipper` command.
-fn main() {}
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    audit_shipper::cli::main()
+}

@@ -1,0 +1,194 @@
+//! The command line: which command, with which configuration, and what exit status tells the caller.
+//!
+//! Exit status: 0 done, 1 failed while running, 2 wrong usage (clap's), 78 the configuration is wrong.
+
+mod cursor;
+
+use std::io::Write as _;
+use std::process::ExitCode;
+
+use clap::Parser as _;
+use tokio::runtime::Runtime;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+use tracing_subscriber::EnvFilter;
+
+use crate::config::{self, Errors, Loaded, LogFormat};
+use crate::demo::{self, DemoArgs};
+use crate::flags::RunArgs;
+use crate::kubeconfig::Endpoint;
+use crate::pipeline;
+use crate::receive::{self, ReceiveArgs, ReceiveError};
+
+/// `EX_CONFIG` of sysexits.h: a restart does not help, and the unit file says so.
+const EXIT_CONFIG: u8 = 78;
+
+/// Ships kube-apiserver's rotated audit log to a remote endpoint; no event is lost in silence.
+#[derive(Debug, clap::Parser)]
+#[command(name = "audit-shipper", version)]
+enum Cli {
+    /// Tail, batch, throttle, truncate, ship; until SIGTERM
+    Run(RunArgs),
+    /// Load the configuration as `run` would and print the effective one as YAML
+    Check(RunArgs),
+    /// An endpoint for people who have none: takes what `run` sends and appends each event as a line to a file
+    Receive(ReceiveArgs),
+    /// The whole thing on this machine, no cluster needed
+    Demo(DemoArgs),
+    /// Where each output stands
+    #[command(subcommand)]
+    Cursor(cursor::Command),
+}
+
+/// Why a command ended without success.
+enum Failure {
+    Config(Vec<String>),
+    Running(anyhow::Error),
+}
+
+impl<E: Into<anyhow::Error>> From<E> for Failure {
+    fn from(error: E) -> Self {
+        Self::Running(error.into())
+    }
+}
+
+/// Runs the command that the arguments name.
+#[must_use]
+pub fn main() -> ExitCode {
+    let result = match Cli::parse() {
+        Cli::Run(args) => run(&args),
+        Cli::Check(args) => check(&args),
+        Cli::Receive(args) => receive(args),
+        Cli::Demo(args) => demo(args),
+        Cli::Cursor(command) => cursor::command(&command),
+    };
+    let mut stderr = std::io::stderr();
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Failure::Config(mistakes)) => {
+            for mistake in mistakes {
+                let _ = writeln!(stderr, "error: {mistake}");
+            }
+            ExitCode::from(EXIT_CONFIG)
+        }
+        Err(Failure::Running(error)) => {
+            let _ = writeln!(stderr, "error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(args: &RunArgs) -> Result<(), Failure> {
+    let (loaded, endpoints) = load(args)?;
+    start_logging(loaded.log_format);
+    for warning in &loaded.warnings {
+        tracing::warn!("{warning}");
+    }
+    let stop = CancellationToken::new();
+    runtime()?.block_on(async {
+        let signals = Signals::new()?;
+        tokio::spawn(signals.stop_then_exit(stop.clone()));
+        pipeline::run(loaded.config, endpoints, stop).await?;
+        Ok(())
+    })
+}
+
+fn check(args: &RunArgs) -> Result<(), Failure> {
+    let (loaded, _) = load(args)?;
+    let mut stderr = std::io::stderr();
+    for warning in &loaded.warnings {
+        writeln!(stderr, "warning: {warning}")?;
+    }
+    std::io::stdout().write_all(config::to_yaml(&loaded.config).as_bytes())?;
+    Ok(())
+}
+
+/// The configuration and the endpoints that it names, or everything that is wrong with either.
+fn load(args: &RunArgs) -> Result<(Loaded, Vec<Endpoint>), Failure> {
+    let mut loaded = args.load(|name| std::env::var_os(name)).map_err(Failure::config)?;
+    let mut mistakes = Vec::new();
+    let mut endpoints = Vec::new();
+    for output in &loaded.config.outputs {
+        match Endpoint::load(&output.webhook.kubeconfig, output.webhook.timeout) {
+            Ok(endpoint) => {
+                loaded.warnings.extend_from_slice(endpoint.warnings());
+                endpoints.push(endpoint);
+            }
+            Err(found) => mistakes.extend(found),
+        }
+    }
+    if mistakes.is_empty() { Ok((loaded, endpoints)) } else { Err(Failure::Config(mistakes)) }
+}
+
+impl Failure {
+    fn config(errors: Errors) -> Self {
+        Self::Config(errors.iter().map(str::to_owned).collect())
+    }
+}
+
+fn receive(args: ReceiveArgs) -> Result<(), Failure> {
+    start_logging(LogFormat::Text);
+    runtime()?.block_on(async {
+        let stop = Signals::new()?.any();
+        match receive::receive(args, stop).await {
+            Err(ReceiveError::Config(mistakes)) => Err(Failure::Config(mistakes)),
+            other => Ok(other?),
+        }
+    })
+}
+
+fn demo(args: DemoArgs) -> Result<(), Failure> {
+    runtime()?.block_on(async {
+        let stop = Signals::new()?.any();
+        Ok(demo::demo(args, stop).await?)
+    })
+}
+
+/// One thread for the routes and one for the admin server are enough: files are read on threads of their own.
+fn runtime() -> std::io::Result<Runtime> {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()
+}
+
+/// Our own log goes to the standard error. `RUST_LOG` as usual; `info` without it.
+fn start_logging(format: LogFormat) {
+    let filter = EnvFilter::builder().with_default_directive(tracing::Level::INFO.into()).from_env_lossy();
+    let builder =
+        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(false);
+    match format {
+        LogFormat::Text => builder.init(),
+        LogFormat::Json => builder.json().init(),
+    }
+}
+
+/// SIGTERM and SIGINT.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn new() -> std::io::Result<Self> {
+        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+
+    /// Returns at the first signal.
+    async fn any(mut self) {
+        self.next().await;
+    }
+
+    /// The first signal stops in order, the second at once.
+    async fn stop_then_exit(mut self, stop: CancellationToken) {
+        self.next().await;
+        stop.cancel();
+        self.next().await;
+        tracing::warn!("a second signal: stopping at once");
+        std::process::exit(1);
+    }
+}

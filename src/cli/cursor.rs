@@ -1,0 +1,174 @@
+//! `cursor show | reset | skip`: where each output stands; forget it; set the event at the head aside.
+
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, bail};
+
+use super::Failure;
+use crate::batch::{Aside, Batch, Limits, Reason};
+use crate::checkpoint::{Cursor, Loaded, Lock, Store};
+use crate::config::{self, Config};
+use crate::flags::RunArgs;
+use crate::rejected::RejectedFile;
+use crate::source::tail::Tail;
+
+/// What to do with cursors.
+#[derive(Debug, clap::Subcommand)]
+pub(super) enum Command {
+    /// Print where each output stands
+    Show(State),
+    /// Forget where an output stands: it begins anew at the oldest file, and sends again what is still there
+    Reset {
+        #[command(flatten)]
+        state: State,
+        /// Name of the output
+        #[arg(long, value_name = "NAME")]
+        output: String,
+    },
+    /// Set the event that an output would send next aside, into its file of rejected events
+    Skip {
+        #[command(flatten)]
+        state: State,
+        /// Name of the output; `webhook` if the daemon is run with flags alone
+        #[arg(long, value_name = "NAME")]
+        output: String,
+        /// The log that the daemon tails, if no configuration file names it
+        #[arg(long, value_name = "PATH", env = "AUDIT_SHIPPER_AUDIT_LOG_PATH")]
+        audit_log_path: Option<PathBuf>,
+    },
+}
+
+/// Where the cursors are.
+#[derive(Debug, clap::Args)]
+pub(super) struct State {
+    /// Configuration file of the daemon
+    #[arg(long, value_name = "FILE", env = "AUDIT_SHIPPER_CONFIG")]
+    config: Option<PathBuf>,
+    /// State directory of the daemon; wins over the configuration file
+    #[arg(long, value_name = "DIR", env = "AUDIT_SHIPPER_STATE_DIR")]
+    state_dir: Option<PathBuf>,
+}
+
+impl State {
+    /// The state directory, and the rest of the configuration if a file was named.
+    fn load(&self) -> Result<(PathBuf, Option<Config>), Failure> {
+        let config = match &self.config {
+            None => None,
+            Some(path) => {
+                let args = RunArgs::with_config(path);
+                Some(args.load(|name| std::env::var_os(name)).map_err(Failure::config)?.config)
+            }
+        };
+        let named = self.state_dir.clone().or_else(|| config.as_ref().map(|config| config.state_dir.clone()));
+        let directory = named.unwrap_or_else(|| {
+            config::default_state_dir(std::env::var("STATE_DIRECTORY").ok().as_deref())
+        });
+        Ok((directory, config))
+    }
+}
+
+pub(super) fn command(command: &Command) -> Result<(), Failure> {
+    match command {
+        Command::Show(state) => Ok(show(&state.load()?.0)?),
+        Command::Reset { state, output } => Ok(reset(&state.load()?.0, output)?),
+        Command::Skip { state, output, audit_log_path } => {
+            let (directory, config) = state.load()?;
+            Ok(skip(&directory, output, config.as_ref(), audit_log_path.as_deref())?)
+        }
+    }
+}
+
+fn show(state_dir: &Path) -> anyhow::Result<()> {
+    let names = outputs(state_dir).with_context(|| format!("the state directory {}", state_dir.display()))?;
+    let mut out = std::io::stdout().lock();
+    if names.is_empty() {
+        writeln!(out, "no output has a cursor in {}", state_dir.display())?;
+        return Ok(());
+    }
+    writeln!(out, "{:<20} {:>14}  {:<45} SETTLED FILES", "OUTPUT", "OFFSET", "FILE")?;
+    for name in names {
+        match Store::open(state_dir, &name).1 {
+            Loaded::Cursor(Cursor { settled, last: Some(last) }) => {
+                writeln!(out, "{name:<20} {:>14}  {:<45} {}", last.offset, last.name, settled.len())?;
+            }
+            Loaded::Cursor(Cursor { settled, last: None }) => {
+                writeln!(out, "{name:<20} {:>14}  {:<45} {}", "-", "(at the head of the next file)", settled.len())?;
+            }
+            Loaded::Unreadable(reason) => writeln!(out, "{name:<20} unreadable: {reason}")?,
+            Loaded::Never => {}
+        }
+    }
+    Ok(())
+}
+
+/// Names of the outputs that have a cursor, sorted.
+fn outputs(state_dir: &Path) -> std::io::Result<Vec<String>> {
+    let mut names = Vec::new();
+    for entry in std::fs::read_dir(state_dir)? {
+        if let Some(name) = entry?.file_name().to_str().and_then(|name| name.strip_suffix(".cursor.json")) {
+            names.push(name.to_owned());
+        }
+    }
+    names.sort();
+    Ok(names)
+}
+
+fn reset(state_dir: &Path, output: &str) -> anyhow::Result<()> {
+    let _lock = Lock::take(state_dir)?;
+    let mut store = known(state_dir, output)?.0;
+    store.commit(&Cursor::default()).and_then(|()| store.sync()).context("writing the cursor")?;
+    writeln!(std::io::stdout(), "{output}: begins at the oldest file")?;
+    Ok(())
+}
+
+/// The cursor of an output that has one.
+fn known(state_dir: &Path, output: &str) -> anyhow::Result<(Store, Loaded)> {
+    let (store, loaded) = Store::open(state_dir, output);
+    if matches!(loaded, Loaded::Never) {
+        let names = outputs(state_dir)?;
+        let known = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
+        bail!("the output {output} has no cursor in {}; those that have one: {known}", state_dir.display());
+    }
+    Ok((store, loaded))
+}
+
+fn skip(state_dir: &Path, output: &str, config: Option<&Config>, log: Option<&Path>) -> anyhow::Result<()> {
+    let _lock = Lock::take(state_dir)?;
+    let (mut store, loaded) = known(state_dir, output)?;
+    let cursor = match loaded {
+        Loaded::Cursor(cursor) => cursor,
+        Loaded::Never => Cursor::default(),
+        Loaded::Unreadable(reason) => bail!("the cursor of {output} cannot be read: {reason}"),
+    };
+    let source = config.map(|config| &config.source);
+    let Some(log) = log.or_else(|| source.map(|source| source.path.as_path())) else {
+        bail!("which log? Give --config or --audit-log-path");
+    };
+    let max_line_bytes = source.map_or(config::DEFAULT_MAX_LINE_BYTES, |source| source.max_line_bytes);
+    let mut tail = Tail::new(log, Some(&cursor), config::StartAt::Oldest, max_line_bytes.get());
+    let mut batch = Batch::default();
+    let one = Limits { max_lines: 1, max_bytes: usize::MAX, max_first_line_bytes: usize::MAX };
+    tail.fill(&mut batch, &one)?;
+    let mut asides = batch.take_asides();
+    asides.extend((0..batch.records().len()).map(|index| skipped(&batch, index)));
+    let (Some(aside), Some(end)) = (asides.first(), batch.end()) else {
+        bail!("nothing to skip: {output} has sent everything that is in {}", log.display());
+    };
+    let limits = config
+        .and_then(|config| config.outputs.iter().find(|other| other.name == output))
+        .map_or_else(config::Rejected::default, |output| output.rejected.clone());
+    RejectedFile::new(state_dir, output, limits).append(&asides)?;
+    store.commit(end).and_then(|()| store.sync()).context("writing the cursor")?;
+    writeln!(
+        std::io::stdout(),
+        "{output}: set aside one line of {} bytes (SHA-256 {})",
+        aside.line_bytes,
+        aside.sha256
+    )?;
+    Ok(())
+}
+
+fn skipped(batch: &Batch, index: usize) -> Aside {
+    batch.aside_of(index, Reason::Skipped, "skipped by an operator".into(), None)
+}

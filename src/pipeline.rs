@@ -1,0 +1,156 @@
+//! Builds what the configuration asks for, runs it, and stops it in order.
+//!
+//! Stop: readiness turns false, routes read no further, what is in memory may finish within the grace, cursors reach
+//! the disk, the admin server goes last.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::admin::Admin;
+use crate::checkpoint::{Cursor, Loaded, Lock, LockError, Store};
+use crate::config::{self, Config, Mode};
+use crate::deliver::{Delivery, Exchange};
+use crate::health::Health;
+use crate::kubeconfig::Endpoint;
+use crate::metrics::Metrics;
+use crate::rejected::RejectedFile;
+use crate::route::{Reading, Route};
+use crate::serve;
+use crate::sink::webhook::Webhook;
+use crate::source::Watch;
+
+/// Why the daemon cannot run. The supervisor may start it again.
+#[derive(Debug, thiserror::Error)]
+pub enum Fatal {
+    /// The state directory cannot be had.
+    #[error(transparent)]
+    StateDir(#[from] LockError),
+    /// The admin address cannot be had.
+    #[error("--bind-address: cannot listen on {address}: {source}")]
+    Bind {
+        /// The address.
+        address: SocketAddr,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// A task ended that must not end: a bug of ours.
+    #[error("an output stopped unexpectedly: {0}")]
+    Task(tokio::task::JoinError),
+}
+
+/// Ships until `stop`, and then until what is in memory is settled or the grace is over.
+///
+/// `endpoints` are those of the outputs, in their order.
+///
+/// # Errors
+/// Something that all outputs need cannot be had.
+pub async fn run(config: Config, endpoints: Vec<Endpoint>, stop: CancellationToken) -> Result<(), Fatal> {
+    let _lock = Lock::take(&config.state_dir)?;
+    let bind = |source| Fatal::Bind { address: config.bind_address, source };
+    let listener = TcpListener::bind(config.bind_address).await.map_err(bind)?;
+    let address = listener.local_addr().map_err(bind)?;
+
+    let metrics = Metrics::new();
+    let watch = Arc::new(Watch::new(&config.source.path));
+    let routes: Vec<Route> = config
+        .outputs
+        .iter()
+        .zip(endpoints)
+        .map(|(output, endpoint)| build(&config, output, endpoint, &watch, &metrics))
+        .collect();
+    let outputs = routes.iter().map(|route| Arc::clone(&route.health)).collect();
+    let admin_stop = CancellationToken::new();
+    let admin = serve::serve(listener, None, Admin::new(metrics, outputs), admin_stop.clone().cancelled_owned());
+    let admin = tokio::spawn(admin);
+    tracing::info!(%address, "serving metrics and health");
+
+    let mut tasks = JoinSet::new();
+    for route in routes {
+        tasks.spawn(route.run(stop.clone(), config.shutdown_grace));
+    }
+    notify_supervisor(&[sd_notify::NotifyState::Ready]);
+    let stopping = tokio::spawn({
+        let stop = stop.clone();
+        async move {
+            stop.cancelled().await;
+            tracing::info!("stopping");
+            notify_supervisor(&[sd_notify::NotifyState::Stopping]);
+        }
+    });
+    let mut result = Ok(());
+    while let Some(ended) = tasks.join_next().await {
+        if let Err(error) = ended {
+            // The others settle what they have; then the supervisor starts everything anew.
+            result = Err(Fatal::Task(error));
+            stop.cancel();
+        }
+    }
+    stopping.abort();
+    admin_stop.cancel();
+    let _ = admin.await;
+    result
+}
+
+fn build(
+    config: &Config,
+    output: &config::Output,
+    endpoint: Endpoint,
+    watch: &Arc<Watch>,
+    metrics: &Metrics,
+) -> Route {
+    let metrics = Arc::new(metrics.route(&output.name));
+    let health = Arc::new(Health::new(&output.name, output.ready_after, Arc::clone(&metrics)));
+    let (store, loaded) = Store::open(&config.state_dir, &output.name);
+    let cursor = cursor_of(&output.name, loaded);
+    tracing::info!(
+        output = output.name,
+        endpoint = endpoint.display(),
+        log = %config.source.path.display(),
+        "shipping"
+    );
+    Route {
+        reading: Some(Reading::new(
+            &config.source,
+            output,
+            cursor.as_ref(),
+            Arc::clone(watch),
+            Arc::clone(&metrics),
+        )),
+        delivery: Arc::new(Delivery {
+            exchange: Exchange::new(Arc::new(endpoint)),
+            sink: Box::new(Webhook),
+            limits: output.webhook.clone(),
+            strict: output.batch.mode == Mode::BlockingStrict,
+            metrics: Arc::clone(&metrics),
+            health: Arc::clone(&health),
+        }),
+        store,
+        rejected: Arc::new(RejectedFile::new(&config.state_dir, &output.name, output.rejected.clone())),
+        metrics,
+        health,
+        config: output.clone(),
+    }
+}
+
+/// Where the output goes on. An unreadable cursor costs duplicates, never events: it begins at the oldest file.
+fn cursor_of(output: &str, loaded: Loaded) -> Option<Cursor> {
+    match loaded {
+        Loaded::Never => None,
+        Loaded::Cursor(cursor) => Some(cursor),
+        Loaded::Unreadable(reason) => {
+            tracing::error!(output, reason, "the cursor cannot be read; beginning at the oldest file, events will be sent again");
+            Some(Cursor::default())
+        }
+    }
+}
+
+/// Outside of systemd there is nobody to tell.
+fn notify_supervisor(state: &[sd_notify::NotifyState<'_>]) {
+    if let Err(error) = sd_notify::notify(state) {
+        tracing::debug!(%error, "systemd could not be notified");
+    }
+}
