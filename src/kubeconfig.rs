@@ -139,24 +139,18 @@ fn read(report: &mut Report<'_>, timeout: Duration) -> Result<Endpoint, Reported
 }
 
 fn warn_of_plain_http(cluster: &Cluster, user: &User, report: &mut Report<'_>) {
+    let line = cluster.server.line();
     let credentials = user.credential_fields();
     if !credentials.is_empty() {
-        report.warn(
-            cluster.server.line(),
-            "server",
-            format_args!(
-                "plain http: {} not read and not sent; use https for a credential to count",
-                are(&credentials)
-            ),
-        );
+        let fields = are(&credentials);
+        let message =
+            format_args!("plain http: {fields} not read and not sent; use https for a credential to count");
+        report.warn(line, "server", message);
     }
     let tls = cluster.tls_fields();
     if !tls.is_empty() {
-        report.warn(
-            cluster.server.line(),
-            "server",
-            format_args!("plain http: {} ignored; use https for it to count", are(&tls)),
-        );
+        let fields = are(&tls);
+        report.warn(line, "server", format_args!("plain http: {fields} ignored; use https for it to count"));
     }
 }
 

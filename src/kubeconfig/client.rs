@@ -87,6 +87,9 @@ pub(super) fn connect(
         // What client-go adds; plain http takes its default transport, which has no timeout to tell the server.
         url.query_pairs_mut().append_pair("timeout", &go_duration(timeout));
         builder = tls.apply(builder, server_name.is_none()).map_err(|error| tls_failed(&error, report))?;
+    } else if proxy.is_none() {
+        // No TLS, so no authorities: a container without any can still post to its own node.
+        builder = builder.tls_certs_only([]);
     }
     builder = match proxy {
         Some(proxy) => builder.proxy(proxy),

@@ -100,8 +100,8 @@ pub(super) struct User {
     pub(super) auth_provider: Option<Spanned<IgnoredAny>>,
     r#as: Text,
     as_uid: Text,
-    as_groups: Option<IgnoredAny>,
-    as_user_extra: Option<IgnoredAny>,
+    as_groups: Option<Spanned<IgnoredAny>>,
+    as_user_extra: Option<Spanned<IgnoredAny>>,
 }
 
 impl User {
@@ -124,16 +124,18 @@ impl User {
 
     /// Impersonation is for an API server; an audit endpoint has nobody to impersonate.
     pub(super) fn warn_of_ignored(&self, report: &mut Report<'_>) {
-        let mut fields = set(&[("as", &self.r#as), ("as-uid", &self.as_uid)]);
-        fields.extend(self.as_groups.as_ref().map(|_| "as-groups"));
-        fields.extend(self.as_user_extra.as_ref().map(|_| "as-user-extra"));
-        for field in fields {
-            let line = if field == "as" { self.r#as.line() } else { 0 };
-            report.warn(
-                line,
-                field,
-                "ignored: no Impersonate-* header is sent to an audit endpoint; remove it",
-            );
+        let line =
+            |field: &Option<Spanned<IgnoredAny>>| field.as_ref().map_or(0, |any| any.referenced.line());
+        for (field, line) in [
+            ("as", self.r#as.line()),
+            ("as-uid", self.as_uid.line()),
+            ("as-groups", line(&self.as_groups)),
+            ("as-user-extra", line(&self.as_user_extra)),
+        ] {
+            if line > 0 {
+                let message = "ignored: no Impersonate-* header is sent to an audit endpoint; remove it";
+                report.warn(line, field, message);
+            }
         }
     }
 }
