@@ -183,7 +183,8 @@ fn durations_as_go_prints_them() {
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(256) })]
 
-    /// A damaged kubeconfig is an error or an endpoint, never a panic, and its secret stays out of every message.
+    /// A damaged kubeconfig is an error or an endpoint, never a panic, and its secret stays out of every
+    /// message.
     #[test]
     fn no_input_panics_or_is_repeated(cut in 0..260_usize, noise in ".{0,8}", drop in 0..6_usize) {
         let text = kubeconfig("server: https://h/", "token: hunter2secret\nas: x");

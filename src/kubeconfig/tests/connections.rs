@@ -256,7 +256,7 @@ async fn token_file_is_read_again() {
         let now = Instant::now() + Duration::from_secs(seconds);
         endpoint.credentials.authorization(now).unwrap().to_str().unwrap().to_owned()
     };
-    assert_eq!(at(45), "Bearer fourth");
+    assert_eq!(at(30), "Bearer fourth");
     assert_eq!(at(50), "Bearer fifth", "after 50 s");
 }
 
