@@ -1,15 +1,16 @@
 //! The webhook's kubeconfig: where batches go, over which TLS, with which credentials.
 //!
-//! kube-apiserver names its audit webhook by a kubeconfig (`--audit-webhook-config-file`), so whatever kubectl can
-//! write may stand in it. This module reads it the way client-go's `clientcmd` does with an explicit path:
+//! kube-apiserver names its audit webhook by a kubeconfig (`--audit-webhook-config-file`), so whatever
+//! kubectl can write may stand in it. This module reads it the way client-go's `clientcmd` does with an
+//! explicit path:
 //!
 //! - The **current context** picks one *cluster* (the endpoint) and at most one *user* (the credentials).
 //! - The **server** is the cluster's URL. Over `http` no credentials are read or sent, as in client-go.
 //! - The **token file** wins over the inline token once it could be read, and is read again while we run.
 //!
-//! Everything else is fixed at load: a changed kubeconfig, certificate or key takes a restart. All mistakes are
-//! reported together, each with the file and the line it stands on. No text of a kubeconfig is ever part of a message
-//! unless it is a name or a path, since nearly every other field can hold a secret.
+//! Everything else is fixed at load: a changed kubeconfig, certificate or key takes a restart. All mistakes
+//! are reported together, each with the file and the line it stands on. No text of a kubeconfig is ever part
+//! of a message unless it is a name or a path, since nearly every other field can hold a secret.
 //!
 //! | file | what it holds |
 //! |---|---|
@@ -71,14 +72,16 @@ impl Endpoint {
         }
     }
 
-    /// The client of all requests to this endpoint: pooled, with a timeout, without redirects or retries of its own.
+    /// The client of all requests to this endpoint: pooled, with a timeout, without redirects or retries of
+    /// its own.
     pub fn client(&self) -> &reqwest::Client {
         &self.connection.client
     }
 
     /// The URL that batches are posted to.
     ///
-    /// With `tls-server-name` its host is that name; [`Endpoint::display`] keeps the host that is connected to.
+    /// With `tls-server-name` its host is that name; [`Endpoint::display`] keeps the host that is connected
+    /// to.
     pub fn url(&self) -> &Url {
         &self.connection.url
     }
@@ -89,10 +92,11 @@ impl Endpoint {
         &self.connection.headers
     }
 
-    /// The `Authorization` header of the next request, marked sensitive; `None` without credentials or over plain http.
+    /// The `Authorization` header of the next request, marked sensitive; `None` without credentials or over
+    /// plain http.
     ///
-    /// Reads the token file again when the last look is 50 s old or the file's time of modification changed. While the
-    /// file is bad, the last good token stays in use.
+    /// Reads the token file again when the last look is 50 s old or the file's time of modification changed.
+    /// While the file is bad, the last good token stays in use.
     pub fn authorization(&self) -> Option<HeaderValue> {
         self.credentials.authorization(std::time::Instant::now())
     }
@@ -102,7 +106,8 @@ impl Endpoint {
         self.credentials.forget_token();
     }
 
-    /// What an operator should know, to be said once at start: ignored fields, credentials that are not sent, ...
+    /// What an operator should know, to be said once at start: ignored fields, credentials that are not sent,
+    /// ...
     pub fn warnings(&self) -> &[String] {
         &self.warnings
     }
@@ -139,24 +144,18 @@ fn read(report: &mut Report<'_>, timeout: Duration) -> Result<Endpoint, Reported
 }
 
 fn warn_of_plain_http(cluster: &Cluster, user: &User, report: &mut Report<'_>) {
+    let line = cluster.server.line();
     let credentials = user.credential_fields();
     if !credentials.is_empty() {
-        report.warn(
-            cluster.server.line(),
-            "server",
-            format_args!(
-                "plain http: {} not read and not sent; use https for a credential to count",
-                are(&credentials)
-            ),
-        );
+        let fields = are(&credentials);
+        let message =
+            format_args!("plain http: {fields} not read and not sent; use https for a credential to count");
+        report.warn(line, "server", message);
     }
     let tls = cluster.tls_fields();
     if !tls.is_empty() {
-        report.warn(
-            cluster.server.line(),
-            "server",
-            format_args!("plain http: {} ignored; use https for it to count", are(&tls)),
-        );
+        let fields = are(&tls);
+        report.warn(line, "server", format_args!("plain http: {fields} ignored; use https for it to count"));
     }
 }
 

@@ -1,10 +1,10 @@
 //! The `reqwest::Client` of an endpoint: proxies, timeouts, and `tls-server-name`.
 //!
-//! reqwest takes the name in the TLS handshake (SNI), the name that a certificate is checked against, and the host it
-//! connects to all from the URL. **`tls-server-name`** wants the first two to differ from the third. So the URL gets
-//! that name as its host, a resolver leads each look-up to the real host, and the `Host` header keeps the real host.
-//! HTTP/2 has no `Host` header to keep it in, so such a client speaks HTTP/1.1; a proxy would be asked for the wrong
-//! host, so it uses none.
+//! reqwest takes the name in the TLS handshake (SNI), the name that a certificate is checked against, and the
+//! host it connects to all from the URL. **`tls-server-name`** wants the first two to differ from the third.
+//! So the URL gets that name as its host, a resolver leads each look-up to the real host, and the `Host`
+//! header keeps the real host. HTTP/2 has no `Host` header to keep it in, so such a client speaks HTTP/1.1; a
+//! proxy would be asked for the wrong host, so it uses none.
 
 use std::error::Error;
 use std::net::IpAddr;
@@ -84,9 +84,13 @@ pub(super) fn connect(
 ) -> Result<Connection, Reported> {
     let mut builder = base(timeout);
     if let Some(tls) = tls {
-        // What client-go adds; plain http takes its default transport, which has no timeout to tell the server.
+        // What client-go adds; plain http takes its default transport, which has no timeout to tell the
+        // server.
         url.query_pairs_mut().append_pair("timeout", &go_duration(timeout));
         builder = tls.apply(builder, server_name.is_none()).map_err(|error| tls_failed(&error, report))?;
+    } else if proxy.is_none() {
+        // No TLS, so no authorities: a container without any can still post to its own node.
+        builder = builder.tls_certs_only([]);
     }
     builder = match proxy {
         Some(proxy) => builder.proxy(proxy),

@@ -1,8 +1,9 @@
 //! The `Authorization` header: an inline token, a token file that is read again, or a name and password.
 //!
-//! A **token file** is rotated under us by whoever issues tokens. It is read again when the last look is 50 s old (as
-//! in client-go: a minute less 10 s of leeway), when its time of modification changed, and after a 401. A file that
-//! cannot be read or is empty changes nothing: the last good token stays, since a rotation may be half done.
+//! A **token file** is rotated under us by whoever issues tokens. It is read again when the last look is 50 s
+//! old (as in client-go: a minute less 10 s of leeway), when its time of modification changed, and after a
+//! 401. A file that cannot be read or is empty changes nothing: the last good token stays, since a rotation
+//! may be half done.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -57,7 +58,7 @@ pub(super) fn read(user: &User, report: &mut Report<'_>) -> Result<Credentials, 
         return Err(report.error(exec.referenced.line(), "exec", message));
     }
     if let Some(provider) = &user.auth_provider {
-        let message = "Kubernetes removed it in 1.26: use token, tokenFile or a client certificate";
+        let message = "not supported: use token, tokenFile or a client certificate";
         return Err(report.error(provider.referenced.line(), "auth-provider", message));
     }
     let basic = user.username.get().or(user.password.get()).is_some();

@@ -1,8 +1,8 @@
 //! The YAML of a kubeconfig, and which cluster and user of it count.
 //!
-//! Lax where client-go is: unknown fields, `null` for a list or an entry, entries that nothing refers to, a context
-//! whose user does not exist. Strict where it is: types, names given twice, a context or cluster that is named but not
-//! there. JSON is YAML.
+//! Lax where client-go is: unknown fields, `null` for a list or an entry, entries that nothing refers to, a
+//! context whose user does not exist. Strict where it is: types, names given twice, a context or cluster that
+//! is named but not there. JSON is YAML.
 
 use std::collections::HashSet;
 
@@ -13,7 +13,8 @@ use serde_saphyr::{Error, Spanned};
 
 use super::{Report, Reported};
 
-/// A text field and its line; absent, `null` and `""` are the same. Secret, since most fields may hold a credential.
+/// A text field and its line; absent, `null` and `""` are the same. Secret, since most fields may hold a
+/// credential.
 #[derive(Default)]
 pub(super) struct Text {
     value: Option<SecretString>,
@@ -100,8 +101,8 @@ pub(super) struct User {
     pub(super) auth_provider: Option<Spanned<IgnoredAny>>,
     r#as: Text,
     as_uid: Text,
-    as_groups: Option<IgnoredAny>,
-    as_user_extra: Option<IgnoredAny>,
+    as_groups: Option<Spanned<IgnoredAny>>,
+    as_user_extra: Option<Spanned<IgnoredAny>>,
 }
 
 impl User {
@@ -124,16 +125,18 @@ impl User {
 
     /// Impersonation is for an API server; an audit endpoint has nobody to impersonate.
     pub(super) fn warn_of_ignored(&self, report: &mut Report<'_>) {
-        let mut fields = set(&[("as", &self.r#as), ("as-uid", &self.as_uid)]);
-        fields.extend(self.as_groups.as_ref().map(|_| "as-groups"));
-        fields.extend(self.as_user_extra.as_ref().map(|_| "as-user-extra"));
-        for field in fields {
-            let line = if field == "as" { self.r#as.line() } else { 0 };
-            report.warn(
-                line,
-                field,
-                "ignored: no Impersonate-* header is sent to an audit endpoint; remove it",
-            );
+        let line =
+            |field: &Option<Spanned<IgnoredAny>>| field.as_ref().map_or(0, |any| any.referenced.line());
+        for (field, line) in [
+            ("as", self.r#as.line()),
+            ("as-uid", self.as_uid.line()),
+            ("as-groups", line(&self.as_groups)),
+            ("as-user-extra", line(&self.as_user_extra)),
+        ] {
+            if line > 0 {
+                let message = "ignored: no Impersonate-* header is sent to an audit endpoint; remove it";
+                report.warn(line, field, message);
+            }
         }
     }
 }
@@ -189,7 +192,8 @@ pub(super) fn read(report: &mut Report<'_>) -> Result<(Cluster, User), Reported>
         .map_err(|error| report.error(0, "", format_args!("cannot read the kubeconfig: {error}")))?;
     let text = String::from_utf8(bytes)
         .map_err(|_| report.error(0, "", "not UTF-8: a kubeconfig is YAML or JSON text"))?;
-    // no_schema: an unquoted number or boolean is no text, as for client-go. A snippet would show neighbouring secrets.
+    // no_schema: an unquoted number or boolean is no text, as for client-go. A snippet would show
+    // neighbouring secrets.
     let options = serde_saphyr::options! { no_schema: true, with_snippet: false };
     let mut documents =
         serde_saphyr::from_multiple_with_options::<Document>(&text, options).map_err(|error| {
@@ -218,8 +222,7 @@ fn explain(error: &Error) -> String {
         Error::UnknownAnchor { .. } => "an alias without its anchor".to_owned(),
         Error::Eof { .. } => "the file ends in the middle of a value".to_owned(),
         Error::Unexpected { expected, .. } => format!("wrong type: expected {expected}"),
-        _ => "not a kubeconfig: the YAML cannot be read from here on (kubectl config view --kubeconfig FILE says more)"
-            .to_owned(),
+        _ => "not YAML from here on: `kubectl config view --kubeconfig FILE` may say more".to_owned(),
     }
 }
 

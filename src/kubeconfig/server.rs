@@ -1,7 +1,7 @@
 //! A cluster's `server` as the URL that batches are posted to.
 //!
-//! Scheme, host and path are kept; query, fragment and a trailing slash are not, and the path is cleaned as Go's
-//! `path.Join` does, because that is where kube-apiserver posts to and receivers match on it.
+//! Scheme, host and path are kept; query, fragment and a trailing slash are not, and the path is cleaned as
+//! Go's `path.Join` does, because that is where kube-apiserver posts to and receivers match on it.
 
 use std::time::Duration;
 

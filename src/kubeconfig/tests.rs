@@ -105,26 +105,26 @@ contexts: [{name: c, context: {cluster: k, user: missing}}, {name: no-user, cont
 #[test]
 fn json_loads_and_unknown_fields_do_not_matter() {
     let text = "{\n\t\"kind\": \"Config\",\n\t\"clusters\": [{\"name\": \"\", \"extensions\": [1], \"x\": {\"y\": []},\n\
-                \t\t\"cluster\": {\"server\": \"https://h:8443/audit\", \"disable-compression\": true}}]\n}\n";
+                \t\t\"cluster\": {\"server\": \"https://h:8443/audit\", \"insecure-skip-tls-verify\": true}}]\n}\n";
     let endpoint = load(text).unwrap();
     assert_eq!(endpoint.url().as_str(), "https://h:8443/audit?timeout=30s");
     assert_eq!(endpoint.display(), "https://h:8443/audit");
-    assert_eq!(endpoint.warnings(), [""; 0]);
+    assert_eq!(endpoint.warnings().len(), 1, "only of insecure-skip-tls-verify: {:?}", endpoint.warnings());
     assert!(endpoint.headers().is_empty());
 }
 
 #[test]
 fn warnings_name_what_does_not_count() {
-    let cluster = "server: https://h";
+    let cluster = "server: https://h\ninsecure-skip-tls-verify: true";
     let both = "tokenFile: gone\ntoken: inline\nas: root\nas-groups: [a]\nas-uid: x";
     let endpoint = load(&kubeconfig(cluster, both)).unwrap();
     let warnings = endpoint.warnings().join("\n");
     for part in [
-        "14: tokenFile: cannot read",
+        "15: tokenFile: cannot read",
         "`token` is used",
-        "16: as: ignored",
-        "as-groups: ignored",
-        "as-uid: ignored",
+        "17: as: ignored",
+        "18: as-groups: ignored",
+        "19: as-uid: ignored",
     ] {
         assert!(warnings.contains(part), "{part}: {warnings}");
     }
@@ -156,7 +156,9 @@ fn server_becomes_the_url_that_is_posted_to() {
         ("server: https://real:6443/x\ntls-server-name: name", "https://name:6443/x?timeout=30s"),
         ("server: https://h/x\ntls-server-name: h", "https://h/x?timeout=30s"),
     ] {
-        assert_eq!(load(&kubeconfig(cluster, "")).unwrap().url().as_str(), expected, "{cluster}");
+        // The machine that runs this may have no authorities.
+        let cluster = cluster.replace("server: https", "insecure-skip-tls-verify: true\nserver: https");
+        assert_eq!(load(&kubeconfig(&cluster, "")).unwrap().url().as_str(), expected, "{cluster}");
     }
 }
 
@@ -181,7 +183,8 @@ fn durations_as_go_prints_them() {
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(256) })]
 
-    /// A damaged kubeconfig is an error or an endpoint, never a panic, and its secret stays out of every message.
+    /// A damaged kubeconfig is an error or an endpoint, never a panic, and its secret stays out of every
+    /// message.
     #[test]
     fn no_input_panics_or_is_repeated(cut in 0..260_usize, noise in ".{0,8}", drop in 0..6_usize) {
         let text = kubeconfig("server: https://h/", "token: hunter2secret\nas: x");

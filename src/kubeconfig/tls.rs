@@ -235,8 +235,9 @@ fn only(
     Ok(config)
 }
 
-/// webpki's verification, plus one thing that Go accepts and webpki does not: a server whose own certificate is one of
-/// the authorities. `openssl req -x509` makes such certificates, and many webhooks are set up with one.
+/// webpki's verification, plus one thing that Go accepts and webpki does not: a server whose own certificate
+/// is one of the authorities. `openssl req -x509` makes such certificates, and many webhooks are set up with
+/// one.
 #[derive(Debug)]
 struct Authorities {
     webpki: Arc<WebPkiServerVerifier>,

@@ -74,10 +74,12 @@ async fn a_server_of_another_authority_is_refused() {
     let server = format!("server: https://{}", far_end.address);
     let refused =
         load(directory.path(), &format!("{server}\ncertificate-authority: ca.crt"), "token: secret");
-    let machine = load(directory.path(), &server, "token: secret");
     let skip = load(directory.path(), &format!("{server}\ninsecure-skip-tls-verify: true"), "token: secret");
     assert!(post(&refused).await.unwrap_err().is_connect());
-    assert!(post(&machine).await.unwrap_err().is_connect());
+    match load_from(directory.path(), &kubeconfig(&server, "token: secret")) {
+        Ok(machine) => assert!(post(&machine).await.unwrap_err().is_connect()),
+        Err(errors) => assert!(errors[0].contains("install the machine's authorities"), "{errors:?}"),
+    }
     assert!(far_end.take_seen().is_empty());
     assert_eq!(seen(&skip, &far_end).await.header(AUTHORIZATION), Some("Bearer secret"));
     assert!(skip.warnings()[0].contains("insecure-skip-tls-verify"), "{:?}", skip.warnings());
@@ -254,7 +256,7 @@ async fn token_file_is_read_again() {
         let now = Instant::now() + Duration::from_secs(seconds);
         endpoint.credentials.authorization(now).unwrap().to_str().unwrap().to_owned()
     };
-    assert_eq!(at(45), "Bearer fourth");
+    assert_eq!(at(30), "Bearer fourth");
     assert_eq!(at(50), "Bearer fifth", "after 50 s");
 }
 
@@ -265,8 +267,9 @@ async fn a_proxy_is_asked_for_the_endpoint() {
     for scheme in ["http", "socks5"] {
         let proxy = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("{scheme}://{}", proxy.local_addr().unwrap());
-        let endpoint =
-            load(directory.path(), &format!("server: https://audit.invalid\nproxy-url: {url}"), "");
+        let cluster =
+            format!("server: https://audit.invalid\nproxy-url: {url}\ninsecure-skip-tls-verify: true");
+        let endpoint = load(directory.path(), &cluster, "");
         let asked = async {
             let (mut stream, _) = proxy.accept().await.unwrap();
             let mut bytes = vec![0; 512];
@@ -294,7 +297,8 @@ async fn a_server_that_says_nothing_runs_into_the_timeout() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("config");
     for scheme in ["http", "https"] {
-        let cluster = format!("server: {scheme}://{}", listener.local_addr().unwrap());
+        let address = listener.local_addr().unwrap();
+        let cluster = format!("server: {scheme}://{address}\ninsecure-skip-tls-verify: true");
         fs::write(&path, kubeconfig(&cluster, "")).unwrap();
         let endpoint = Endpoint::load(&path, Duration::from_millis(50)).unwrap();
         let begun = Instant::now();

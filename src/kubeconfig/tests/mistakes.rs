@@ -76,7 +76,7 @@ fn mistakes_of_the_user() {
                 .to_owned(),
         ),
         ("exec:\n  command: s3cret", format!(":15: exec: not available in this version yet: {another_way}")),
-        ("auth-provider: {name: gcp}", format!(":14: auth-provider: Kubernetes removed it in 1.26: {another_way}")),
+        ("auth-provider: {name: gcp}", format!(":14: auth-provider: not supported: {another_way}")),
         (
             "client-key-data: aGk=",
             ":14: client-key-data: has no certificate: set client-certificate or client-certificate-data".to_owned(),
