@@ -24,8 +24,9 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
-pub(crate) use self::load::load;
+pub(crate) use self::load::{default_state_dir, load};
 pub use self::print::to_yaml;
+pub(crate) use self::quantity::show_duration;
 pub use self::report::Errors;
 pub(crate) use self::report::Origin;
 pub(crate) use self::settings::{DEPRECATED_BACKOFF, INITIAL_BACKOFF, Setting, Settings};
@@ -64,6 +65,9 @@ pub struct Config {
     /// How long requests in flight may take to finish after SIGTERM or SIGINT.
     pub shutdown_grace: Duration,
 }
+
+/// `source.maxLineBytes` where nothing else is said.
+pub const DEFAULT_MAX_LINE_BYTES: NonZeroUsize = NonZeroUsize::new(16 << 20).expect("it is not zero");
 
 /// The log that is tailed.
 #[derive(Debug, Clone, PartialEq)]
@@ -172,6 +176,12 @@ pub struct Rejected {
     pub max_size: u64,
     /// What happens when the next entry would exceed `max_size`.
     pub on_full: OnFull,
+}
+
+impl Default for Rejected {
+    fn default() -> Self {
+        Self { max_size: 256 << 20, on_full: OnFull::DropOldest }
+    }
 }
 
 /// What happens when the file of rejected events is full.

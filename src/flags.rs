@@ -33,6 +33,12 @@ struct Given {
 }
 
 impl RunArgs {
+    /// The flags of a daemon that is told of nothing but its configuration file.
+    #[must_use]
+    pub(crate) fn with_config(path: &std::path::Path) -> Self {
+        Self { given: vec![Given { flag: "config", text: path.to_string_lossy().into_owned(), index: 0 }] }
+    }
+
     /// Loads the configuration from these flags, the environment, and the file that one of them names.
     ///
     /// `env` looks up an environment variable. An empty variable counts as none, since unit files and manifests cannot

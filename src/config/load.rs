@@ -11,7 +11,7 @@ use super::section::{Section, Sources, nothing_available};
 use super::settings::{DEPRECATED_BACKOFF, Setting, Settings};
 use super::value::{not_among, not_positive};
 use super::yaml::{self, Node, Value};
-use super::{Config, Loaded, LogFormat, Output, Source, StartAt, log_flags, output};
+use super::{Config, DEFAULT_MAX_LINE_BYTES, Loaded, LogFormat, Output, Source, StartAt, log_flags, output};
 
 /// Far more than a configuration needs; `--config /dev/zero` must not fill the memory.
 const LONGEST_FILE: u64 = 1 << 20;
@@ -100,7 +100,7 @@ fn source(mut section: Section<'_>) -> (Source, Located<i64>) {
         .value("startAt", None)
         .choice(StartAt::Oldest, &START_AT, |word| not_among(word, &START_AT))
         .value;
-    let max_line = section.value("maxLineBytes", None).size(16 << 20);
+    let max_line = section.value("maxLineBytes", None).size(i64::try_from(DEFAULT_MAX_LINE_BYTES.get()).unwrap_or(i64::MAX));
     for field in ["pinLimit", "pinMaxFiles", "pinMinFree", "manifest"] {
         section.reserve(field, nothing_available);
     }
@@ -174,7 +174,7 @@ fn bind_address(report: &Report, text: Located<Option<String>>) -> SocketAddr {
 }
 
 /// systemd may name several directories, separated by colons.
-fn default_state_dir(state_directory: Option<&str>) -> PathBuf {
+pub(crate) fn default_state_dir(state_directory: Option<&str>) -> PathBuf {
     let first = state_directory.and_then(|all| all.split(':').find(|one| !one.is_empty()));
     PathBuf::from(first.unwrap_or("/var/lib/audit-shipper"))
 }

@@ -199,11 +199,12 @@ fn truncate(mut section: Section<'_>, max_memory: NonZeroUsize) -> Truncate {
 }
 
 fn rejected(mut section: Section<'_>, max_line_bytes: &Located<i64>) -> Rejected {
+    let defaults = Rejected::default();
     let report = section.sources.report;
-    let max_size = section.value("maxSize", None).size(256 * MIB);
+    let max_size = section.value("maxSize", None).size(i64::try_from(defaults.max_size).unwrap_or(i64::MAX));
     let on_full = section
         .value("onFull", None)
-        .choice(OnFull::DropOldest, &ON_FULL, |word| not_among(word, &ON_FULL))
+        .choice(defaults.on_full, &ON_FULL, |word| not_among(word, &ON_FULL))
         .value;
     section.finish();
     let bytes = max_size.positive(report, not_positive);

@@ -87,18 +87,31 @@ fn split_digits(text: &str) -> (&str, &str) {
     text.split_at(text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len()))
 }
 
-/// Writes a duration so that [`duration`] reads the same one: `1m30s`, `1s500ms`, `0s`.
-pub(super) fn show_duration(duration: Duration) -> String {
-    let mut nanos = duration.as_nanos();
-    let mut text = String::new();
-    for (unit, scale) in DURATION_UNITS.iter().rev().filter(|(unit, _)| unit.is_ascii()) {
-        if nanos >= *scale {
-            text += &(nanos / scale).to_string();
-            text += unit;
-            nanos %= scale;
+/// A duration as Go's `Duration.String` prints it: `30s`, `1m30s`, `1h0m0s`, `1.5s`, `250ms`.
+pub(crate) fn show_duration(duration: Duration) -> String {
+    let (seconds, nanos) = (duration.as_secs(), u64::from(duration.subsec_nanos()));
+    match (seconds, nanos) {
+        (0, 0) => "0s".to_owned(),
+        (0, 1..1_000) => format!("{nanos}ns"),
+        (0, 1_000..1_000_000) => fraction(nanos, 1_000) + "\u{b5}s",
+        (0, _) => fraction(nanos, 1_000_000) + "ms",
+        _ => {
+            let (hours, minutes) = (seconds / 3600, seconds / 60 % 60);
+            let rest = fraction(seconds % 60 * 1_000_000_000 + nanos, 1_000_000_000) + "s";
+            match (hours, minutes) {
+                (0, 0) => rest,
+                (0, _) => format!("{minutes}m{rest}"),
+                _ => format!("{hours}h{minutes}m{rest}"),
+            }
         }
     }
-    if text.is_empty() { "0s".to_owned() } else { text }
+}
+
+/// `amount / unit` in decimal, without trailing zeros; `unit` is a power of ten.
+fn fraction(amount: u64, unit: u64) -> String {
+    let digits = unit.ilog10() as usize;
+    let text = format!("{}.{:0digits$}", amount / unit, amount % unit);
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
 /// Reads a size: `16MiB`, `100KiB`, `10MB`, or plain bytes.

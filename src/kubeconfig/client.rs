@@ -16,7 +16,7 @@ use reqwest::{Client, ClientBuilder, Proxy, Url, redirect, retry};
 use rustls::pki_types::ServerName;
 
 use super::file::Cluster;
-use super::server::go_duration;
+use crate::config::show_duration;
 use super::tls::Tls;
 use super::{Report, Reported};
 
@@ -86,7 +86,7 @@ pub(super) fn connect(
     if let Some(tls) = tls {
         // What client-go adds; plain http takes its default transport, which has no timeout to tell the
         // server.
-        url.query_pairs_mut().append_pair("timeout", &go_duration(timeout));
+        url.query_pairs_mut().append_pair("timeout", &show_duration(timeout));
         builder = tls.apply(builder, server_name.is_none()).map_err(|error| tls_failed(&error, report))?;
     } else if proxy.is_none() {
         // No TLS, so no authorities: a container without any can still post to its own node.

@@ -82,30 +82,3 @@ pub(super) fn clean(path: &str) -> String {
     }
     format!("/{}", kept.join("/"))
 }
-
-/// A duration as Go's `Duration.String` prints it: `30s`, `1m30s`, `1h0m0s`, `1.5s`, `250ms`.
-pub(super) fn go_duration(duration: Duration) -> String {
-    let (seconds, nanos) = (duration.as_secs(), u64::from(duration.subsec_nanos()));
-    match (seconds, nanos) {
-        (0, 0) => "0s".to_owned(),
-        (0, 1..1_000) => format!("{nanos}ns"),
-        (0, 1_000..1_000_000) => fraction(nanos, 1_000) + "\u{b5}s",
-        (0, _) => fraction(nanos, 1_000_000) + "ms",
-        _ => {
-            let (hours, minutes) = (seconds / 3600, seconds / 60 % 60);
-            let rest = fraction(seconds % 60 * 1_000_000_000 + nanos, 1_000_000_000) + "s";
-            match (hours, minutes) {
-                (0, 0) => rest,
-                (0, _) => format!("{minutes}m{rest}"),
-                _ => format!("{hours}h{minutes}m{rest}"),
-            }
-        }
-    }
-}
-
-/// `amount / unit` in decimal, without trailing zeros; `unit` is a power of ten.
-fn fraction(amount: u64, unit: u64) -> String {
-    let digits = unit.ilog10() as usize;
-    let text = format!("{}.{:0digits$}", amount / unit, amount % unit);
-    text.trim_end_matches('0').trim_end_matches('.').to_owned()
-}

@@ -11,7 +11,8 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::Endpoint;
-use super::server::{clean, go_duration};
+use super::server::clean;
+use crate::config::show_duration;
 
 const TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -176,7 +177,7 @@ fn durations_as_go_prints_them() {
         (3_600_000_000_000, "1h0m0s"),
         (18_367_001_000_000, "5h6m7.001s"),
     ] {
-        assert_eq!(go_duration(Duration::from_nanos(nanos)), expected);
+        assert_eq!(show_duration(Duration::from_nanos(nanos)), expected);
     }
 }
 
