@@ -1,0 +1,113 @@
+//! Accepts connections: how many, for how long, and the end.
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
+use hyper_util::server::graceful::{GracefulShutdown, Watcher};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::{sleep, timeout};
+use tokio_rustls::TlsAcceptor;
+use tracing::{debug, warn};
+
+use super::request::Endpoint;
+
+/// Connections at a time; others wait in the kernel's queue.
+const MAX_CONNECTIONS: usize = 512;
+/// HTTP/2 requests at a time on one connection.
+const MAX_STREAMS: u32 = 64;
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+/// For the head of a request. It runs on an idle connection too, so it is longer than the 90 s for which Go and
+/// reqwest keep one: the sender hangs up first, and no request meets a connection that we are just closing.
+const HEADER_TIMEOUT: Duration = Duration::from_secs(120);
+/// For requests under way at the end.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// Answers connections until `stop` completes, then finishes the requests under way.
+pub(super) async fn serve(
+    listener: TcpListener,
+    tls: Option<TlsAcceptor>,
+    endpoint: Arc<Endpoint>,
+    stop: impl Future<Output = ()>,
+) {
+    let slots = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    let graceful = GracefulShutdown::new();
+    let mut stop = pin!(stop);
+    loop {
+        let (stream, slot) = tokio::select! {
+            biased;
+            () = &mut stop => break,
+            accepted = accept(&listener, &slots) => accepted,
+        };
+        tokio::spawn(connection(stream, slot, tls.clone(), Arc::clone(&endpoint), graceful.watcher()));
+    }
+    drop(listener);
+    if timeout(GRACE, graceful.shutdown()).await.is_err() {
+        warn!("requests that were still under way are abandoned; their senders try again");
+    }
+}
+
+async fn accept(listener: &TcpListener, slots: &Arc<Semaphore>) -> (TcpStream, OwnedSemaphorePermit) {
+    let slot = Arc::clone(slots).acquire_owned().await.expect("the semaphore is never closed");
+    loop {
+        match listener.accept().await {
+            Ok((stream, _)) => return (stream, slot),
+            Err(error) => {
+                // Out of file descriptors, most likely: asking again at once would spin.
+                warn!(%error, "cannot accept a connection");
+                sleep(Duration::from_millis(100)).await;
+            }
+        }
+    }
+}
+
+async fn connection(
+    stream: TcpStream,
+    _slot: OwnedSemaphorePermit,
+    tls: Option<TlsAcceptor>,
+    endpoint: Arc<Endpoint>,
+    watcher: Watcher,
+) {
+    // Answers are one small segment each; a failure only costs latency.
+    let _ = stream.set_nodelay(true);
+    let Some(tls) = tls else {
+        return requests(stream, false, endpoint, watcher).await;
+    };
+    let stream = match timeout(HANDSHAKE_TIMEOUT, tls.accept(stream)).await {
+        Ok(Ok(stream)) => stream,
+        Ok(Err(error)) => return warn!(%error, "a TLS handshake failed"),
+        Err(_) => return warn!("a TLS handshake took too long"),
+    };
+    let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+    requests(stream, http2, endpoint, watcher).await;
+}
+
+/// HTTP/2 is spoken where the TLS handshake agreed on it, as kube-apiserver does; plain connections are HTTP/1.
+async fn requests<S>(stream: S, http2: bool, endpoint: Arc<Endpoint>, watcher: Watcher)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let builder = auto::Builder::new(TokioExecutor::new());
+    let mut builder = if http2 { builder.http2_only() } else { builder.http1_only() };
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(MAX_STREAMS)
+        .keep_alive_interval(Duration::from_secs(30))
+        .keep_alive_timeout(Duration::from_secs(15));
+    let service = service_fn(|request| {
+        let endpoint = Arc::clone(&endpoint);
+        async move { Ok::<_, Infallible>(endpoint.answer(request).await) }
+    });
+    if let Err(error) = watcher.watch(builder.serve_connection(TokioIo::new(stream), service)).await {
+        debug!(%error, "a connection ended early");
+    }
+}
