@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use audit_shipper::demo::{DemoArgs, demo};
 use audit_shipper::receive::{ReceiveArgs, ReceiveError, receive};
 use clap::Parser;
 use tokio::signal::unix::{SignalKind, signal};
@@ -11,6 +12,8 @@ use tokio::signal::unix::{SignalKind, signal};
 enum Cli {
     /// Takes what `run` sends and appends each event as a line to a file
     Receive(ReceiveArgs),
+    /// The whole thing on this machine, no cluster needed
+    Demo(DemoArgs),
 }
 
 #[tokio::main]
@@ -24,6 +27,13 @@ async fn main() -> ExitCode {
                 let code = if matches!(error, ReceiveError::Config(_)) { 78 } else { 1 };
                 tracing::error!("{:#}", anyhow::Error::from(error));
                 ExitCode::from(code)
+            }
+        },
+        Cli::Demo(args) => match demo(args, stopped()).await {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                tracing::error!("{:#}", anyhow::Error::from(error));
+                ExitCode::from(1)
             }
         },
     }

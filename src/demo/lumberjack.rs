@@ -78,15 +78,16 @@ impl Lumberjack {
             let limit = self.options.max_bytes;
             return Err(io::Error::other(format!("write length {length} exceeds maximum file size {limit}")));
         }
-        let live = match self.live.take() {
-            Some(live) => live,
+        let mut current = match self.live.take() {
+            Some(open) => open,
             None => self.open_existing_or_new(length)?,
         };
-        let mut live =
-            if live.size + length > self.options.max_bytes { self.rotated(Some(live))? } else { live };
-        let written = live.file.write(line);
-        live.size += *written.as_ref().unwrap_or(&0) as u64;
-        self.live = Some(live);
+        if current.size + length > self.options.max_bytes {
+            current = self.rotated(Some(current))?;
+        }
+        let written = current.file.write(line);
+        current.size += *written.as_ref().unwrap_or(&0) as u64;
+        self.live = Some(current);
         if written? < line.len() { Err(io::ErrorKind::WriteZero.into()) } else { Ok(()) }
     }
 
