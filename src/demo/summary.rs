@@ -196,7 +196,10 @@ mod tests {
         let different = summary(comparison);
         assert!(different.table().contains("\naltered      1 received, but never written so\n"));
         assert!(
-            summary.verdict().unwrap_err().starts_with("3 events are missing; the audit IDs of the first: ")
+            different
+                .verdict()
+                .unwrap_err()
+                .starts_with("3 events are missing; the audit IDs of the first: ")
         );
 
         let altered = received(0..3000, "{}\n");

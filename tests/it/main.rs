@@ -1,1 +1,2 @@
 //! The integration tests: everything from outside, through the real binary.
+mod support;
