@@ -195,7 +195,7 @@ mod tests {
 
     fn text(body: &str) -> String {
         let lines = lines(body.as_bytes()).unwrap();
-        assert_eq!(lines.hashes.len(), lines.bytes.iter().filter(|byte| **byte == b'\n').count());
+        assert_eq!(lines.hashes.len(), memchr::memchr_iter(b'\n', &lines.bytes).count());
         String::from_utf8(lines.bytes).unwrap()
     }
 

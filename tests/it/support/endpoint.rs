@@ -1,5 +1,6 @@
 //! An audit webhook that misbehaves by script.
 
+use std::fmt::Write;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -21,9 +22,9 @@ pub(crate) enum Answer {
     /// An ordinary answer; the connection stays open. 2xx accepts the items.
     Status { code: u16, headers: Vec<(String, String)>, body: String },
     /// The connection is closed once the request was read.
-    CloseWithoutAnswer,
+    Close,
     /// The head of a 200 and half of its body, then the connection is closed.
-    CutOffAnswer,
+    CutOff,
     /// Neither an answer nor an end.
     Hang,
     /// The other answer, later.
@@ -55,8 +56,10 @@ pub(crate) struct Endpoint {
     runtime: Option<Runtime>,
 }
 
+type Script = Box<dyn Fn(&Recorded, usize) -> Answer + Send + Sync>;
+
 struct Shared {
-    script: Box<dyn Fn(&Recorded, usize) -> Answer + Send + Sync>,
+    script: Script,
     history: Mutex<History>,
 }
 
@@ -206,18 +209,18 @@ async fn give(
             }
             let mut head = format!("HTTP/1.1 {code} Scripted\r\nContent-Length: {}\r\n", body.len());
             for (name, value) in headers {
-                head += &format!("{name}: {value}\r\n");
+                write!(head, "{name}: {value}\r\n").unwrap();
             }
             stream.write_all(format!("{head}\r\n{body}").as_bytes()).await.is_ok()
                 && stream.flush().await.is_ok()
         }
-        Answer::CutOffAnswer => {
+        Answer::CutOff => {
             let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n{\"cut").await;
             let _ = stream.flush().await;
             false
         }
         Answer::Hang => std::future::pending().await,
-        Answer::CloseWithoutAnswer | Answer::Delay(..) => false,
+        Answer::Close | Answer::Delay(..) => false,
     }
 }
 
@@ -225,8 +228,8 @@ async fn give(
 async fn the_endpoint_misbehaves_as_told() {
     let endpoint = Endpoint::start(|_, n| match n {
         0 => Answer::with_header(503, "Retry-After", "2"),
-        1 => Answer::CloseWithoutAnswer,
-        2 => Answer::CutOffAnswer,
+        1 => Answer::Close,
+        2 => Answer::CutOff,
         3 => Answer::Hang,
         _ => Answer::Delay(Duration::from_millis(1), Box::new(Answer::ok())),
     });

@@ -44,8 +44,8 @@ impl Workdir {
     /// The same with further lines of the cluster (such as `certificate-authority: ca.pem`) and of the user (such as
     /// `token: secret`).
     pub(crate) fn kubeconfig_with(&self, server: &str, cluster: &str, user: &str) -> PathBuf {
-        let indented = |lines: &str| lines.lines().map(|line| format!("    {line}\n")).collect::<String>();
-        let cluster = indented(cluster);
+        let indented = |lines: &str| format!("    {}\n", lines.replace('\n', "\n    "));
+        let cluster = if cluster.is_empty() { String::new() } else { indented(cluster) };
         let user = if user.is_empty() { "    {}\n".to_owned() } else { indented(user) };
         let path = self.path("webhook.kubeconfig");
         let text = format!(
