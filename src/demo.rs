@@ -4,8 +4,8 @@
 //! receiver, both as child processes of this very executable with nothing but their public flags and metrics between
 //! us. At the end every written line is looked up in the receiver's file, by content.
 //!
-//! In reading order: [`workdir`] makes the place, [`child`] runs the two, [`writer`] writes what [`replay`] yields by
-//! means of [`lumberjack`], [`progress`] shows how far it is, and [`summary`] compares and reports.
+//! In reading order: `workdir` makes the place, `child` runs the two, `writer` writes what `replay` yields by
+//! means of `lumberjack`, `progress` shows how far it is, and `summary` compares and reports.
 
 use std::future::Future;
 use std::io::{self, IsTerminal, Write};

@@ -2,7 +2,7 @@
 //!
 //! A line is known by 128 bits of its SHA-256. Memory is bounded by two *generations*: hashes go into the younger
 //! one, and when it is full the older one is forgotten. So at least the last 7 million lines are remembered, at
-//! most the last 14 million, in 143 MiB a generation at most.
+//! most the last 14 million, in 136 MiB a generation: 17 bytes a slot, of which an eighth stays empty.
 
 use std::collections::HashSet;
 

@@ -30,13 +30,13 @@ const HEADER_TIMEOUT: Duration = Duration::from_secs(120);
 /// For requests under way at the end.
 const GRACE: Duration = Duration::from_secs(5);
 
-/// Answers connections until `stop` completes, then finishes the requests under way.
+/// Answers connections until `stop` completes, then finishes the requests under way; returns whether it could.
 pub(super) async fn serve(
     listener: TcpListener,
     tls: Option<TlsAcceptor>,
     endpoint: Arc<Endpoint>,
     stop: impl Future<Output = ()>,
-) {
+) -> bool {
     let slots = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     let graceful = GracefulShutdown::new();
     let mut stop = pin!(stop);
@@ -49,9 +49,11 @@ pub(super) async fn serve(
         tokio::spawn(connection(stream, slot, tls.clone(), Arc::clone(&endpoint), graceful.watcher()));
     }
     drop(listener);
-    if timeout(GRACE, graceful.shutdown()).await.is_err() {
+    let finished = timeout(GRACE, graceful.shutdown()).await.is_ok();
+    if !finished {
         warn!("requests that were still under way are abandoned; their senders try again");
     }
+    finished
 }
 
 async fn accept(listener: &TcpListener, slots: &Arc<Semaphore>) -> (TcpStream, OwnedSemaphorePermit) {

@@ -1,6 +1,7 @@
 //! `audit-shipper receive`: what is acknowledged is in the file, byte for byte.
 
-use std::io::Write;
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::path::Path;
 
 use flate2::Compression;
@@ -274,32 +275,45 @@ async fn the_standard_output_can_be_the_output() {
     assert_eq!(lines_of(&workdir.path("stdout")), lines);
 }
 
-#[tokio::test]
-async fn a_request_under_way_is_finished_on_sigterm() {
+/// A connection whose request is under way: the receiver says 100 once it waits for the body.
+fn begin(receiver: &Daemon, length: usize) -> TcpStream {
+    let mut stream = TcpStream::connect(receiver.address()).unwrap();
+    let head =
+        format!("POST / HTTP/1.1\r\nHost: t\r\nExpect: 100-continue\r\nContent-Length: {length}\r\n\r\n");
+    stream.write_all(head.as_bytes()).unwrap();
+    let mut answer = [0; 12];
+    stream.read_exact(&mut answer).unwrap();
+    assert_eq!(&answer, b"HTTP/1.1 100");
+    stream
+}
+
+#[test]
+fn a_request_under_way_is_finished_on_sigterm() {
     let workdir = Workdir::new();
     let output = workdir.path("received.log");
     let mut receiver = receiver(&output, &[]);
     let lines = real_events(1);
     let body = list(&lines);
-    let mut stream = std::net::TcpStream::connect(receiver.address()).unwrap();
-    // The receiver says 100 once it waits for the body: then the request is under way.
-    let head = format!(
-        "POST / HTTP/1.1\r\nHost: t\r\nExpect: 100-continue\r\nContent-Length: {}\r\n\r\n",
-        body.len()
-    );
-    stream.write_all(head.as_bytes()).unwrap();
-    let mut answer = [0; 12];
-    std::io::Read::read_exact(&mut stream, &mut answer).unwrap();
-    assert_eq!(&answer, b"HTTP/1.1 100");
+    let mut stream = begin(&receiver, body.len());
     let address = receiver.address();
     receiver.terminate();
-    wait_until("an end to new connections", || std::net::TcpStream::connect(address).err());
+    wait_until("an end to new connections", || TcpStream::connect(address).err());
     stream.write_all(body.as_bytes()).unwrap();
     let mut rest = String::new();
-    std::io::Read::read_to_string(&mut stream, &mut rest).unwrap();
+    stream.read_to_string(&mut rest).unwrap();
     assert!(rest.contains("HTTP/1.1 200"), "{rest}");
     assert_eq!(receiver.wait().code(), Some(0));
     assert_eq!(lines_of(&output), lines);
+}
+
+#[test]
+fn a_request_that_never_ends_does_not_hold_up_the_stop() {
+    let workdir = Workdir::new();
+    let mut receiver = receiver(&workdir.path("received.log"), &[]);
+    let _stream = begin(&receiver, 9);
+    receiver.terminate();
+    assert_eq!(receiver.wait().code(), Some(0));
+    assert!(receiver.log().contains("abandoned"), "{}", receiver.log());
 }
 
 #[test]
