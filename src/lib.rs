@@ -1,16 +1,22 @@
 //! audit-shipper: kube-apiserver's audit log, from the file to a remote endpoint.
+pub mod admin;
 pub mod batch;
 pub mod checkpoint;
+pub mod cli;
 pub mod config;
 pub mod deliver;
+pub mod demo;
 pub mod event;
 pub mod fingerprint;
 pub mod flags;
 pub mod health;
 pub mod kubeconfig;
 pub mod metrics;
+pub mod pipeline;
+pub mod receive;
 pub mod rejected;
 pub mod route;
+pub(crate) mod serve;
 pub mod sink;
 pub mod source;
 pub mod throttle;

@@ -64,7 +64,8 @@ pub async fn run(config: Config, endpoints: Vec<Endpoint>, stop: CancellationTok
         .collect();
     let outputs = routes.iter().map(|route| Arc::clone(&route.health)).collect();
     let admin_stop = CancellationToken::new();
-    let admin = serve::serve(listener, None, Admin::new(metrics, outputs), admin_stop.clone().cancelled_owned());
+    let admin =
+        serve::serve(listener, None, Admin::new(metrics, outputs), admin_stop.clone().cancelled_owned());
     let admin = tokio::spawn(admin);
     tracing::info!(%address, "serving metrics and health");
 
@@ -142,7 +143,11 @@ fn cursor_of(output: &str, loaded: Loaded) -> Option<Cursor> {
         Loaded::Never => None,
         Loaded::Cursor(cursor) => Some(cursor),
         Loaded::Unreadable(reason) => {
-            tracing::error!(output, reason, "the cursor cannot be read; beginning at the oldest file, events will be sent again");
+            tracing::error!(
+                output,
+                reason,
+                "the cursor cannot be read; beginning at the oldest file, events will be sent again"
+            );
             Some(Cursor::default())
         }
     }

@@ -21,7 +21,6 @@ use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 use tracing::{debug, warn};
 
-
 /// Connections at a time; others wait in the kernel's queue.
 const MAX_CONNECTIONS: usize = 512;
 /// HTTP/2 requests at a time on one connection.
@@ -39,13 +38,13 @@ pub(crate) trait Answer: Clone + Send + Sync + 'static {
     fn answer(&self, request: Request<Incoming>) -> impl Future<Output = Response<Full<Bytes>>> + Send;
 }
 
-/// Answers connections until `stop` completes, then finishes the requests under way.
+/// Answers connections until `stop` completes, then finishes the requests under way; returns whether it could.
 pub(crate) async fn serve(
     listener: TcpListener,
     tls: Option<TlsAcceptor>,
     answer: impl Answer,
     stop: impl Future<Output = ()>,
-) {
+) -> bool {
     let slots = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     let graceful = GracefulShutdown::new();
     let mut stop = pin!(stop);
@@ -58,9 +57,11 @@ pub(crate) async fn serve(
         tokio::spawn(connection(stream, slot, tls.clone(), answer.clone(), graceful.watcher()));
     }
     drop(listener);
-    if timeout(GRACE, graceful.shutdown()).await.is_err() {
+    let finished = timeout(GRACE, graceful.shutdown()).await.is_ok();
+    if !finished {
         warn!("requests that were still under way are abandoned; their senders try again");
     }
+    finished
 }
 
 async fn accept(listener: &TcpListener, slots: &Arc<Semaphore>) -> (TcpStream, OwnedSemaphorePermit) {

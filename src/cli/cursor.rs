@@ -61,9 +61,8 @@ impl State {
             }
         };
         let named = self.state_dir.clone().or_else(|| config.as_ref().map(|config| config.state_dir.clone()));
-        let directory = named.unwrap_or_else(|| {
-            config::default_state_dir(std::env::var("STATE_DIRECTORY").ok().as_deref())
-        });
+        let directory = named
+            .unwrap_or_else(|| config::default_state_dir(std::env::var("STATE_DIRECTORY").ok().as_deref()));
         Ok((directory, config))
     }
 }
@@ -93,7 +92,13 @@ fn show(state_dir: &Path) -> anyhow::Result<()> {
                 writeln!(out, "{name:<20} {:>14}  {:<45} {}", last.offset, last.name, settled.len())?;
             }
             Loaded::Cursor(Cursor { settled, last: None }) => {
-                writeln!(out, "{name:<20} {:>14}  {:<45} {}", "-", "(at the head of the next file)", settled.len())?;
+                writeln!(
+                    out,
+                    "{name:<20} {:>14}  {:<45} {}",
+                    "-",
+                    "(at the head of the next file)",
+                    settled.len()
+                )?;
             }
             Loaded::Unreadable(reason) => writeln!(out, "{name:<20} unreadable: {reason}")?,
             Loaded::Never => {}

@@ -100,7 +100,9 @@ fn source(mut section: Section<'_>) -> (Source, Located<i64>) {
         .value("startAt", None)
         .choice(StartAt::Oldest, &START_AT, |word| not_among(word, &START_AT))
         .value;
-    let max_line = section.value("maxLineBytes", None).size(i64::try_from(DEFAULT_MAX_LINE_BYTES.get()).unwrap_or(i64::MAX));
+    let max_line = section
+        .value("maxLineBytes", None)
+        .size(i64::try_from(DEFAULT_MAX_LINE_BYTES.get()).unwrap_or(i64::MAX));
     for field in ["pinLimit", "pinMaxFiles", "pinMinFree", "manifest"] {
         section.reserve(field, nothing_available);
     }

@@ -16,9 +16,9 @@ use reqwest::{Client, ClientBuilder, Proxy, Url, redirect, retry};
 use rustls::pki_types::ServerName;
 
 use super::file::Cluster;
-use crate::config::show_duration;
 use super::tls::Tls;
 use super::{Report, Reported};
+use crate::config::show_duration;
 
 /// A connection is given up after this, or after the timeout of a request if that is less.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);

@@ -1,0 +1,27 @@
+//! What the integration tests share.
+//!
+//! Nothing here sleeps for a fixed time to be in step with another process: a condition is waited for, and the
+//! deadline only bounds how long a failing test takes.
+
+use std::time::{Duration, Instant};
+
+pub(crate) mod certificates;
+pub(crate) mod daemon;
+pub(crate) mod endpoint;
+pub(crate) mod http1;
+pub(crate) mod workdir;
+
+/// Generous: a loaded machine must not fail a test.
+const DEADLINE: Duration = Duration::from_secs(60);
+
+/// Polls until `condition` yields something; panics with `what` at the deadline.
+pub(crate) fn wait_until<T>(what: &str, mut condition: impl FnMut() -> Option<T>) -> T {
+    let started = Instant::now();
+    loop {
+        if let Some(found) = condition() {
+            return found;
+        }
+        assert!(started.elapsed() < DEADLINE, "waited in vain for {what}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
