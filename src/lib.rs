@@ -1,6 +1,8 @@
 //! audit-shipper: kube-apiserver's audit log, from the file to a remote endpoint.
 pub mod admin;
 pub mod batch;
+pub mod body;
+pub mod buffers;
 pub mod checkpoint;
 pub mod cli;
 pub mod config;
