@@ -27,7 +27,7 @@ pub mod lumberjack;
 
 mod child;
 mod progress;
-mod replay;
+pub mod replay;
 mod summary;
 mod workdir;
 mod writer;

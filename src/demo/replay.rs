@@ -15,7 +15,7 @@ static EVENTS: &[u8] = include_bytes!("events.log.gz");
 const AUDIT_ID: &[u8] = b"\"auditID\":\"";
 
 /// An endless sequence of lines, the same at each run.
-pub(super) struct Replay {
+pub struct Replay {
     text: Vec<u8>,
     lines: Vec<Line>,
 }
@@ -28,7 +28,8 @@ struct Line {
 
 impl Replay {
     /// The events that come with the program.
-    pub(super) fn bundled() -> Self {
+    #[must_use]
+    pub fn bundled() -> Self {
         let mut text = Vec::new();
         GzDecoder::new(EVENTS).read_to_end(&mut text).expect("the bundled events are whole");
         Self::of(text)
@@ -58,7 +59,7 @@ impl Replay {
     }
 
     /// Puts the `n`-th line, with its newline, into `buffer`.
-    pub(super) fn line(&self, n: u64, buffer: &mut Vec<u8>) {
+    pub fn line(&self, n: u64, buffer: &mut Vec<u8>) {
         let count = self.lines.len() as u64;
         let cycle = n / count;
         let index = usize::try_from(n % count).expect("it is below a length");

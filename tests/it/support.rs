@@ -10,6 +10,7 @@ pub(crate) mod daemon;
 pub(crate) mod endpoint;
 pub(crate) mod http1;
 pub(crate) mod workdir;
+pub(crate) mod writer;
 
 /// Generous: a loaded machine must not fail a test.
 const DEADLINE: Duration = Duration::from_secs(60);

@@ -1,0 +1,191 @@
+//! The log as it really is: rotated, compressed, late, torn, with lines of every kind.
+
+use std::ffi::OsString;
+use std::fs::OpenOptions;
+use std::io::Write as _;
+
+use crate::support::daemon::Daemon;
+use crate::support::endpoint::{Answer, Endpoint};
+use crate::support::wait_until;
+use crate::support::workdir::{Workdir, lines_of, real_events};
+use crate::support::writer::{Writer, assert_each_once};
+
+/// Larger than any line of the replay, so that lumberjack takes each of them.
+const FILE_BYTES: u64 = 400_000;
+
+/// `run` with the throttle off, and batches that do not wait for long.
+fn arguments(workdir: &Workdir, endpoint: &Endpoint) -> Vec<OsString> {
+    let flag = |name: &str, value: &std::path::Path| {
+        let mut flag = OsString::from(format!("--{name}="));
+        flag.push(value);
+        flag
+    };
+    vec![
+        "run".into(),
+        flag("audit-log-path", &workdir.log()),
+        flag("audit-webhook-config-file", &workdir.kubeconfig(&endpoint.url())),
+        flag("state-dir", &workdir.state()),
+        "--bind-address=127.0.0.1:0".into(),
+        "--audit-webhook-batch-max-wait=20ms".into(),
+        "--audit-webhook-batch-throttle-enable=false".into(),
+    ]
+}
+
+fn taking_everything() -> Endpoint {
+    Endpoint::start(|_, _| Answer::ok())
+}
+
+#[test]
+fn backups_first_then_the_live_file_then_across_rotations_each_event_once() {
+    let (workdir, endpoint) = (Workdir::new(), taking_everything());
+    let mut writer = Writer::new(workdir.log(), FILE_BYTES);
+    writer.write(1000);
+    assert!(writer.rotations() > 2);
+    let mut daemon = Daemon::start(arguments(&workdir, &endpoint));
+    endpoint.wait_for_items(1000);
+    let backlog = endpoint.items();
+    assert_eq!(backlog[..100], writer.lines()[..100], "oldest first");
+    for _ in 0..10 {
+        writer.write(200);
+        writer.rotate();
+        writer.write(10);
+    }
+    let arrived = endpoint.wait_for_items(3100);
+    assert_each_once(writer.lines(), arrived);
+    let metrics = daemon.wait_for_metrics("a level log", |metrics| {
+        metrics.value("audit_shipper_lag_bytes", &[]) == 0.0
+            && metrics.value("audit_shipper_buffered_events", &[]) == 0.0
+    });
+    assert!(metrics.value("audit_shipper_rotations_total", &[]) >= 10.0);
+    assert_eq!(metrics.value("audit_shipper_gaps_total", &[]), 0.0);
+    writer.finish();
+    daemon.terminate();
+    assert!(daemon.wait().success());
+}
+
+#[test]
+fn a_clean_stop_and_a_restart_double_nothing_though_all_was_compressed_meanwhile() {
+    let (workdir, endpoint) = (Workdir::new(), taking_everything());
+    let mut writer = Writer::new(workdir.log(), FILE_BYTES);
+    for round in 1..=4 {
+        writer.write(700);
+        let mut daemon = Daemon::start(arguments(&workdir, &endpoint));
+        // The stop comes while it ships, except in the last round.
+        let wanted = if round < 4 { round * 700 - 300 } else { round * 700 };
+        endpoint.wait_for_items(wanted);
+        daemon.terminate();
+        assert!(daemon.wait().success());
+        writer.rotate();
+    }
+    let lines = writer.lines();
+    assert_each_once(lines, endpoint.items());
+    writer.finish();
+}
+
+#[test]
+fn the_log_and_its_directory_may_come_later_under_any_name() {
+    let (workdir, endpoint) = (Workdir::new(), taking_everything());
+    let log = workdir.path("var/log/kubernetes/kubernetes.audit");
+    let mut arguments = arguments(&workdir, &endpoint);
+    let mut flag = OsString::from("--audit-log-path=");
+    flag.push(&log);
+    arguments.push(flag);
+    let mut daemon = Daemon::start(arguments);
+    daemon.wait_for_line("does not exist yet");
+    std::fs::create_dir_all(log.parent().unwrap()).unwrap();
+    let mut writer = Writer::new(&log, FILE_BYTES);
+    writer.write(500);
+    assert_each_once(writer.lines(), endpoint.wait_for_items(500));
+    writer.finish();
+    daemon.terminate();
+    assert!(daemon.wait().success());
+    assert_eq!(daemon.log().matches("does not exist yet").count(), 1, "said once:\n{}", daemon.log());
+}
+
+#[test]
+fn a_torn_line_waits_for_its_end_and_what_is_no_event_is_set_aside_beside_its_neighbours() {
+    let (workdir, endpoint) = (Workdir::new(), taking_everything());
+    let events = real_events(4);
+    let mut log = OpenOptions::new().create(true).append(true).open(workdir.log()).unwrap();
+    let (begin, end) = events[1].split_at(events[1].len() / 2);
+    write!(log, "{}{begin}", events[0]).unwrap();
+    let mut daemon = Daemon::start(arguments(&workdir, &endpoint));
+    endpoint.wait_for_items(1);
+    write!(log, "{end}\n\r\nI1122 02:16:11.462030 flags.go:59] FLAG\n{{\"kind\":\"Pod\"}}\n{}", events[2])
+        .unwrap();
+    log.write_all(b"\xff\xfe\n").unwrap();
+    write!(log, "{}\r\n", events[3].trim_end()).unwrap();
+    assert_eq!(endpoint.wait_for_items(4), events);
+    let metrics = daemon.wait_for_metrics("nothing in memory", |metrics| {
+        metrics.value("audit_shipper_buffered_events", &[]) == 0.0
+            && metrics.value("audit_shipper_read_events_total", &[]) == 7.0
+    });
+    assert_eq!(metrics.value("error_total", &[("reason", "malformed")]), 3.0);
+    assert_eq!(metrics.value("audit_event_total", &[]), 4.0);
+    let aside = lines_of(&workdir.state().join("webhook.rejected.ndjson"));
+    for (entry, content) in
+        aside.iter().zip(["\"text\":\"I1122 02", "\"event\":{\"kind\":\"Pod\"}", "\"base64\":\"//4=\""])
+    {
+        assert!(entry.contains(content) && entry.contains("\"reason\":\"malformed\""), "{entry}");
+    }
+    daemon.terminate();
+    assert!(daemon.wait().success());
+}
+
+#[test]
+fn lines_of_mebibytes_are_normal_and_one_over_the_limit_is_streamed_past() {
+    let (workdir, endpoint) = (Workdir::new(), taking_everything());
+    let event = |bytes: usize| {
+        let head = r#"{"kind":"Event","apiVersion":"audit.k8s.io/v1","level":"Request","auditID":""#;
+        format!("{head}{bytes}\",\"requestObject\":\"{}\"}}\n", "x".repeat(bytes))
+    };
+    let lines = [event(10), event(3 << 20), event(17 << 20), event(12 << 20), event(20)];
+    workdir.append(&lines);
+    let mut daemon = Daemon::start(arguments(&workdir, &endpoint));
+    let arrived = endpoint.wait_for_items(4);
+    let expected = [&lines[0], &lines[1], &lines[3], &lines[4]];
+    assert!(arrived.iter().eq(expected), "{:?}", arrived.iter().map(String::len).collect::<Vec<_>>());
+    let metrics = daemon.wait_for_metrics("the long line set aside", |metrics| {
+        metrics.value("error_total", &[("reason", "too_large")]) == 1.0
+    });
+    assert_eq!(metrics.value("audit_shipper_read_events_total", &[]), 5.0);
+    let aside = lines_of(&workdir.state().join("webhook.rejected.ndjson")).remove(0);
+    let length = format!("\"bytes\":{}", lines[2].len() - 1);
+    assert!(aside.contains(&length) && aside.contains("\"beginning\":\"{") && aside.len() < 8192, "{length}");
+    daemon.terminate();
+    assert!(daemon.wait().success());
+}
+
+#[test]
+fn a_spoiled_cursor_costs_duplicates_not_events() {
+    let (workdir, endpoint) = (Workdir::new(), taking_everything());
+    let events = real_events(300);
+    workdir.append(&events[..200]);
+    let mut daemon = Daemon::start(arguments(&workdir, &endpoint));
+    endpoint.wait_for_items(200);
+    daemon.terminate();
+    assert!(daemon.wait().success());
+    std::fs::write(workdir.state().join("webhook.cursor.json"), "\0\0\0").unwrap();
+    workdir.append(&events[200..]);
+    let mut daemon = Daemon::start(arguments(&workdir, &endpoint));
+    daemon.wait_for_line("the cursor cannot be read");
+    assert_eq!(endpoint.wait_for_items(500)[200..], events);
+    daemon.terminate();
+    assert!(daemon.wait().success());
+}
+
+#[test]
+fn a_log_that_cannot_be_read_is_tried_again_and_said_once() {
+    let (workdir, endpoint) = (Workdir::new(), taking_everything());
+    // A directory under the log's name cannot be read as a file by anybody, not even by root.
+    std::fs::create_dir(workdir.log()).unwrap();
+    let daemon = Daemon::start(arguments(&workdir, &endpoint));
+    daemon.wait_for_line("the log cannot be read");
+    std::fs::remove_dir(workdir.log()).unwrap();
+    let events = real_events(50);
+    workdir.append(&events);
+    assert_eq!(endpoint.wait_for_items(50), events);
+    daemon.wait_for_line("the log can be read again");
+    assert_eq!(daemon.log().matches("cannot be read;").count(), 1, "{}", daemon.log());
+    wait_until("readiness", || (daemon.get("/readyz").0 == 200).then_some(()));
+}
