@@ -1,5 +1,10 @@
 //! The integration tests: everything from outside, through the real binary.
 #![allow(clippy::unwrap_used, clippy::print_stderr, reason = "a helper that panics is a test that fails")]
+mod batching;
+mod delivery;
 mod demo;
+mod logs;
 mod receive;
 mod support;
+mod truncation;
+mod wire;
