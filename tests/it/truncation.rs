@@ -10,6 +10,7 @@ use crate::support::shipper::{Shipper, wait_until_settled};
 use crate::support::workdir::{large_events, real_events};
 
 const LIMIT: usize = 4096;
+const TRUNCATED: &str = r#""audit.k8s.io/truncated":"true""#;
 
 fn shipper(endpoint: &Endpoint) -> Shipper {
     Shipper::new(endpoint)
@@ -74,8 +75,10 @@ fn as_kube_apiserver_would(line: &str) -> Option<String> {
             form = form.replacen(&format!(",\"{key}\":{object}"), "", 1);
         }
     }
-    let (head, annotations) = form.rsplit_once("\"annotations\":{").unwrap();
-    let form = format!("{head}\"annotations\":{{\"audit.k8s.io/truncated\":\"true\",{annotations}");
+    let form = match form.rsplit_once("\"annotations\":{") {
+        Some((head, tail)) => format!("{head}\"annotations\":{{{TRUNCATED},{tail}"),
+        None => format!("{},\"annotations\":{{{TRUNCATED}}}}}\n", form.strip_suffix("}\n").unwrap()),
+    };
     (form.len() <= LIMIT).then_some(form)
 }
 

@@ -127,6 +127,36 @@ fn an_endpoint_that_comes_to_refuse_everything_costs_one_event_at_most() {
     refusing_everything(10, |shipper| shipper.batches_of(1));
 }
 
+/// The batch has its evidence already when the endpoint turns: that does not count for ever.
+#[test]
+fn an_endpoint_that_turns_while_a_batch_is_halved_does_not_cost_the_batch() {
+    let (turned, fixed) = (Gate::closed(), Gate::closed());
+    let endpoint = Endpoint::start({
+        let fixed = fixed.clone();
+        move |request: &Recorded, _| {
+            let refuse = request.holds(POISON) || (turned.is_open() && !fixed.is_open());
+            if refuse {
+                return Answer::status(400);
+            }
+            turned.open();
+            Answer::ok()
+        }
+    });
+    let events = events(400, [399].into_iter());
+    let shipper = Shipper::new(&endpoint).log(&events);
+    let daemon = shipper.start();
+    wait_until_misconfigured(&daemon);
+    fixed.open();
+    shipper.workdir.append(&real_events(401)[400..]);
+    let metrics = wait_until_settled(&daemon, 401);
+    let aside = count(&metrics, "error_total", &[("reason", "rejected")]);
+    assert!((1..64).contains(&aside), "{aside} events set aside");
+    let good: Vec<String> = real_events(401);
+    assert!(endpoint.items().iter().all(|line| good.contains(line)));
+    assert_eq!(endpoint.items().len() as u64 + aside, 401);
+    assert_ready_again(&daemon);
+}
+
 #[test]
 fn an_endpoint_that_refuses_everything_in_blocking_mode_costs_one_event_at_most() {
     refusing_everything(0, |shipper| shipper.flag("audit-webhook-mode", "blocking"));
