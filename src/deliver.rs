@@ -140,7 +140,7 @@ impl Delivery {
                             self.exchange.forget_token();
                         }
                         self.health
-                            .misconfigured(format!("the endpoint answers {}", describe(answer.status)));
+                            .misconfigured(&format!("the endpoint answers {}", describe(answer.status)));
                         self.limits.max_backoff
                     }
                 },
@@ -300,7 +300,7 @@ impl Trial<'_> {
 
     fn say_refusing(&self, refused: &Refused) {
         let what = if self.delivery.strict { "refuses an event" } else { "refuses every event" };
-        self.delivery.health.misconfigured(format!("the endpoint {what}: {}", describe(refused.answer.0)));
+        self.delivery.health.misconfigured(&format!("the endpoint {what}: {}", describe(refused.answer.0)));
     }
 
     /// Returns when another batch was taken, or when it is time to try again.

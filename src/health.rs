@@ -95,8 +95,8 @@ impl Health {
     }
 
     /// The endpoint refuses what has nothing to do with single events.
-    pub fn misconfigured(&self, reason: String) {
-        if self.trouble(Kind::Misconfigured, &reason) {
+    pub fn misconfigured(&self, reason: &str) {
+        if self.trouble(Kind::Misconfigured, reason) {
             tracing::error!(
                 output = self.output,
                 reason,
@@ -243,7 +243,7 @@ mod tests {
         health.accepted(health.now());
         health.progressed(false);
         assert_eq!(health.not_ready(), None);
-        health.misconfigured("401".into());
+        health.misconfigured("401");
         health.unavailable("503");
         assert_eq!(health.not_ready().as_deref(), Some("siem: 401"));
         assert!(metrics.render().contains("audit_shipper_misconfigured{output=\"siem\"} 1"));

@@ -49,16 +49,13 @@ pub fn truncate(batch: &mut Batch, max_event_size: usize) -> u64 {
         if batch.line(index).len() < max_event_size {
             continue;
         }
-        match fit(batch.line(index), batch.records()[index].level, max_event_size) {
-            Some(line) => {
-                batch.replace(index, &line);
-                cut += 1;
-            }
-            None => {
-                let detail =
-                    format!("larger than {max_event_size} bytes even without all that is not its identity");
-                evicted.push((index, Reason::TooLarge, detail));
-            }
+        if let Some(line) = fit(batch.line(index), batch.records()[index].level, max_event_size) {
+            batch.replace(index, &line);
+            cut += 1;
+        } else {
+            let detail =
+                format!("larger than {max_event_size} bytes even without all that is not its identity");
+            evicted.push((index, Reason::TooLarge, detail));
         }
     }
     batch.evict(evicted);
@@ -93,7 +90,7 @@ pub fn fit(line: &[u8], level: Level, max_event_size: usize) -> Option<Vec<u8>> 
         }
         keep /= 2;
     }
-    identity_of(&fields, &annotations).filter(fits).map(String::into_bytes)
+    Some(identity_of(&fields, &annotations)).filter(fits).map(String::into_bytes)
 }
 
 /// The fields of a JSON object, in order, by their places in its text.
@@ -317,7 +314,7 @@ fn boundary(text: &str, keep: usize) -> usize {
 }
 
 /// What identifies the event, and `annotations`.
-fn identity_of(fields: &Fields<'_>, annotations: &[(&str, String)]) -> Option<String> {
+fn identity_of(fields: &Fields<'_>, annotations: &[(&str, String)]) -> String {
     let mut pairs: Vec<(&str, String)> = Vec::new();
     for field in &fields.fields {
         let key = field.key.as_ref();
@@ -340,7 +337,7 @@ fn identity_of(fields: &Fields<'_>, annotations: &[(&str, String)]) -> Option<St
         pairs.push((key, value));
     }
     pairs.push(("annotations", object(annotations)));
-    Some(object(&pairs))
+    object(&pairs)
 }
 
 #[cfg(test)]

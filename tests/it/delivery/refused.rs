@@ -4,7 +4,7 @@ use super::{assert_delivered_once, assert_ready_again, requests, wait_until_misc
 use crate::support::books::{assert_books_balance, count};
 use crate::support::endpoint::{Answer, Endpoint, Gate};
 use crate::support::http1::Recorded;
-use crate::support::shipper::{POISON, Shipper, poisoned, wait_until_settled};
+use crate::support::shipper::{POISON, Rejected, Shipper, poisoned, wait_until_settled};
 use crate::support::workdir::real_events;
 
 fn refusing_poison(status: u16) -> Endpoint {
@@ -36,7 +36,7 @@ fn assert_only_poison_is_set_aside(shipper: &Shipper, endpoint: &Endpoint, event
         assert_eq!(entry.answer.as_deref(), Some("{ \"error\": \"poisoned\" }"));
     }
     rejected.sort_by_key(|entry| events.iter().position(|line| *line == entry.line()));
-    assert!(rejected.iter().map(|entry| entry.line()).eq(bad.into_iter().cloned()));
+    assert!(rejected.iter().map(Rejected::line).eq(bad.into_iter().cloned()));
 }
 
 #[test]
@@ -109,7 +109,7 @@ fn refusing_everything(before: usize, configure: impl Fn(Shipper) -> Shipper) {
 
     fixed.open();
     wait_until_settled(&daemon, 200);
-    let aside: Vec<String> = shipper.rejected().iter().map(|entry| entry.line()).collect();
+    let aside: Vec<String> = shipper.rejected().iter().map(Rejected::line).collect();
     assert!(aside.len() <= 1, "{} events set aside", aside.len());
     assert_delivered_once(&endpoint, events.iter().filter(|line| !aside.contains(line)));
     assert_ready_again(&daemon);

@@ -97,18 +97,19 @@ impl Shipper {
     /// The arguments of `audit-shipper`, for a test that needs another environment.
     pub(crate) fn args(&self) -> Vec<String> {
         let config = self.workdir.path("audit-shipper.yaml");
-        let (log, state) = (self.workdir.log(), self.workdir.state());
-        let kubeconfig = self.workdir.path("webhook.kubeconfig");
+        let quoted = |path: PathBuf| format!("\"{}\"", path.display());
+        let (log, state) = (quoted(self.workdir.log()), quoted(self.workdir.state()));
+        let kubeconfig = quoted(self.workdir.path("webhook.kubeconfig"));
         let Self { source, webhook, output, .. } = self;
         let text = format!(
-            "source: {{ path: {log:?}, {source} }}\n\
+            "source: {{ path: {log}, {source} }}\n\
              outputs:\n\
              \x20 - name: siem\n\
-             \x20   webhook: {{ kubeconfig: {kubeconfig:?}, {webhook} }}\n\
+             \x20   webhook: {{ kubeconfig: {kubeconfig}, {webhook} }}\n\
              \x20   redact: {{ enabled: false }}\n\
              \x20   gapRecords: false\n\
              {output}\
-             stateDir: {state:?}\n\
+             stateDir: {state}\n\
              bindAddress: 127.0.0.1:0\n"
         );
         std::fs::write(&config, text).unwrap();
