@@ -1,9 +1,9 @@
 //! From a batch to its end: every event of it is acknowledged by the endpoint, or known to be refused for its own sake.
 //!
 //! Requests are sent until the endpoint decides; there is no last try. What it refuses is halved until single events
-//! are left. A refused event is a *suspect*: it is at fault only if the endpoint takes others. That *evidence* is a
-//! request that was acknowledged after the batch met its first refusal; then the suspect is sent once more, and is
-//! given up if it is refused again. Without evidence nothing is given up but, between two acknowledged requests, one
+//! are left. A refused event is a *suspect*: it is at fault only if the endpoint takes others. That *evidence* is an
+//! acknowledged request that was begun after the batch met its first refusal; then the suspect is sent once more, and
+//! is given up if it is refused again. Without evidence nothing is given up but, between two acknowledged requests, one
 //! single event: so an endpoint that refuses everything cannot empty the log into the file of rejected events, and ten
 //! poisoned events in a row do not stop the route.
 //!
@@ -12,7 +12,6 @@
 use std::collections::VecDeque;
 use std::ops::Range;
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::time::{Instant, sleep, timeout};
@@ -25,16 +24,16 @@ use crate::metrics::{Outcome, RouteMetrics};
 use crate::sink::{Answer, HttpSink, Verdict};
 use crate::truncate;
 
+mod backoff;
 mod exchange;
 
+use backoff::{Backoff, SHORTEST_WAIT};
 pub use exchange::Exchange;
 
-/// No wait that an endpoint asks for is longer.
-const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(600);
-/// No wait between two tries is shorter, whatever the endpoint or the configuration says.
-const SHORTEST_WAIT: Duration = Duration::from_millis(10);
 /// Refusals in a row, of pieces of one batch, after which it waits for evidence instead of asking on.
 const PATIENCE: usize = 24;
+/// Refusals in a row after which older evidence says nothing about the endpoint as it is now.
+const STALE_AFTER: usize = 64;
 
 /// Delivers the batches of one output.
 pub struct Delivery {
@@ -85,8 +84,8 @@ struct Trial<'a> {
     delivery: &'a Delivery,
     batch: &'a Batch,
     delivered: Delivered,
-    /// Requests that had been acknowledged when the first refusal came.
-    first_refusal: Option<u64>,
+    /// The moment of the first refusal: only what was begun later is evidence.
+    refused_at: Option<u64>,
     refusals_in_a_row: usize,
     suspects: VecDeque<Suspect>,
 }
@@ -104,7 +103,7 @@ impl Delivery {
             delivery: self,
             batch,
             delivered: Delivered::default(),
-            first_refusal: None,
+            refused_at: None,
             refusals_in_a_row: 0,
             suspects: VecDeque::new(),
         };
@@ -120,27 +119,28 @@ impl Delivery {
         let bytes = body.len();
         let mut backoff = Backoff::new(&self.limits);
         loop {
+            let began = self.health.now();
             let wait = match self.exchange_once(body.clone()).await {
                 Err(reason) => {
-                    self.health.unavailable(reason);
+                    self.health.unavailable(&reason);
                     backoff.next_wait()
                 }
                 Ok((answer, verdict)) => match verdict {
                     Verdict::Accepted => {
-                        self.health.accepted();
+                        self.health.accepted(began);
                         return Decision::Accepted { bytes };
                     }
                     Verdict::Refused { too_large } => return Decision::Refused { too_large, answer },
                     Verdict::Retry { after } => {
-                        self.health.unavailable(format!("status {}", answer.status));
-                        let own = backoff.next_wait();
-                        after.map_or(own, |after| after.clamp(SHORTEST_WAIT, LONGEST_RETRY_AFTER))
+                        self.health.unavailable(&describe(answer.status));
+                        backoff.wait_asked_for(after)
                     }
                     Verdict::Hold { reread_credentials } => {
                         if reread_credentials {
                             self.exchange.forget_token();
                         }
-                        self.health.misconfigured(format!("the endpoint answers {}", describe(&answer)));
+                        self.health
+                            .misconfigured(&format!("the endpoint answers {}", describe(answer.status)));
                         self.limits.max_backoff
                     }
                 },
@@ -210,7 +210,7 @@ impl Trial<'_> {
     }
 
     fn has_evidence(&self) -> bool {
-        self.first_refusal.is_some_and(|count| self.delivery.health.accepted_count() > count)
+        self.refused_at.is_some_and(|moment| self.delivery.health.newest_accepted() > moment)
     }
 
     fn accepted(&mut self, events: u64, bytes: u64) {
@@ -221,8 +221,9 @@ impl Trial<'_> {
 
     fn refused(&mut self) {
         self.refusals_in_a_row += 1;
-        let count = self.delivery.health.accepted_count();
-        self.first_refusal.get_or_insert(count);
+        if self.refused_at.is_none() || self.refusals_in_a_row.is_multiple_of(STALE_AFTER) {
+            self.refused_at = Some(self.delivery.health.now());
+        }
     }
 
     /// A single event was refused. One that is too large is cut and tried again at once.
@@ -298,9 +299,7 @@ impl Trial<'_> {
 
     fn say_refusing(&self, refused: &Refused) {
         let what = if self.delivery.strict { "refuses an event" } else { "refuses every event" };
-        let answer =
-            Answer { status: refused.answer.0, retry_after: None, excerpt: refused.answer.1.clone() };
-        self.delivery.health.misconfigured(format!("the endpoint {what}: {}", describe(&answer)));
+        self.delivery.health.misconfigured(&format!("the endpoint {what}: {}", describe(refused.answer.0)));
     }
 
     /// Returns when another batch was taken, or when it is time to try again.
@@ -310,61 +309,14 @@ impl Trial<'_> {
         }
         let health = &self.delivery.health;
         let _doubt = (!self.delivery.strict).then(|| health.doubt());
-        let count = self.first_refusal.filter(|_| !self.delivery.strict).unwrap_or(u64::MAX);
+        let moment = self.refused_at.filter(|_| !self.delivery.strict).unwrap_or(u64::MAX);
         let wait = self.delivery.limits.max_backoff.max(SHORTEST_WAIT);
-        let _ = timeout(wait, health.accepted_after(count)).await;
+        let _ = timeout(wait, health.accepted_after(moment)).await;
     }
 }
 
-/// An answer for people: its status and the beginning of its body.
-fn describe(answer: &Answer) -> String {
-    match answer.excerpt.as_str() {
-        "" => format!("status {}", answer.status),
-        excerpt => format!("status {}: {excerpt}", answer.status),
-    }
-}
-
-/// kube-apiserver's waits: each half as long again as the one before, plus up to a fifth at random.
-#[derive(Debug)]
-struct Backoff {
-    next: Duration,
-    most: Duration,
-}
-
-impl Backoff {
-    const FACTOR: f64 = 1.5;
-    const JITTER: f64 = 0.2;
-
-    fn new(limits: &config::Webhook) -> Self {
-        Self { next: limits.initial_backoff.max(SHORTEST_WAIT), most: limits.max_backoff }
-    }
-
-    fn next_wait(&mut self) -> Duration {
-        let wait = self.next.mul_f64(1.0 + Self::JITTER * fastrand::f64());
-        self.next = self.next.mul_f64(Self::FACTOR).min(self.most);
-        wait.min(self.most)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn waits_as_kube_apiserver_does_up_to_the_longest() {
-        let limits = config::Webhook {
-            kubeconfig: "x".into(),
-            initial_backoff: Duration::from_secs(10),
-            max_backoff: Duration::from_secs(60),
-            timeout: Duration::from_secs(30),
-        };
-        let mut backoff = Backoff::new(&limits);
-        for base in [10.0, 15.0, 22.5, 33.75, 50.625] {
-            let wait = backoff.next_wait().as_secs_f64();
-            assert!(wait >= base && wait <= f64::min(base * 1.2, 60.0), "{wait} for {base}");
-        }
-        for _ in 0..10_000 {
-            assert_eq!(backoff.next_wait(), Duration::from_secs(60));
-        }
-    }
+/// An answer for our log and `/readyz`: not its body, which may repeat what was sent to the endpoint, events and
+/// credentials alike (invariant I11). The file of rejected events has that.
+fn describe(status: u16) -> String {
+    format!("status {status}")
 }

@@ -1,7 +1,7 @@
 //! How an output is doing: what `/readyz` says, what is logged once per change, and the evidence that decides whether
 //! an event or the endpoint is at fault.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -17,9 +17,10 @@ pub struct Health {
     ready_after: Duration,
     metrics: Arc<RouteMetrics>,
     state: Mutex<State>,
-    accepted: watch::Sender<u64>,
+    /// Moments are numbered, since only their order counts.
+    clock: AtomicU64,
+    newest_accepted: watch::Sender<u64>,
     in_doubt: watch::Sender<usize>,
-    credit: AtomicBool,
 }
 
 #[derive(Debug, Default)]
@@ -28,6 +29,8 @@ struct State {
     /// Since when something has been in memory without any of it being settled.
     waiting_since: Option<Instant>,
     stopping: bool,
+    /// When an event was last set aside without evidence.
+    credit_taken_at: Option<u64>,
 }
 
 #[derive(Debug)]
@@ -55,16 +58,21 @@ impl Health {
             ready_after,
             metrics,
             state: Mutex::default(),
-            accepted: watch::Sender::new(0),
+            clock: AtomicU64::new(0),
+            newest_accepted: watch::Sender::new(0),
             in_doubt: watch::Sender::new(0),
-            credit: AtomicBool::new(true),
         }
     }
 
-    /// The endpoint has acknowledged a request.
-    pub fn accepted(&self) {
-        self.credit.store(true, Ordering::Relaxed);
-        self.accepted.send_modify(|count| *count += 1);
+    /// A moment later than all that were told before.
+    #[must_use]
+    pub fn now(&self) -> u64 {
+        self.clock.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    /// The endpoint has acknowledged a request that was begun at this moment.
+    pub fn accepted(&self, began: u64) {
+        self.newest_accepted.send_modify(|newest| *newest = began.max(*newest));
         let Some(trouble) = self.lock().trouble.take() else { return };
         self.metrics.misconfigured(false);
         tracing::warn!(
@@ -76,8 +84,8 @@ impl Health {
     }
 
     /// The endpoint cannot take anything now.
-    pub fn unavailable(&self, reason: String) {
-        if self.trouble(Kind::Unavailable, &reason) {
+    pub fn unavailable(&self, reason: &str) {
+        if self.trouble(Kind::Unavailable, reason) {
             tracing::warn!(
                 output = self.output,
                 reason,
@@ -87,8 +95,8 @@ impl Health {
     }
 
     /// The endpoint refuses what has nothing to do with single events.
-    pub fn misconfigured(&self, reason: String) {
-        if self.trouble(Kind::Misconfigured, &reason) {
+    pub fn misconfigured(&self, reason: &str) {
+        if self.trouble(Kind::Misconfigured, reason) {
             tracing::error!(
                 output = self.output,
                 reason,
@@ -98,10 +106,15 @@ impl Health {
         self.metrics.misconfigured(true);
     }
 
-    /// Notes trouble; true if it is news.
+    /// Notes trouble; true if it is news. What somebody must act on stays that, also while the endpoint is away, until
+    /// it takes something.
     fn trouble(&self, kind: Kind, reason: &str) -> bool {
         let mut state = self.lock();
         match &mut state.trouble {
+            Some(trouble) if trouble.kind == Kind::Misconfigured && kind == Kind::Unavailable => {
+                trouble.tries += 1;
+                false
+            }
             Some(trouble)
                 if trouble.kind == kind && (kind == Kind::Unavailable || trouble.reason == reason) =>
             {
@@ -119,22 +132,28 @@ impl Health {
         }
     }
 
-    /// Requests acknowledged so far.
+    /// When the newest of the acknowledged requests was begun; 0 if there is none.
     #[must_use]
-    pub fn accepted_count(&self) -> u64 {
-        *self.accepted.borrow()
+    pub fn newest_accepted(&self) -> u64 {
+        *self.newest_accepted.borrow()
     }
 
-    /// Returns once more than `count` requests were acknowledged.
-    pub async fn accepted_after(&self, count: u64) {
+    /// Returns once a request was acknowledged that was begun after this moment.
+    pub async fn accepted_after(&self, moment: u64) {
         // The sender lives as long as `self`.
-        let _ = self.accepted.subscribe().wait_for(|now| *now > count).await;
+        let _ = self.newest_accepted.subscribe().wait_for(|newest| *newest > moment).await;
     }
 
-    /// One event may be set aside without a look at whether others are taken, between two acknowledged requests.
+    /// One event may be set aside without a look at whether others are taken; the next only after a request was
+    /// acknowledged that was begun later.
     #[must_use]
     pub fn take_credit(&self) -> bool {
-        self.credit.swap(false, Ordering::Relaxed)
+        let mut state = self.lock();
+        let free = state.credit_taken_at.is_none_or(|moment| self.newest_accepted() > moment);
+        if free {
+            state.credit_taken_at = Some(self.now());
+        }
+        free
     }
 
     /// While the returned guard lives, the route sends more batches than usual, to see whether any is taken.
@@ -216,19 +235,31 @@ mod tests {
         let health = Health::new("siem", Duration::from_secs(300), Arc::new(metrics.route("siem")));
         assert_eq!(health.not_ready(), None);
         health.began_to_wait();
-        health.unavailable("503".into());
+        health.unavailable("503");
         tokio::time::advance(Duration::from_secs(299)).await;
         assert_eq!(health.not_ready(), None);
         tokio::time::advance(Duration::from_secs(2)).await;
         assert_eq!(health.not_ready().as_deref(), Some("siem: nothing was acknowledged for 301 s: 503"));
-        health.accepted();
+        health.accepted(health.now());
         health.progressed(false);
         assert_eq!(health.not_ready(), None);
-        health.misconfigured("401".into());
+        health.misconfigured("401");
+        health.unavailable("503");
         assert_eq!(health.not_ready().as_deref(), Some("siem: 401"));
         assert!(metrics.render().contains("audit_shipper_misconfigured{output=\"siem\"} 1"));
-        health.accepted();
+        health.accepted(health.now());
         assert!(metrics.render().contains("audit_shipper_misconfigured{output=\"siem\"} 0"));
         assert_eq!(health.not_ready(), None);
+    }
+
+    #[test]
+    fn what_was_begun_before_is_no_evidence() {
+        let health = Health::new("siem", Duration::from_secs(300), Arc::new(Metrics::new().route("siem")));
+        let began = health.now();
+        assert!(health.take_credit());
+        health.accepted(began);
+        assert!(!health.take_credit());
+        health.accepted(health.now());
+        assert!(health.take_credit() && !health.take_credit());
     }
 }

@@ -15,6 +15,7 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, BufRead as _, BufReader, BufWriter, Seek as _, SeekFrom, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -61,6 +62,8 @@ pub enum Error {
 pub struct RejectedFile {
     path: PathBuf,
     limits: config::Rejected,
+    /// Batches that are under way at the same time set lines aside at the same time.
+    writing: Mutex<()>,
 }
 
 #[derive(Serialize)]
@@ -107,7 +110,7 @@ impl RejectedFile {
     /// The file of `output`; it is made when there is something to write.
     #[must_use]
     pub fn new(state_dir: &Path, output: &str, limits: config::Rejected) -> Self {
-        Self { path: state_dir.join(format!("{output}.rejected.ndjson")), limits }
+        Self { path: state_dir.join(format!("{output}.rejected.ndjson")), limits, writing: Mutex::new(()) }
     }
 
     /// Writes `asides` and has the disk confirm them.
@@ -117,6 +120,8 @@ impl RejectedFile {
     pub fn append(&self, asides: &[Aside]) -> Result<Appended, Error> {
         let io = |source| Error::Io { path: self.path.clone(), source };
         let (entries, mut dropped) = self.entries(asides).map_err(io)?;
+        // What a panic leaves is what a crash leaves, and the next append mends that.
+        let _writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
         let mut file = open(&self.path).map_err(io)?;
         let size = end_cleanly(&mut file).map_err(io)?;
         if size + entries.len() as u64 > self.limits.max_size {
@@ -273,6 +278,19 @@ mod tests {
         assert!(
             text.lines().next().unwrap().contains("0006") && text.lines().last().unwrap().contains("0011")
         );
+    }
+
+    #[test]
+    fn lines_set_aside_at_the_same_time_are_all_kept() {
+        let dir = tempfile::tempdir().unwrap();
+        let rejected = file(dir.path(), 1 << 20, OnFull::Wait);
+        std::thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(|| rejected.append(&[aside(b"a"), aside(b"b")]).unwrap());
+            }
+        });
+        let text = std::fs::read_to_string(dir.path().join("siem.rejected.ndjson")).unwrap();
+        assert_eq!(text.lines().filter(|line| line.ends_with('}')).count(), 16);
     }
 
     #[test]

@@ -334,8 +334,8 @@ async fn set_aside_all(
                 }
                 return;
             }
-            Ok(Err(error)) => health.misconfigured(error.to_string()),
-            Err(error) => health.misconfigured(format!("writing to the file of rejected events: {error}")),
+            Ok(Err(error)) => health.misconfigured(&error.to_string()),
+            Err(error) => health.misconfigured(&format!("writing to the file of rejected events: {error}")),
         }
         tokio::time::sleep(pause).await;
     }

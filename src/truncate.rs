@@ -69,7 +69,7 @@ pub fn fit(line: &[u8], level: Level, max_event_size: usize) -> Option<Vec<u8>> 
         }
         keep /= 2;
     }
-    identity_of(&fields, &annotations).filter(fits).map(String::into_bytes)
+    Some(identity_of(&fields, &annotations)).filter(fits).map(String::into_bytes)
 }
 
 /// The fields of a JSON object, in order, by their places in its text.
@@ -293,7 +293,7 @@ fn boundary(text: &str, keep: usize) -> usize {
 }
 
 /// What identifies the event, and `annotations`.
-fn identity_of(fields: &Fields<'_>, annotations: &[(&str, String)]) -> Option<String> {
+fn identity_of(fields: &Fields<'_>, annotations: &[(&str, String)]) -> String {
     let mut pairs: Vec<(&str, String)> = Vec::new();
     for field in &fields.fields {
         let key = field.key.as_ref();
@@ -316,7 +316,7 @@ fn identity_of(fields: &Fields<'_>, annotations: &[(&str, String)]) -> Option<St
         pairs.push((key, value));
     }
     pairs.push(("annotations", object(annotations)));
-    Some(object(&pairs))
+    object(&pairs)
 }
 
 #[cfg(test)]

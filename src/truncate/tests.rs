@@ -73,7 +73,7 @@ fn at_last_only_the_identity_stays_and_what_is_larger_is_refused() {
 fn json() -> impl Strategy<Value = String> {
     let text = prop_oneof![
         "[a-z<&\u{e9}\u{1f600}\\\\\"\u{1}]{0,80}".prop_map(|text| serde_json::to_string(&text).unwrap()),
-        Just("\"\\ud83d\\ude00\\u003c\"".repeat(1))
+        Just("\"\\ud83d\\ude00\\u003c\"".to_owned())
     ];
     let leaf = prop_oneof![text, Just("null".to_owned()), Just("12.50".to_owned())];
     leaf.prop_recursive(3, 40, 6, |inner| {
@@ -111,7 +111,7 @@ proptest! {
             let annotations = Fields::of(fields.get("annotations").unwrap()).unwrap();
             prop_assert_eq!(annotations.get(TRUNCATED), Some("\"true\""));
         } else {
-            let identity = identity_of(&Fields::of(&line).unwrap(), &[]).unwrap();
+            let identity = identity_of(&Fields::of(&line).unwrap(), &[]);
             let annotations = 200; // bytes of the three, at most
             prop_assert!(identity.len() + annotations >= max, "{} bytes would have fitted", identity.len());
         }

@@ -5,10 +5,12 @@
 
 use std::time::{Duration, Instant};
 
+pub(crate) mod books;
 pub(crate) mod certificates;
 pub(crate) mod daemon;
 pub(crate) mod endpoint;
 pub(crate) mod http1;
+pub(crate) mod shipper;
 pub(crate) mod workdir;
 pub(crate) mod writer;
 

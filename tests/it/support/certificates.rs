@@ -4,9 +4,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, ExtendedKeyUsagePurpose, IsCa, KeyPair};
+use rustls::RootCertStore;
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::WebPkiClientVerifier;
+use rustls::server::danger::ClientCertVerifier;
 
 /// Signs certificates for `localhost` and 127.0.0.1, for servers and clients alike.
 pub(crate) struct Authority {
@@ -54,12 +57,25 @@ impl Leaf {
 
     /// A server with this certificate that asks no client for one and speaks HTTP/1.1.
     pub(crate) fn server(&self) -> rustls::ServerConfig {
+        self.server_with(None)
+    }
+
+    /// The same for none but clients with a certificate of `authority`.
+    pub(crate) fn server_for(&self, authority: &Authority) -> rustls::ServerConfig {
+        let mut roots = RootCertStore::empty();
+        roots.add(CertificateDer::from_pem_slice(authority.pem().as_bytes()).unwrap()).unwrap();
+        let provider = Arc::new(aws_lc_rs::default_provider());
+        let clients = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
+        self.server_with(Some(clients.build().unwrap()))
+    }
+
+    fn server_with(&self, clients: Option<Arc<dyn ClientCertVerifier>>) -> rustls::ServerConfig {
         let cert = CertificateDer::from_pem_slice(self.cert.as_bytes()).unwrap();
         let key = PrivateKeyDer::from_pem_slice(self.key.as_bytes()).unwrap();
         rustls::ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
             .with_safe_default_protocol_versions()
             .unwrap()
-            .with_no_client_auth()
+            .with_client_cert_verifier(clients.unwrap_or_else(WebPkiClientVerifier::no_client_auth))
             .with_single_cert(vec![cert], key)
             .unwrap()
     }

@@ -74,9 +74,14 @@ impl Daemon {
 
     /// Where it listens, as it logs it.
     pub(crate) fn address(&self) -> SocketAddr {
-        let line = self.wait_for_line(" address=");
-        let address = line.split_whitespace().find_map(|word| word.strip_prefix("address="));
-        address.and_then(|address| address.parse().ok()).unwrap_or_else(|| panic!("no address in `{line}`"))
+        wait_until("the log line with its address", || {
+            let log = self.log();
+            // As text, or as JSON.
+            let found = ["address=", "\"address\":\""].iter().find_map(|key| log.split_once(key));
+            let address = found.and_then(|(_, tail)| tail.split([' ', '\n', '"']).next()?.parse().ok());
+            assert!(address.is_some() || self.alive(), "ended without the address in its log:\n{log}");
+            address
+        })
     }
 
     /// Status and body of a page, asked for over plain HTTP.

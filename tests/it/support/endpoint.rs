@@ -11,6 +11,7 @@ use serde_json::value::RawValue;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, BufReader};
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
+use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
 
 use super::http1::{self, Recorded};
@@ -29,6 +30,30 @@ pub(crate) enum Answer {
     Hang,
     /// The other answer, later.
     Delay(Duration, Box<Answer>),
+    /// The other answer, once the gate is open.
+    After(Gate, Box<Answer>),
+}
+
+/// Holds answers back until it is opened; clones are the same gate.
+#[derive(Debug, Clone)]
+pub(crate) struct Gate(watch::Sender<bool>);
+
+impl Gate {
+    pub(crate) fn closed() -> Self {
+        Self(watch::Sender::new(false))
+    }
+
+    pub(crate) fn open(&self) {
+        self.0.send_replace(true);
+    }
+
+    pub(crate) fn is_open(&self) -> bool {
+        *self.0.borrow()
+    }
+
+    async fn passed(&self) {
+        self.0.subscribe().wait_for(|open| *open).await.unwrap();
+    }
 }
 
 impl Answer {
@@ -39,7 +64,14 @@ impl Answer {
 
     /// Any status without a header.
     pub(crate) fn status(code: u16) -> Self {
-        Self::Status { code, headers: Vec::new(), body: "{}".to_owned() }
+        // These two have no body, and one that came would be taken for the next answer.
+        let body = if [204, 304].contains(&code) { "" } else { "{}" };
+        Self::Status { code, headers: Vec::new(), body: body.to_owned() }
+    }
+
+    /// Any status with a body.
+    pub(crate) fn with_body(code: u16, body: impl Into<String>) -> Self {
+        Self::Status { code, headers: Vec::new(), body: body.into() }
     }
 
     /// Any status with one header.
@@ -68,12 +100,22 @@ struct History {
     requests: Vec<Recorded>,
     /// Indexes of requests that were answered 2xx, in that order.
     accepted: Vec<usize>,
+    under_way: usize,
+    most_under_way: usize,
 }
 
 impl Endpoint {
     /// Answers the n-th request (from 0, in order of arrival) as the script says.
     pub(crate) fn start(script: impl Fn(&Recorded, usize) -> Answer + Send + Sync + 'static) -> Self {
-        Self::serve("http", None, script)
+        Self::start_at(([127, 0, 0, 1], 0).into(), script)
+    }
+
+    /// The same at a given address.
+    pub(crate) fn start_at(
+        address: SocketAddr,
+        script: impl Fn(&Recorded, usize) -> Answer + Send + Sync + 'static,
+    ) -> Self {
+        Self::serve("http", address, None, script)
     }
 
     /// The same over TLS.
@@ -81,17 +123,18 @@ impl Endpoint {
         config: rustls::ServerConfig,
         script: impl Fn(&Recorded, usize) -> Answer + Send + Sync + 'static,
     ) -> Self {
-        Self::serve("https", Some(TlsAcceptor::from(Arc::new(config))), script)
+        Self::serve("https", ([127, 0, 0, 1], 0).into(), Some(TlsAcceptor::from(Arc::new(config))), script)
     }
 
     fn serve(
         scheme: &'static str,
+        address: SocketAddr,
         tls: Option<TlsAcceptor>,
         script: impl Fn(&Recorded, usize) -> Answer + Send + Sync + 'static,
     ) -> Self {
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let listener = std::net::TcpListener::bind(address).unwrap();
         let address = listener.local_addr().unwrap();
         listener.set_nonblocking(true).unwrap();
         let shared = Arc::new(Shared { script: Box::new(script), history: Mutex::default() });
@@ -101,7 +144,8 @@ impl Endpoint {
 
     /// Where it listens, with the path `/audit`. Over TLS the host is the name in the certificate.
     pub(crate) fn url(&self) -> String {
-        let host = if self.scheme == "https" { "localhost" } else { "127.0.0.1" };
+        let ip = self.address.ip().to_string();
+        let host = if self.scheme == "https" { "localhost" } else { &ip };
         format!("{}://{host}:{}/audit", self.scheme, self.address.port())
     }
 
@@ -118,6 +162,11 @@ impl Endpoint {
     /// Waits until `count` items were accepted.
     pub(crate) fn wait_for_items(&self, count: usize) -> Vec<String> {
         wait_until(&format!("{count} items"), || Some(self.items()).filter(|items| items.len() >= count))
+    }
+
+    /// How many requests waited for their answers at the same time, at most.
+    pub(crate) fn most_at_once(&self) -> usize {
+        self.shared.history.lock().unwrap().most_under_way
     }
 
     /// The items of all accepted requests, in order of acceptance, as lines of the log.
@@ -180,6 +229,8 @@ async fn requests(stream: impl AsyncRead + AsyncWrite + Unpin, shared: &Shared) 
         let index = {
             let mut history = shared.history.lock().unwrap();
             history.requests.push(request.clone());
+            history.under_way += 1;
+            history.most_under_way = history.most_under_way.max(history.under_way);
             history.requests.len() - 1
         };
         let answer = (shared.script)(&request, index);
@@ -198,9 +249,22 @@ async fn give(
     shared: &Shared,
     stream: &mut (impl AsyncWrite + Unpin),
 ) -> bool {
-    while let Answer::Delay(delay, later) = answer {
-        tokio::time::sleep(delay).await;
-        answer = *later;
+    loop {
+        answer = match answer {
+            Answer::Delay(delay, later) => {
+                tokio::time::sleep(delay).await;
+                *later
+            }
+            Answer::After(gate, later) => {
+                gate.passed().await;
+                *later
+            }
+            _ => break,
+        };
+    }
+    if !matches!(answer, Answer::Hang) {
+        // Before the answer, or its successor could arrive first.
+        shared.history.lock().unwrap().under_way -= 1;
     }
     match answer {
         Answer::Status { code, headers, body } => {
@@ -220,7 +284,7 @@ async fn give(
             false
         }
         Answer::Hang => std::future::pending().await,
-        Answer::Close | Answer::Delay(..) => false,
+        Answer::Close | Answer::Delay(..) | Answer::After(..) => false,
     }
 }
 

@@ -17,6 +17,11 @@ pub(crate) struct Recorded {
 }
 
 impl Recorded {
+    /// Whether the body holds this text.
+    pub(crate) fn holds(&self, text: &str) -> bool {
+        memchr::memmem::find(&self.body, text.as_bytes()).is_some()
+    }
+
     /// The first header of this name (in lower case).
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())

@@ -1,0 +1,62 @@
+//! The blocking modes.
+
+use std::time::Duration;
+
+use super::sizes;
+use crate::support::books::{assert_books_balance, count};
+use crate::support::endpoint::{Answer, Endpoint, Gate};
+use crate::support::http1::Recorded;
+use crate::support::shipper::{POISON, Shipper, poisoned, wait_until_settled};
+use crate::support::wait_until;
+use crate::support::workdir::real_events;
+
+#[test]
+fn blocking_sends_one_event_a_request_and_the_next_when_it_is_answered() {
+    let delay = Duration::from_millis(5);
+    let endpoint = Endpoint::start(move |_, n| {
+        let answer = if n % 4 == 1 { Answer::status(503) } else { Answer::ok() };
+        Answer::Delay(delay, Box::new(answer))
+    });
+    let shipper = Shipper::new(&endpoint).log(&real_events(12)).batches_of(5).output("maxInFlight: 4");
+    let shipper = shipper.flag("audit-webhook-mode", "blocking");
+    let daemon = shipper.start();
+    wait_until_settled(&daemon, 12);
+    assert_eq!(endpoint.items(), real_events(12));
+    assert!(sizes(&endpoint).iter().all(|size| *size == 1));
+    assert_eq!(endpoint.most_at_once(), 1);
+}
+
+#[test]
+fn blocking_strict_stays_on_an_event_that_is_refused_until_it_is_taken() {
+    let mut events = real_events(6);
+    events[2] = poisoned(&events[2]);
+    let gate = Gate::closed();
+    let endpoint = Endpoint::start({
+        let gate = gate.clone();
+        move |request: &Recorded, _| {
+            let refuse = request.holds(POISON) && !gate.is_open();
+            if refuse { Answer::status(400) } else { Answer::ok() }
+        }
+    });
+    let shipper = Shipper::new(&endpoint).log(&events).flag("audit-webhook-mode", "blocking-strict");
+    let daemon = shipper.start();
+    let reason = wait_until("an output that is not ready", || {
+        let (status, reason) = daemon.get("/readyz");
+        (status == 503).then_some(reason)
+    });
+    assert!(reason.starts_with("siem: the endpoint refuses an event: status 400"), "{reason}");
+    endpoint.wait_for("the event again and again", |requests| requests.len() >= 6);
+    assert!(endpoint.requests()[2..].iter().all(|request| request.holds(POISON)));
+    assert_eq!(endpoint.items(), events[..2]);
+    let metrics = daemon.metrics();
+    assert_eq!(count(&metrics, "audit_shipper_misconfigured", &[]), 1);
+    assert_eq!(count(&metrics, "audit_shipper_set_aside_events_total", &[]), 0);
+    assert_books_balance(&daemon);
+
+    gate.open();
+    let metrics = wait_until_settled(&daemon, 6);
+    assert_eq!(endpoint.items(), events);
+    assert_eq!(count(&metrics, "audit_shipper_misconfigured", &[]), 0);
+    assert_eq!(daemon.get("/readyz").0, 200);
+    assert!(!shipper.rejected_file().exists());
+}
