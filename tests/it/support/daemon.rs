@@ -125,6 +125,11 @@ impl Daemon {
         status
     }
 
+    /// Its process number.
+    pub(crate) fn pid(&self) -> u32 {
+        self.process.id()
+    }
+
     /// Bytes of memory that it used at most (VmHWM).
     pub(crate) fn peak_rss(&self) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.id())).unwrap();
