@@ -247,7 +247,7 @@ pub enum LockError {
         holder: Option<u32>,
     },
     /// It cannot be made or opened.
-    #[error("the state directory {directory} cannot be used: {source}")]
+    #[error("the state directory {directory} cannot be used")]
     Unusable {
         /// Which.
         directory: PathBuf,

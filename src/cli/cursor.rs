@@ -154,7 +154,8 @@ fn skip(state_dir: &Path, output: &str, config: Option<&Config>, log: Option<&Pa
     let mut tail = Tail::new(log, Some(&cursor), config::StartAt::Oldest, max_line_bytes.get());
     let mut batch = Batch::default();
     let one = Limits { max_lines: 1, max_bytes: usize::MAX, max_first_line_bytes: usize::MAX };
-    tail.fill(&mut batch, &one)?;
+    // These two say in their own words what the system said.
+    tail.fill(&mut batch, &one).map_err(anyhow::Error::msg)?;
     let mut asides = batch.take_asides();
     asides.extend((0..batch.records().len()).map(|index| skipped(&batch, index)));
     let (Some(aside), Some(end)) = (asides.first(), batch.end()) else {
@@ -163,7 +164,7 @@ fn skip(state_dir: &Path, output: &str, config: Option<&Config>, log: Option<&Pa
     let limits = config
         .and_then(|config| config.outputs.iter().find(|other| other.name == output))
         .map_or_else(config::Rejected::default, |output| output.rejected.clone());
-    RejectedFile::new(state_dir, output, limits).append(&asides)?;
+    RejectedFile::new(state_dir, output, limits).append(&asides).map_err(anyhow::Error::msg)?;
     store.commit(end).and_then(|()| store.sync()).context("writing the cursor")?;
     writeln!(
         std::io::stdout(),

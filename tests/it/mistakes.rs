@@ -20,7 +20,7 @@ fn every_mistake_is_told_at_once_with_its_place() {
     let file = workdir.path("f.yaml");
     let yaml = format!(
         "source:
-  path: -
+  path: \"-\"
   startat: newest
 outputs:
   - name: SIEM
