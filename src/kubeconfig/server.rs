@@ -3,7 +3,6 @@
 //! Scheme, host and path are kept; query, fragment and a trailing slash are not, and the path is cleaned as
 //! Go's `path.Join` does, because that is where kube-apiserver posts to and receivers match on it.
 
-
 use reqwest::Url;
 
 use super::file::{Cluster, User};

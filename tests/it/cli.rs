@@ -55,7 +55,8 @@ fn two_daemons_do_not_share_a_state_directory() {
     first.address();
     let second = audit_shipper(flags("run", &workdir));
     assert_eq!(second.code, Some(1));
-    let said = format!("the state directory {} is held by process {};", workdir.state().display(), first.pid());
+    let said =
+        format!("the state directory {} is held by process {};", workdir.state().display(), first.pid());
     assert!(second.errors()[0].starts_with(&said), "{}", second.stderr);
     // The first is none the worse for it.
     workdir.append(&real_events(3));
@@ -98,7 +99,8 @@ fn a_state_directory_that_cannot_be_made_is_named() {
     args.push(format!("--state-dir={}", state.display()));
     let ended = audit_shipper(args);
     assert_eq!(ended.code, Some(1));
-    let said = format!("the state directory {} cannot be used: Not a directory (os error 20)", state.display());
+    let said =
+        format!("the state directory {} cannot be used: Not a directory (os error 20)", state.display());
     assert_eq!(ended.errors(), [said]);
 }
 

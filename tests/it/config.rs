@@ -31,7 +31,9 @@ fn needed(workdir: &Workdir) -> Vec<String> {
 /// The value that the YAML has for a field, by the field's last name.
 fn value<'a>(yaml: &'a str, field: &str) -> &'a str {
     let prefix = format!("{field}: ");
-    yaml.lines().find_map(|line| line.trim_start().strip_prefix(&prefix)).unwrap_or_else(|| panic!("{field} in {yaml}"))
+    yaml.lines()
+        .find_map(|line| line.trim_start().strip_prefix(&prefix))
+        .unwrap_or_else(|| panic!("{field} in {yaml}"))
 }
 
 #[test]
@@ -51,7 +53,12 @@ fn what_check_prints_for_flags_alone_loads_again_to_the_same() {
         "--bind-address=[::1]:0",
         "--shutdown-grace=250ms",
     ];
-    for flags in [&[][..], &all, &["--audit-webhook-mode=blocking-strict"], &["--audit-webhook-batch-throttle-enable=f"]] {
+    for flags in [
+        &[][..],
+        &all,
+        &["--audit-webhook-mode=blocking-strict"],
+        &["--audit-webhook-batch-throttle-enable=f"],
+    ] {
         let printed = check(&workdir, flags).succeeded();
         let file = workdir.path("printed.yaml");
         std::fs::write(&file, &printed).unwrap();

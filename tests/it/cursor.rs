@@ -53,7 +53,11 @@ fn show_tells_where_each_output_stands() {
 
     let nowhere = audit_shipper(["cursor", "show", "--state-dir=/nowhere"]);
     assert_eq!(nowhere.code, Some(1));
-    assert!(nowhere.errors()[0].starts_with("the state directory /nowhere: No such file"), "{}", nowhere.stderr);
+    assert!(
+        nowhere.errors()[0].starts_with("the state directory /nowhere: No such file"),
+        "{}",
+        nowhere.stderr
+    );
 }
 
 #[test]
@@ -104,11 +108,15 @@ fn an_unknown_output_is_answered_with_the_known() {
     for command in ["reset", "skip"] {
         let ended = cursor(&workdir, &[command, "--output=siem"]);
         assert_eq!(ended.code, Some(1));
-        let said = format!("the output siem has no cursor in {}; those that have one: webhook", state.display());
+        let said =
+            format!("the output siem has no cursor in {}; those that have one: webhook", state.display());
         assert_eq!(ended.errors(), [said]);
     }
     assert!(!state.join("siem.cursor.json").exists());
-    assert_eq!(cursor(&workdir, &["skip", "--output=webhook"]).errors(), ["which log? Give --config or --audit-log-path"]);
+    assert_eq!(
+        cursor(&workdir, &["skip", "--output=webhook"]).errors(),
+        ["which log? Give --config or --audit-log-path"]
+    );
 }
 
 #[test]
@@ -166,7 +174,8 @@ fn a_new_output_may_begin_at_the_newest_event() {
     workdir.kubeconfig(&endpoint.url());
     let events = real_events(9);
     workdir.append(&events[..3]);
-    std::fs::write(workdir.log_dir().join("audit-2026-11-22T01-02-03.456.log"), events[3..5].concat()).unwrap();
+    std::fs::write(workdir.log_dir().join("audit-2026-11-22T01-02-03.456.log"), events[3..5].concat())
+        .unwrap();
     std::fs::write(workdir.path("f.yaml"), "source: { startAt: newest }\n").unwrap();
     let mut args = flags("run", &workdir);
     args.push(format!("--config={}", workdir.path("f.yaml").display()));

@@ -1,8 +1,10 @@
 //! What is wrong with a configuration: all of it at once, each with its place, and never a secret.
 
+use crate::support::certificates::Authority;
 use crate::support::cli::{audit_shipper, finish, flags};
 use crate::support::daemon::Daemon;
-use crate::support::workdir::Workdir;
+use crate::support::endpoint::{Answer, Endpoint};
+use crate::support::workdir::{Workdir, real_events};
 
 /// Asserts that there is exactly one mistake for each beginning, in any order.
 fn assert_begin(mistakes: &[&str], beginnings: &[String]) {
@@ -46,15 +48,23 @@ colour: red
     assert_begin(
         &ended.mistakes(),
         &[
-            format!("{file}:2: source.path: \"-\" is kube-apiserver's standard output, which no other process can tail"),
+            format!(
+                "{file}:2: source.path: \"-\" is kube-apiserver's standard output, which no other process can tail"
+            ),
             format!("{file}:3: source.startat: is not a known field; did you mean `startAt`?"),
             format!("{file}:5: outputs[0].name: \"SIEM\" is not a name"),
             format!("{file}:6: outputs[0].webhook.timeout: 0 is out of range"),
             format!("{file}:8: outputs[0].batch.maxSize: must be a whole number, not a string"),
-            format!("{file}:9: outputs[0].batch.throttle.qps: invalid audit batch webhook throttle QPS 0, must be a positive number"),
-            format!("{file}:10: outputs[0].maxMemory: outputs[0].maxMemory (1MiB) must be at least twice source.maxLineBytes (16MiB)"),
+            format!(
+                "{file}:9: outputs[0].batch.throttle.qps: invalid audit batch webhook throttle QPS 0, must be a positive number"
+            ),
+            format!(
+                "{file}:10: outputs[0].maxMemory: outputs[0].maxMemory (1MiB) must be at least twice source.maxLineBytes (16MiB)"
+            ),
             format!("{file}:11: outputs[0].policyFile: is not available in this version yet; remove it"),
-            format!("{file}:12: outputs[0].rejected.onFull: \"dropNewest\" is not known; legal are dropOldest and wait; did you mean `dropOldest`?"),
+            format!(
+                "{file}:12: outputs[0].rejected.onFull: \"dropNewest\" is not known; legal are dropOldest and wait; did you mean `dropOldest`?"
+            ),
             format!("{file}:13: stateDir: must be a string, not the number 7; put it in quotes"),
             format!("{file}:14: colour: is not a known field"),
             "--shutdown-grace: \"30\" has no unit; legal are such as 30s, 1m30s or 1.5h".to_owned(),
@@ -84,19 +94,43 @@ fn what_kube_apiserver_refuses_is_refused_in_its_words() {
     let workdir = Workdir::new();
     workdir.kubeconfig("http://127.0.0.1:1");
     let cases = [
-        ("--audit-webhook-mode=async", "invalid audit webhook mode async, allowed modes are \"batch,blocking,blocking-strict\""),
-        ("--audit-webhook-version=audit.k8s.io/v2", "invalid group version, allowed versions are [\"audit.k8s.io/v1\"]"),
-        ("--audit-webhook-batch-buffer-size=0", "invalid audit batch webhook buffer size 0, must be a positive number"),
-        ("--audit-webhook-batch-max-size=-1", "invalid audit batch webhook max batch size -1, must be a positive number"),
-        ("--audit-webhook-batch-throttle-qps=0", "invalid audit batch webhook throttle QPS 0, must be a positive number"),
-        ("--audit-webhook-batch-throttle-burst=0", "invalid audit batch webhook throttle burst 0, must be a positive number"),
-        ("--audit-webhook-truncate-max-event-size=0", "invalid audit truncate webhook max event size 0, must be a positive number"),
+        (
+            "--audit-webhook-mode=async",
+            "invalid audit webhook mode async, allowed modes are \"batch,blocking,blocking-strict\"",
+        ),
+        (
+            "--audit-webhook-version=audit.k8s.io/v2",
+            "invalid group version, allowed versions are [\"audit.k8s.io/v1\"]",
+        ),
+        (
+            "--audit-webhook-batch-buffer-size=0",
+            "invalid audit batch webhook buffer size 0, must be a positive number",
+        ),
+        (
+            "--audit-webhook-batch-max-size=-1",
+            "invalid audit batch webhook max batch size -1, must be a positive number",
+        ),
+        (
+            "--audit-webhook-batch-throttle-qps=0",
+            "invalid audit batch webhook throttle QPS 0, must be a positive number",
+        ),
+        (
+            "--audit-webhook-batch-throttle-burst=0",
+            "invalid audit batch webhook throttle burst 0, must be a positive number",
+        ),
+        (
+            "--audit-webhook-truncate-max-event-size=0",
+            "invalid audit truncate webhook max event size 0, must be a positive number",
+        ),
         (
             "--audit-webhook-truncate-max-batch-size=102399",
             "invalid audit truncate webhook max batch size 102399, must be greater than max event size (102400)",
         ),
         ("--audit-log-maxage=-1", "--audit-log-maxage -1 can't be a negative number"),
-        ("--audit-log-mode=async", "invalid audit log mode async, allowed modes are \"batch,blocking,blocking-strict\""),
+        (
+            "--audit-log-mode=async",
+            "invalid audit log mode async, allowed modes are \"batch,blocking,blocking-strict\"",
+        ),
         ("--audit-log-format=xml", "invalid audit log format xml, allowed formats are \"legacy,json\""),
     ];
     for (flag, words) in cases {
@@ -134,7 +168,11 @@ fn a_mistake_in_a_shared_kubeconfig_is_told_once() {
     let kubeconfig = workdir.kubeconfig("ftp://127.0.0.1:1");
     let webhook = format!("webhook: {{ kubeconfig: {} }}", kubeconfig.display());
     let file = workdir.path("f.yaml");
-    std::fs::write(&file, format!("source: {{ path: /log }}\noutputs:\n- name: a\n  {webhook}\n- name: b\n  {webhook}\n")).unwrap();
+    std::fs::write(
+        &file,
+        format!("source: {{ path: /log }}\noutputs:\n- name: a\n  {webhook}\n- name: b\n  {webhook}\n"),
+    )
+    .unwrap();
     let args = ["check".to_owned(), format!("--config={}", file.display())];
     assert_eq!(audit_shipper(&args).mistakes().len(), 1);
     // Also where something else is wrong.
@@ -158,7 +196,10 @@ fn a_secret_is_never_shown() {
         format!("token: t\n{SECRET}: {SECRET}"),
         format!("token: t\ntoken: {SECRET}"),
     ];
-    let servers = ["https://127.0.0.1:1/audit".to_owned(), format!("https://u:{SECRET}@127.0.0.1:1/audit?token={SECRET}")];
+    let servers = [
+        "https://127.0.0.1:1/audit".to_owned(),
+        format!("https://u:{SECRET}@127.0.0.1:1/audit?token={SECRET}"),
+    ];
     for (server, user) in servers.iter().flat_map(|server| users.iter().map(move |user| (server, user))) {
         workdir.kubeconfig_with(server, "", user);
         let ended = audit_shipper(flags("check", &workdir));
@@ -166,4 +207,34 @@ fn a_secret_is_never_shown() {
         let shown = format!("{}{}", ended.stdout, ended.stderr);
         assert!(!shown.contains(SECRET), "{user}:\n{shown}");
     }
+}
+
+#[test]
+fn the_most_talkative_log_tells_no_secret_and_no_event() {
+    const SECRET: &str = "hunter2-do-not-show";
+    let workdir = Workdir::new();
+    let authority = Authority::new();
+    std::fs::write(workdir.path("ca.pem"), authority.pem()).unwrap();
+    let endpoint =
+        Endpoint::start_tls(authority.sign().server(), |_, n| Answer::status([401, 503, 400, 200][n.min(3)]));
+    let user = format!("token: {SECRET}");
+    workdir.kubeconfig_with(
+        &format!("{}?key={SECRET}", endpoint.url()),
+        "certificate-authority: ca.pem",
+        &user,
+    );
+    let file = workdir.path("f.yaml");
+    std::fs::write(&file, "outputs: [{ name: siem, webhook: { initialBackoff: 10ms, maxBackoff: 10ms } }]\n")
+        .unwrap();
+    workdir.append(&real_events(20));
+    let mut command = Daemon::command();
+    command.args(flags("run", &workdir)).arg(format!("--config={}", file.display())).env("RUST_LOG", "trace");
+    let mut daemon = Daemon::spawn(command);
+    endpoint.wait_for_items(20);
+    assert_eq!(endpoint.requests()[0].header("authorization"), Some(format!("Bearer {SECRET}").as_str()));
+    daemon.terminate();
+    assert_eq!(daemon.wait().code(), Some(0));
+    let log = daemon.log();
+    assert!(log.contains("TRACE") && log.contains("needs attention"), "{log}");
+    assert!(!log.contains(SECRET) && !log.contains("auditID"), "{log}");
 }

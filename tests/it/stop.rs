@@ -39,7 +39,9 @@ fn a_second_signal_ends_it_at_once() {
     daemon.terminate();
     daemon.wait_for_line("stopping");
     // It waits for the answer, and says so to whoever routes by readiness.
-    wait_until("readiness to turn false", || (daemon.get("/readyz") == (503, "webhook: stopping\n".into())).then_some(()));
+    wait_until("readiness to turn false", || {
+        (daemon.get("/readyz") == (503, "webhook: stopping\n".into())).then_some(())
+    });
     assert_eq!(daemon.get("/livez").0, 200);
     daemon.terminate();
     assert_eq!(daemon.wait().code(), Some(1));
