@@ -112,10 +112,9 @@ fn load(args: &RunArgs) -> Result<(Loaded, Vec<Endpoint>), Failure> {
     let mut loaded = match args.load(|name| std::env::var_os(name)) {
         Ok(loaded) => loaded,
         Err(errors) => {
-            let mut mistakes: Vec<String> = errors.iter().map(str::to_owned).collect();
-            let found = errors.kubeconfigs().filter_map(|path| Endpoint::load(path, ANY_TIMEOUT).err());
-            mistakes.extend(found.flatten());
-            return Err(Failure::Config(mistakes));
+            let loaded = errors.kubeconfigs().map(|path| Endpoint::load(path, ANY_TIMEOUT));
+            let found: Vec<String> = loaded.filter_map(Result::err).flatten().collect();
+            return Err(Failure::Config([errors.into_mistakes(), found].concat()));
         }
     };
     let (mut mistakes, mut endpoints) = (Vec::new(), Vec::new());
@@ -142,7 +141,7 @@ fn add_new(lines: &mut Vec<String>, found: impl IntoIterator<Item = String>) {
 
 impl Failure {
     fn config(errors: Errors) -> Self {
-        Self::Config(errors.iter().map(str::to_owned).collect())
+        Self::Config(errors.into_mistakes())
     }
 }
 

@@ -44,6 +44,12 @@ impl Errors {
         self.mistakes.is_empty()
     }
 
+    /// The mistakes alone.
+    #[must_use]
+    pub fn into_mistakes(self) -> Vec<String> {
+        self.mistakes
+    }
+
     /// The mistakes in the order in which they were found.
     pub fn iter(&self) -> impl Iterator<Item = &str> {
         self.mistakes.iter().map(String::as_str)
