@@ -1,15 +1,21 @@
-//! A batch: the events that travel in one request, in one buffer, and the position that is settled with them.
+//! A batch: the events that travel in one request, and the position that is settled with them.
 //!
 //! *Line*: the bytes between two newlines. *Event*: a line that is an audit event. *Aside*: a line that will not be
-//! shipped; it waits here, with its reason, until it has been written to the file of rejected events.
-//! A batch is filled by `source::tail`, changed by `truncate`, encoded by a sink, and gone when it is settled.
+//! shipped; it waits here, with its reason, until it has been written to the file of rejected events. *Item*: an event
+//! as it stands in a list, which is its line without `kind` and `apiVersion` (kubernetes-audit.md, 5.2).
+//!
+//! Events are kept as items, each behind a comma, in buffers of one size: so the body of a list is these buffers, and
+//! nothing is copied again. A batch is filled by `source::tail`, read by a sink, and gone when it is settled.
 
 use std::ops::Range;
 
+use bytes::Bytes;
 use jiff::Timestamp;
 
+use crate::buffers::{Buffer, Buffers};
 use crate::checkpoint::Cursor;
-use crate::event::{ApiVersion, Event};
+use crate::event::{ApiVersion, Event, Level};
+use crate::{fingerprint, truncate};
 
 /// Bytes that a request needs around its events: the list's head and tail.
 const FRAMING_BYTES: usize = 128;
@@ -23,6 +29,8 @@ pub struct Limits {
     pub max_bytes: usize,
     /// Bytes of the first line: what memory has room for. A longer one is left for later.
     pub max_first_line_bytes: usize,
+    /// Bytes of an event's line with its newline; a larger event is truncated. `None`: events stay as they are.
+    pub max_event_size: Option<usize>,
 }
 
 /// Where a line came from, for the people who read the file of rejected events.
@@ -85,9 +93,12 @@ impl Reason {
 /// One event of a batch.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Record {
+    /// Which buffer its item is in, and where.
+    buffer: usize,
     range: Range<usize>,
-    /// How much kube-apiserver recorded.
-    pub level: crate::event::Level,
+    /// Whether its line does not begin as kube-apiserver's lines do, so that the item is the whole line.
+    whole: bool,
+    level: Level,
 }
 
 /// What became of a line that was offered to a batch.
@@ -102,59 +113,76 @@ pub enum Offer {
 /// The events that travel in one request.
 #[derive(Debug)]
 pub struct Batch {
-    buf: Vec<u8>,
+    buffers: Buffers,
+    full: Vec<Bytes>,
+    filling: Option<Buffer>,
+    event_bytes: usize,
     records: Vec<Record>,
     asides: Vec<Aside>,
     aside_bytes: usize,
+    truncated: u64,
     version: ApiVersion,
     first_stage_time: Option<Timestamp>,
     log_bytes: u64,
     end: Option<Cursor>,
 }
 
-impl Default for Batch {
-    fn default() -> Self {
+impl Batch {
+    /// An empty batch whose events go into `buffers`.
+    #[must_use]
+    pub fn new(buffers: Buffers) -> Self {
         Self {
-            buf: Vec::new(),
+            buffers,
+            full: Vec::new(),
+            filling: None,
+            event_bytes: 0,
             records: Vec::new(),
             asides: Vec::new(),
             aside_bytes: 0,
+            truncated: 0,
             version: ApiVersion::V1,
             first_stage_time: None,
             log_bytes: 0,
             end: None,
         }
     }
-}
 
-impl Batch {
     /// Takes one line (without its newline) if it fits: an audit event as a record, anything else as an aside.
+    ///
+    /// This is the order of the stages: check, truncate.
     pub fn offer(&mut self, line: &[u8], origin: impl FnOnce() -> Origin, limits: &Limits) -> Offer {
-        if !self.has_room(line.len(), limits) {
+        let event = match Event::parse(line) {
+            Ok(event) => event,
+            Err(malformed) => {
+                return self.offer_aside(
+                    aside(line, Reason::Malformed, malformed.to_string(), Some(origin())),
+                    limits,
+                );
+            }
+        };
+        if !self.records.is_empty() && self.version != event.version {
             return Offer::Full;
         }
-        match Event::parse(line) {
-            Ok(event) => {
-                if self.records.is_empty() {
-                    self.version = event.version;
-                    self.first_stage_time = event.stage_timestamp.as_deref().and_then(|t| t.parse().ok());
-                } else if self.version != event.version {
-                    return Offer::Full;
+        let cut = match limits.max_event_size.filter(|max| line.len() >= *max) {
+            None => None,
+            Some(max) => match truncate::fit(line, event.level, max) {
+                Some(cut) => Some(cut),
+                None => {
+                    let detail = format!("larger than {max} bytes even without all that is not its identity");
+                    return self.offer_aside(aside(line, Reason::TooLarge, detail, Some(origin())), limits);
                 }
-                let start = self.buf.len();
-                self.buf.extend_from_slice(line);
-                self.records.push(Record { range: start..self.buf.len(), level: event.level });
-            }
-            Err(malformed) => self.set_aside(Aside {
-                reason: Reason::Malformed,
-                detail: malformed.to_string(),
-                answer: None,
-                origin: Some(origin()),
-                line: line.to_vec(),
-                line_bytes: line.len() as u64,
-                sha256: crate::fingerprint::hex(line),
-            }),
+            },
+        };
+        let fitting = cut.as_deref().unwrap_or(line);
+        if !self.has_room(fitting.len(), limits) {
+            return Offer::Full;
         }
+        if self.records.is_empty() {
+            self.version = event.version;
+            self.first_stage_time = event.stage_timestamp.as_deref().and_then(|time| time.parse().ok());
+        }
+        self.append(fitting, event.level);
+        self.truncated += u64::from(cut.is_some());
         self.log_bytes += line.len() as u64 + 1;
         Offer::Taken
     }
@@ -165,17 +193,17 @@ impl Batch {
             return Offer::Full;
         }
         self.log_bytes += aside.line_bytes + 1;
-        self.set_aside(aside);
+        self.aside_bytes += aside.line.len();
+        self.asides.push(aside);
         Offer::Taken
     }
 
     fn has_room(&self, line_bytes: usize, limits: &Limits) -> bool {
-        let lines = self.lines();
-        if lines == 0 {
+        if self.lines() == 0 {
             return line_bytes <= limits.max_first_line_bytes;
         }
-        let bytes = FRAMING_BYTES + self.buf.len() + self.records.len() + self.aside_bytes;
-        lines < limits.max_lines && bytes + line_bytes < limits.max_bytes
+        let bytes = FRAMING_BYTES + self.event_bytes + self.aside_bytes;
+        !self.is_full(limits) && bytes + line_bytes < limits.max_bytes
     }
 
     /// Whether nothing more can be taken, whatever it is.
@@ -184,28 +212,70 @@ impl Batch {
         self.lines() >= limits.max_lines
     }
 
-    fn set_aside(&mut self, aside: Aside) {
-        self.aside_bytes += aside.line.len();
-        self.asides.push(aside);
+    /// Adds an event to the buffers, as an item behind a comma.
+    fn append(&mut self, line: &[u8], level: Level) {
+        let (opening, rest) = split(line, self.version);
+        let bytes = 1 + opening.len() + rest.len();
+        let full = self.filling.take_if(|buffer| !buffer.has_room(bytes));
+        self.full.extend(full.map(Buffer::freeze));
+        let buffer = self.filling.get_or_insert_with(|| self.buffers.take(bytes));
+        buffer.push(b',');
+        let start = buffer.len();
+        buffer.extend_from_slice(opening);
+        buffer.extend_from_slice(rest);
+        let range = start..buffer.len();
+        self.event_bytes += bytes;
+        self.records.push(Record { buffer: self.full.len(), range, whole: opening.is_empty(), level });
     }
 
-    /// Turns record `index` into other bytes, or into an aside; the other records keep their places.
-    pub(crate) fn replace(&mut self, index: usize, line: &[u8]) {
-        let start = self.buf.len();
-        self.buf.extend_from_slice(line);
-        self.records[index].range = start..self.buf.len();
+    /// No more lines will be offered: from now on its events can be read.
+    pub fn seal(&mut self) {
+        self.full.extend(self.filling.take().map(Buffer::freeze));
     }
 
-    /// Takes records out of the batch and sets them aside.
-    pub(crate) fn evict(&mut self, evicted: Vec<(usize, Reason, String)>) {
-        for (index, reason, detail) in evicted.into_iter().rev() {
-            let aside = self.aside_of(index, reason, detail, None);
-            self.records.remove(index);
-            self.set_aside(aside);
+    /// The items of some of its events, in pieces, with commas between them. Sealed batches only.
+    #[must_use]
+    pub fn items(&self, events: Range<usize>) -> Vec<Bytes> {
+        let Some(records) = self.records.get(events).filter(|records| !records.is_empty()) else {
+            return Vec::new();
+        };
+        let (first, last) = (&records[0], &records[records.len() - 1]);
+        (first.buffer..=last.buffer)
+            .map(|index| {
+                let buffer = &self.full[index];
+                let start = if index == first.buffer { first.range.start } else { 0 };
+                let end = if index == last.buffer { last.range.end } else { buffer.len() };
+                buffer.slice(start..end)
+            })
+            .collect()
+    }
+
+    /// The item of another line of its version.
+    #[must_use]
+    pub fn items_of_line(&self, line: &Bytes) -> Vec<Bytes> {
+        let (opening, rest) = split(line, self.version);
+        vec![Bytes::from_static(opening), line.slice_ref(rest)]
+    }
+
+    /// The log line of event `index`, without its newline. Sealed batches only.
+    #[must_use]
+    pub fn line(&self, index: usize) -> Vec<u8> {
+        let record = &self.records[index];
+        let item = &self.full[record.buffer][record.range.clone()];
+        if record.whole {
+            item.to_vec()
+        } else {
+            [self.version.line_prefix().as_bytes(), &item[1..]].concat()
         }
     }
 
-    /// What is written to the file of rejected events when record `index` cannot be shipped.
+    /// How much kube-apiserver recorded of event `index`.
+    #[must_use]
+    pub fn level(&self, index: usize) -> Level {
+        self.records[index].level
+    }
+
+    /// What is written to the file of rejected events when event `index` cannot be shipped. Sealed batches only.
     #[must_use]
     pub fn aside_of(
         &self,
@@ -214,16 +284,7 @@ impl Batch {
         detail: String,
         answer: Option<(u16, String)>,
     ) -> Aside {
-        let line = self.line(index);
-        Aside {
-            reason,
-            detail,
-            answer,
-            origin: None,
-            line: line.to_vec(),
-            line_bytes: line.len() as u64,
-            sha256: crate::fingerprint::hex(line),
-        }
+        Aside { answer, ..aside(&self.line(index), reason, detail, None) }
     }
 
     /// Whether it holds neither events nor asides.
@@ -238,16 +299,16 @@ impl Batch {
         self.records.len() + self.asides.len()
     }
 
-    /// Its events.
+    /// Number of its events.
     #[must_use]
-    pub fn records(&self) -> &[Record] {
-        &self.records
+    pub fn events(&self) -> usize {
+        self.records.len()
     }
 
-    /// The line of event `index`, without its newline.
+    /// How many of its events were cut to fit.
     #[must_use]
-    pub fn line(&self, index: usize) -> &[u8] {
-        &self.buf[self.records[index].range.clone()]
+    pub fn truncated(&self) -> u64 {
+        self.truncated
     }
 
     /// Version of all its events.
@@ -268,10 +329,11 @@ impl Batch {
         std::mem::take(&mut self.asides)
     }
 
-    /// Bytes of memory that it and its request's body take.
+    /// Bytes of memory that it takes.
     #[must_use]
     pub fn memory_bytes(&self) -> usize {
-        2 * self.buf.len() + self.aside_bytes
+        self.full.iter().map(|buffer| buffer.len().max(crate::buffers::BUFFER_BYTES)).sum::<usize>()
+            + self.aside_bytes
     }
 
     /// Bytes of its lines as they stand in the log.
@@ -292,11 +354,31 @@ impl Batch {
     }
 }
 
+/// `line` as an item: what it begins with, and the rest of the line. Nothing and all of it, if the line does not begin
+/// as kube-apiserver's lines do; `kind` and `apiVersion` are legal in an item.
+#[must_use]
+pub fn split(line: &[u8], version: ApiVersion) -> (&'static [u8], &[u8]) {
+    line.strip_prefix(version.line_prefix().as_bytes()).map_or((b"", line), |rest| (b"{", rest))
+}
+
+fn aside(line: &[u8], reason: Reason, detail: String, origin: Option<Origin>) -> Aside {
+    Aside {
+        reason,
+        detail,
+        answer: None,
+        origin,
+        line: line.to_vec(),
+        line_bytes: line.len() as u64,
+        sha256: fingerprint::hex(line),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const LIMITS: Limits = Limits { max_lines: 3, max_bytes: 10_000, max_first_line_bytes: 20_000 };
+    const LIMITS: Limits =
+        Limits { max_lines: 3, max_bytes: 10_000, max_first_line_bytes: 20_000, max_event_size: None };
 
     fn event(version: &str, padding: usize) -> Vec<u8> {
         let text = "x".repeat(padding);
@@ -309,14 +391,14 @@ mod tests {
 
     #[test]
     fn ends_at_the_number_of_lines_events_and_asides_alike() {
-        let mut batch = Batch::default();
+        let mut batch = Batch::new(Buffers::default());
         assert_eq!(offer(&mut batch, &event("v1", 1)), Offer::Taken);
         assert_eq!(offer(&mut batch, b"garbage"), Offer::Taken);
         assert!(!batch.is_full(&LIMITS));
         assert_eq!(offer(&mut batch, &event("v1", 1)), Offer::Taken);
         assert!(batch.is_full(&LIMITS));
         assert_eq!(offer(&mut batch, &event("v1", 1)), Offer::Full);
-        assert_eq!((batch.records().len(), batch.lines()), (2, 3));
+        assert_eq!((batch.events(), batch.lines()), (2, 3));
         let asides = batch.take_asides();
         assert_eq!(asides[0].line, b"garbage");
         assert_eq!(asides[0].origin, Some(Origin { file: "audit.log".into(), offset: 7 }));
@@ -324,38 +406,79 @@ mod tests {
 
     #[test]
     fn ends_before_the_body_would_be_too_large_and_a_larger_event_goes_alone() {
-        let mut batch = Batch::default();
+        let mut batch = Batch::new(Buffers::default());
         assert_eq!(offer(&mut batch, &event("v1", 5_000)), Offer::Taken);
         assert_eq!(offer(&mut batch, &event("v1", 5_000)), Offer::Full);
-        let mut alone = Batch::default();
+        let mut alone = Batch::new(Buffers::default());
         assert_eq!(offer(&mut alone, &event("v1", 15_000)), Offer::Taken);
         assert_eq!(offer(&mut alone, &event("v1", 1)), Offer::Full);
     }
 
     #[test]
     fn a_first_line_that_memory_has_no_room_for_is_left_for_later() {
-        let mut batch = Batch::default();
+        let mut batch = Batch::new(Buffers::default());
         assert_eq!(offer(&mut batch, &event("v1", 20_000)), Offer::Full);
         assert!(batch.is_empty());
     }
 
     #[test]
     fn never_mixes_versions() {
-        let mut batch = Batch::default();
+        let mut batch = Batch::new(Buffers::default());
         assert_eq!(offer(&mut batch, &event("v1beta1", 1)), Offer::Taken);
         assert_eq!(offer(&mut batch, &event("v1", 1)), Offer::Full);
         assert_eq!(batch.version(), ApiVersion::V1beta1);
     }
 
     #[test]
-    fn evicted_records_become_asides_and_the_others_keep_their_order() {
-        let mut batch = Batch::default();
-        for padding in [1, 2, 3] {
-            offer(&mut batch, &event("v1", padding));
+    fn what_is_too_large_is_cut_and_what_cannot_be_cut_is_set_aside() {
+        let event = |level: &str, padding: usize| {
+            let text = "x".repeat(padding);
+            format!(
+                r#"{{"kind":"Event","apiVersion":"audit.k8s.io/v1","level":"{level}","requestObject":"{text}"}}"#
+            )
+        };
+        let exactly = event("Request", 199);
+        let limits = Limits { max_lines: 9, max_event_size: Some(exactly.len() + 1), ..LIMITS };
+        let stubborn =
+            format!(r#"{{"kind":"Event","apiVersion":"audit.k8s.io/v1","auditID":"{}"}}"#, "x".repeat(999));
+        let mut batch = Batch::new(Buffers::default());
+        for line in [&exactly, &event("Request", 200), &stubborn, &event("Request", 0)] {
+            let origin = || Origin { file: "audit.log".into(), offset: 0 };
+            assert_eq!(batch.offer(line.as_bytes(), origin, &limits), Offer::Taken);
         }
-        batch.evict(vec![(0, Reason::TooLarge, "a".into()), (2, Reason::TooLarge, "c".into())]);
-        assert_eq!(batch.records().len(), 1);
-        assert_eq!(batch.line(0), event("v1", 2));
-        assert_eq!(batch.take_asides().len(), 2);
+        batch.seal();
+        assert_eq!((batch.events(), batch.truncated()), (3, 1));
+        assert_eq!(batch.line(0), exactly.as_bytes(), "equal fits");
+        assert!(batch.line(1).ends_with(br#""annotations":{"audit.k8s.io/truncated":"true"}}"#));
+        assert_eq!(batch.line(2), event("Request", 0).as_bytes());
+        let asides = batch.take_asides();
+        assert_eq!((asides.len(), asides[0].reason), (1, Reason::TooLarge));
+        assert_eq!(asides[0].line, stubborn.as_bytes());
+    }
+
+    #[test]
+    fn items_of_any_events_are_the_buffers_with_commas_between() {
+        let limits =
+            Limits { max_lines: 9, max_bytes: 1 << 30, max_first_line_bytes: 1 << 30, max_event_size: None };
+        let lines: Vec<Vec<u8>> =
+            [1, 200_000, 100_000, 300_000, 2, 3].map(|padding| event("v1", padding)).into();
+        let mut batch = Batch::new(Buffers::default());
+        for line in &lines {
+            batch.offer(line, || unreachable!("no line is set aside"), &limits);
+        }
+        batch.seal();
+        for (start, end) in [(0, 6), (0, 1), (1, 3), (2, 6), (5, 6), (3, 3)] {
+            let expect: Vec<Vec<u8>> = lines[start..end]
+                .iter()
+                .map(|line| {
+                    let (opening, rest) = split(line, ApiVersion::V1);
+                    [opening, rest].concat()
+                })
+                .collect();
+            assert_eq!(batch.items(start..end).concat(), expect.join(&b','), "{start}..{end}");
+        }
+        for (index, line) in lines.iter().enumerate() {
+            assert_eq!(&batch.line(index), line);
+        }
     }
 }

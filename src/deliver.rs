@@ -18,8 +18,8 @@ use bytes::Bytes;
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::batch::{Batch, Reason};
+use crate::body::Body;
 use crate::config;
-use crate::event::Level;
 use crate::health::Health;
 use crate::metrics::{Outcome, RouteMetrics};
 use crate::sink::{Answer, HttpSink, Verdict};
@@ -94,7 +94,7 @@ struct Trial<'a> {
 struct Suspect {
     refused: Refused,
     /// A shorter form of the event, if it was refused for its size.
-    cut: Option<Vec<u8>>,
+    cut: Option<Bytes>,
 }
 
 impl Delivery {
@@ -116,8 +116,8 @@ impl Delivery {
     }
 
     /// Sends `body` until the endpoint has decided on it.
-    async fn send(&self, body: Bytes) -> Decision {
-        let bytes = body.len() as u64;
+    async fn send(&self, body: Body) -> Decision {
+        let bytes = body.len();
         let mut backoff = Backoff::new(&self.limits);
         loop {
             let wait = match self.exchange_once(body.clone()).await {
@@ -149,7 +149,7 @@ impl Delivery {
         }
     }
 
-    async fn exchange_once(&self, body: Bytes) -> Result<(Answer, Verdict), String> {
+    async fn exchange_once(&self, body: Body) -> Result<(Answer, Verdict), String> {
         let began = Instant::now();
         let result = self.exchange.post(body).await;
         let judged = result.map(|answer| {
@@ -170,11 +170,11 @@ impl Delivery {
 impl Trial<'_> {
     /// Sends the whole batch, halving what is refused, until only suspects are left.
     async fn send_all(&mut self) {
-        let all = 0..self.batch.records().len();
+        let all = 0..self.batch.events();
         let mut pieces: VecDeque<Range<usize>> = if all.is_empty() { VecDeque::new() } else { [all].into() };
         // In doubt the largest untried piece goes first: it is the quickest way to evidence.
         while let Some(piece) = if self.in_doubt() { pieces.pop_back() } else { pieces.pop_front() } {
-            let body = self.body(&mut piece.clone().map(|index| self.batch.line(index)));
+            let body = self.body(self.batch.items(piece.clone()));
             match self.delivery.send(body).await {
                 Decision::Accepted { bytes } => self.accepted(piece.len() as u64, bytes),
                 Decision::Refused { too_large, answer } if piece.len() == 1 => {
@@ -200,8 +200,8 @@ impl Trial<'_> {
         }
     }
 
-    fn body(&self, lines: &mut dyn Iterator<Item = &[u8]>) -> Bytes {
-        self.delivery.sink.body(self.batch.version(), lines)
+    fn body(&self, items: Vec<Bytes>) -> Body {
+        self.delivery.sink.body(self.batch.version(), items)
     }
 
     /// Refusals so far, and nothing to compare them with.
@@ -237,7 +237,7 @@ impl Trial<'_> {
         };
         if too_large {
             let line = self.batch.line(index);
-            suspect.cut = truncate::fit(line, self.level(index), line.len() / 2);
+            suspect.cut = truncate::fit(&line, self.batch.level(index), line.len() / 2).map(Bytes::from);
             if suspect.cut.is_some() && self.send_again(&mut suspect).await {
                 return;
             }
@@ -249,14 +249,13 @@ impl Trial<'_> {
         }
     }
 
-    fn level(&self, index: usize) -> Level {
-        self.batch.records()[index].level
-    }
-
     /// Sends a suspect once more; true if it was taken.
     async fn send_again(&mut self, suspect: &mut Suspect) -> bool {
-        let line = suspect.cut.as_deref().unwrap_or_else(|| self.batch.line(suspect.refused.index));
-        let body = self.body(&mut std::iter::once(line));
+        let items = match &suspect.cut {
+            Some(cut) => self.batch.items_of_line(cut),
+            None => self.batch.items(suspect.refused.index..suspect.refused.index + 1),
+        };
+        let body = self.body(items);
         match self.delivery.send(body).await {
             Decision::Accepted { bytes } => {
                 if suspect.cut.is_some() {

@@ -21,15 +21,17 @@
 //! ===================|======= one task per output: route ===================|============
 //!                    v                                                      v
 //!   source::tail   whole lines, until a batch is full or too old  <-- hint | tick | stop
-//!                    |   Batch { events, asides, end: Cursor }
+//!                    |   line by line
 //!                    v
+//!   event          is it an audit event? If not, it becomes an aside        (pure)
 //!   truncate       what is too large is cut, or becomes an aside            (pure)
+//!                    |   Batch { items, asides, end: Cursor }
 //!                    v
 //!   throttle       wait for qps / burst                                     (the only deliberate wait)
 //!                    v
 //!   route          up to maxInFlight batches under way, settled in order
 //!                    v
-//!   sink           Batch -> body                                            (pure)
+//!   sink           items -> body, the same bytes                            (pure)
 //!   deliver        POST, timeout, backoff, halving ------------------------------> endpoint
 //!   sink           answer -> Accepted | Retry | Hold | Refused  <----- answer -----+
 //!                    v
@@ -49,7 +51,8 @@
 //! | line | the bytes between two newlines of the log |
 //! | event | a line that is an audit event |
 //! | aside | a line that is not shipped; it waits, with its reason, to be written to the file of rejected events |
-//! | batch | the events that travel in one request, in one buffer, with the asides between them and the position after |
+//! | item | an event as it stands in a list: its line without `kind` and `apiVersion` |
+//! | batch | the items that travel in one request, the asides between them, and the position after them |
 //! | series | the live file and its backups: one log, in the order of writing |
 //! | mark | how far one file of the series is settled; the file is known by its content |
 //! | cursor | the marks of an output; everything before them is settled |
@@ -74,10 +77,12 @@
 //! The way of an event:
 //! - [`source`]: when to look at the log; below it its names and order, its lines, and what of it is unread.
 //! - [`event`]: a borrowed view of one event, which is also the check of its line.
-//! - [`batch`]: events and asides in one buffer, with the position that is settled with them.
 //! - [`truncate`]: makes large events fit.
+//! - [`batch`]: items and asides, with the position that is settled with them.
+//! - [`buffers`]: what a batch's items are kept in, used again and again.
 //! - [`throttle`]: batches a second.
 //! - [`sink`]: one file per protocol; so far kube-apiserver's audit webhook.
+//! - [`body`]: a request's body, which shares the buffers of its batch.
 //! - [`deliver`]: requests until the endpoint has decided on every event.
 //! - [`rejected`]: the bounded file of what is not shipped.
 //! - [`checkpoint`]: the cursor in memory and on disk, and the lock on the state directory.
@@ -114,6 +119,8 @@
 
 pub mod admin;
 pub mod batch;
+pub mod body;
+pub mod buffers;
 pub mod checkpoint;
 pub mod cli;
 pub mod config;

@@ -11,6 +11,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::admin::Admin;
+use crate::buffers::Buffers;
 use crate::checkpoint::{Cursor, Loaded, Lock, LockError, Store};
 use crate::config::{self, Config, Mode};
 use crate::deliver::{Delivery, Exchange};
@@ -119,6 +120,7 @@ fn build(
             output,
             cursor.as_ref(),
             Arc::clone(watch),
+            Buffers::new(output.max_memory.get() / 4),
             Arc::clone(&metrics),
         )),
         delivery: Arc::new(Delivery {

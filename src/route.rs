@@ -176,20 +176,24 @@ impl Shipping {
         let config = &self.route.config;
         let (lines, memory) = (self.window.lines(), self.window.memory_bytes());
         let max_bytes = config.truncate.max_batch_size.get();
-        let limits =
-            Limits { max_lines: config.batch.max_size.get(), max_bytes, max_first_line_bytes: usize::MAX };
+        let limits = Limits {
+            max_lines: config.batch.max_size.get(),
+            max_bytes,
+            max_first_line_bytes: usize::MAX,
+            max_event_size: config.truncate.enabled.then_some(config.truncate.max_event_size.get()),
+        };
         if lines == 0 {
             return Some(limits);
         }
         let one_at_a_time = config.batch.mode != Mode::Batch && *self.doubts.borrow() == 0;
-        let free = config.max_memory.get().saturating_sub(memory) / 2;
+        let free = config.max_memory.get().saturating_sub(memory);
         let fits = lines + limits.max_lines <= config.batch.buffer_size.get() && free >= max_bytes;
         (fits && !one_at_a_time).then_some(Limits { max_first_line_bytes: free, ..limits })
     }
 
     /// Enters a batch that was read into the books. `None` if there is nothing in it.
-    fn take(&mut self, ready: Option<(Batch, u64)>) -> Option<Batch> {
-        let (batch, truncated) = ready?;
+    fn take(&mut self, ready: Option<Batch>) -> Option<Batch> {
+        let batch = ready?;
         let held = Held {
             lines: batch.lines(),
             memory_bytes: batch.memory_bytes(),
@@ -197,8 +201,8 @@ impl Shipping {
             oldest: batch.first_stage_time(),
         };
         self.window.0.push_back(held);
-        let events = batch.records().len();
-        self.route.metrics.taken(events as u64, (batch.lines() - events) as u64, truncated);
+        let events = batch.events();
+        self.route.metrics.taken(events as u64, (batch.lines() - events) as u64, batch.truncated());
         self.route.health.began_to_wait();
         self.show_lag();
         Some(batch)

@@ -8,12 +8,13 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use crate::body::Body;
 use crate::event::ApiVersion;
 
 /// Encodes events for one protocol and reads the endpoint's answers.
 pub trait HttpSink: Send + Sync {
-    /// The body of the request that carries `lines` (log lines without their newline), all of one version.
-    fn body(&self, version: ApiVersion, lines: &mut dyn Iterator<Item = &[u8]>) -> Bytes;
+    /// The body of the request that carries `items`: the items of events of one version, with commas between them.
+    fn body(&self, version: ApiVersion, items: Vec<Bytes>) -> Body;
 
     /// What an answer means. A protocol whose sheet says more than the contract's table overrides it.
     fn verdict(&self, answer: &Answer) -> Verdict {

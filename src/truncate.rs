@@ -17,7 +17,6 @@ use serde::Deserialize;
 use serde::de::{MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use crate::batch::{Batch, Reason};
 use crate::event::Level;
 use crate::fingerprint;
 
@@ -41,29 +40,6 @@ const IDENTITY: [&str; 10] = [
     "requestReceivedTimestamp",
     "stageTimestamp",
 ];
-
-/// Makes every event of `batch` fit into `max_event_size` bytes or sets it aside. Returns how many were cut.
-pub fn truncate(batch: &mut Batch, max_event_size: usize) -> u64 {
-    let (mut cut, mut evicted) = (0, Vec::new());
-    for index in 0..batch.records().len() {
-        if batch.line(index).len() < max_event_size {
-            continue;
-        }
-        match fit(batch.line(index), batch.records()[index].level, max_event_size) {
-            Some(line) => {
-                batch.replace(index, &line);
-                cut += 1;
-            }
-            None => {
-                let detail =
-                    format!("larger than {max_event_size} bytes even without all that is not its identity");
-                evicted.push((index, Reason::TooLarge, detail));
-            }
-        }
-    }
-    batch.evict(evicted);
-    cut
-}
 
 /// `line` (of an audit event, without its newline) on the first rung that fits into `max_event_size`.
 #[must_use]

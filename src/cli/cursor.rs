@@ -7,6 +7,7 @@ use anyhow::{Context as _, bail};
 
 use super::Failure;
 use crate::batch::{Aside, Batch, Limits, Reason};
+use crate::buffers::Buffers;
 use crate::checkpoint::{Cursor, Loaded, Lock, Store};
 use crate::config::{self, Config};
 use crate::flags::RunArgs;
@@ -152,12 +153,18 @@ fn skip(state_dir: &Path, output: &str, config: Option<&Config>, log: Option<&Pa
     };
     let max_line_bytes = source.map_or(config::DEFAULT_MAX_LINE_BYTES, |source| source.max_line_bytes);
     let mut tail = Tail::new(log, Some(&cursor), config::StartAt::Oldest, max_line_bytes.get());
-    let mut batch = Batch::default();
-    let one = Limits { max_lines: 1, max_bytes: usize::MAX, max_first_line_bytes: usize::MAX };
+    let mut batch = Batch::new(Buffers::default());
+    let one = Limits {
+        max_lines: 1,
+        max_bytes: usize::MAX,
+        max_first_line_bytes: usize::MAX,
+        max_event_size: None,
+    };
     // These two say in their own words what the system said.
     tail.fill(&mut batch, &one).map_err(anyhow::Error::msg)?;
+    batch.seal();
     let mut asides = batch.take_asides();
-    asides.extend((0..batch.records().len()).map(|index| skipped(&batch, index)));
+    asides.extend((0..batch.events()).map(|index| skipped(&batch, index)));
     let (Some(aside), Some(end)) = (asides.first(), batch.end()) else {
         bail!("nothing to skip: {output} has sent everything that is in {}", log.display());
     };

@@ -7,12 +7,12 @@ use std::error::Error as _;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use bytes::Bytes;
 use reqwest::header::{
     ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, LOCATION, RETRY_AFTER, USER_AGENT,
 };
 use reqwest::{Response, Url};
 
+use crate::body::Body;
 use crate::kubeconfig::Endpoint;
 use crate::sink::Answer;
 
@@ -50,11 +50,15 @@ impl Exchange {
     ///
     /// # Errors
     /// There is no complete answer; the reason is in words, without the URL.
-    pub async fn post(&self, body: Bytes) -> Result<Answer, String> {
+    pub async fn post(&self, body: Body) -> Result<Answer, String> {
         let mut url = self.endpoint.url().clone();
         for _ in 0..=MOST_REDIRECTS {
-            let mut request =
-                self.endpoint.client().post(url.clone()).headers(self.headers.clone()).body(body.clone());
+            let mut request = self
+                .endpoint
+                .client()
+                .post(url.clone())
+                .headers(self.headers.clone())
+                .body(reqwest::Body::wrap(body.clone()));
             if let Some(credentials) = self.endpoint.authorization() {
                 request = request.header(AUTHORIZATION, credentials);
             }

@@ -7,13 +7,13 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::batch::{Batch, Limits};
+use crate::buffers::Buffers;
 use crate::checkpoint::Cursor;
 use crate::config;
 use crate::metrics::RouteMetrics;
 use crate::source::tail::{self, Progress, Tail};
 use crate::source::{Wake, Watch};
 use crate::throttle::Throttle;
-use crate::truncate;
 
 /// How often the log is looked at without a hint, while it is being written.
 const ACTIVE_TICK: Duration = Duration::from_secs(1);
@@ -29,9 +29,9 @@ pub struct Reading {
     tail: Option<Tail>,
     wake: Wake,
     watch: Arc<Watch>,
-    stages: Stages,
     max_wait: Duration,
     throttle: Throttle,
+    buffers: Buffers,
     metrics: Arc<RouteMetrics>,
     output: String,
     unread_bytes: u64,
@@ -40,23 +40,10 @@ pub struct Reading {
     failing: bool,
 }
 
-/// What a batch goes through before it is sent.
-#[derive(Debug, Clone)]
-struct Stages {
-    truncate: config::Truncate,
-}
-
-impl Stages {
-    /// The order of the stages; nothing else knows it. Returns how many events were truncated.
-    fn apply(&self, batch: &mut Batch) -> u64 {
-        if self.truncate.enabled { truncate::truncate(batch, self.truncate.max_event_size.get()) } else { 0 }
-    }
-}
-
 /// A batch that is ready to be sent.
 pub struct Ready {
-    /// The batch and how many of its events were truncated; `None` if there was no room, or nothing to send on a stop.
-    pub batch: Option<(Batch, u64)>,
+    /// The batch, sealed; `None` if there was no room, or nothing to send on a stop.
+    pub batch: Option<Batch>,
     /// Bytes of the log behind it.
     pub unread_bytes: u64,
 }
@@ -69,15 +56,16 @@ impl Reading {
         output: &config::Output,
         cursor: Option<&Cursor>,
         watch: Arc<Watch>,
+        buffers: Buffers,
         metrics: Arc<RouteMetrics>,
     ) -> Self {
         Self {
             tail: Some(Tail::new(&source.path, cursor, source.start_at, source.max_line_bytes.get())),
             wake: watch.wake(),
             watch,
-            stages: Stages { truncate: output.truncate.clone() },
             max_wait: output.batch.max_wait,
             throttle: Throttle::new(output.batch.throttle),
+            buffers,
             metrics,
             output: output.name.clone(),
             unread_bytes: 0,
@@ -89,7 +77,7 @@ impl Reading {
 
     /// The next batch: full, or as old as it may get, or what there is when the daemon stops.
     pub async fn batch(mut self, limits: Limits, stop: CancellationToken) -> (Self, Ready) {
-        let (mut batch, mut truncated) = (Batch::default(), 0);
+        let mut batch = Batch::new(self.buffers.clone());
         let mut deadline = None;
         loop {
             let progress = self.fill(&mut batch, limits).await;
@@ -101,19 +89,12 @@ impl Reading {
                 break;
             }
         }
-        if !batch.is_empty() {
-            let stages = self.stages.clone();
-            (batch, truncated) = blocking(move || {
-                let truncated = stages.apply(&mut batch);
-                (batch, truncated)
-            })
-            .await;
-        }
-        if !batch.records().is_empty() {
+        batch.seal();
+        if batch.events() > 0 {
             self.metrics.throttled(self.throttle.ready().await);
         }
         let unread_bytes = self.unread_bytes;
-        (self, Ready { batch: (!batch.is_empty()).then_some((batch, truncated)), unread_bytes })
+        (self, Ready { batch: (!batch.is_empty()).then_some(batch), unread_bytes })
     }
 
     /// Waits for more lines. False when the batch is to go as it is.
@@ -133,6 +114,9 @@ impl Reading {
             () = self.wake.changed(), if !self.failing => true,
             () = tokio::time::sleep(tick) => {
                 self.watch.attach();
+                if tick == IDLE_TICK {
+                    self.buffers.release();
+                }
                 true
             }
         }
@@ -141,7 +125,7 @@ impl Reading {
     /// Takes the lines that are there, off the async threads.
     async fn fill(&mut self, batch: &mut Batch, limits: Limits) -> Progress {
         let Some(mut tail) = self.tail.take() else { return Progress::AtEnd };
-        let mut filled = std::mem::take(batch);
+        let mut filled = std::mem::replace(batch, Batch::new(self.buffers.clone()));
         let measure = self.measured_at.is_none_or(|at| at.elapsed() >= MEASURE_EVERY);
         let (tail, filled, result, unread) = blocking(move || {
             let result = tail.fill(&mut filled, &limits);

@@ -1,7 +1,6 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::batch::{Limits, Offer, Origin};
 
 /// Go's answer to what kube-apiserver makes of an event, from kube-apiserver-observed.md, section 4.
 const OBSERVED: &str = r#"{"kind":"Event","apiVersion":"audit.k8s.io/v1","level":"RequestResponse","auditID":"403f198f-0382-4887-aa8f-47376f9e749e","stage":"ResponseComplete","requestURI":"/api/v1/namespaces/trd-ci/configmaps","verb":"create","user":{"username":"a"},"responseStatus":{"metadata":{},"code":201},REQUESTANDRESPONSE"requestReceivedTimestamp":"2026-11-22T02:15:06.166346Z","stageTimestamp":"2026-11-22T02:15:06.252999Z","annotations":{TRUNCATED"authorization.k8s.io/decision":"allow","authorization.k8s.io/reason":""}}"#;
@@ -69,36 +68,6 @@ fn at_last_only_the_identity_stays_and_what_is_larger_is_refused() {
     let cut = fitted(&line, Level::Metadata, 600).unwrap();
     assert!(cut.starts_with(r#"{"kind":"Event","apiVersion":"audit.k8s.io/v1","level":"Metadata","auditID":"1","stage":"ResponseComplete","requestURI":"","verb":"get","user":{"username":"u"},"responseStatus":{"metadata":{},"code":200},"stageTimestamp":"t","annotations":{"#), "{cut}");
     assert_eq!(fitted(&line, Level::Metadata, 100), None);
-}
-
-#[test]
-fn a_batch_keeps_what_fits_cuts_what_does_not_and_evicts_the_rest() {
-    let event = |level: &str, padding: usize| {
-        format!(
-            r#"{{"kind":"Event","apiVersion":"audit.k8s.io/v1","level":"{level}","requestObject":"{}"}}"#,
-            "x".repeat(padding)
-        )
-    };
-    let limits = Limits { max_lines: 9, max_bytes: 1 << 20, max_first_line_bytes: 1 << 20 };
-    let mut batch = Batch::default();
-    let exactly = event("Request", 199);
-    let max = exactly.len() + 1;
-    let stubborn =
-        format!(r#"{{"kind":"Event","apiVersion":"audit.k8s.io/v1","auditID":"{}"}}"#, "x".repeat(max));
-    for line in [&exactly, &event("Request", 200), &stubborn, &event("Request", 0)] {
-        let origin = || Origin { file: "audit.log".into(), offset: 0 };
-        assert_eq!(batch.offer(line.as_bytes(), origin, &limits), Offer::Taken);
-    }
-    assert_eq!(truncate(&mut batch, max), 1);
-    assert_eq!(batch.records().len(), 3);
-    assert_eq!(batch.line(0), exactly.as_bytes(), "equal fits");
-    assert!(batch.line(1).ends_with(br#""annotations":{"audit.k8s.io/truncated":"true"}}"#));
-    assert_eq!(batch.line(2), event("Request", 0).as_bytes());
-    let asides = batch.take_asides();
-    assert_eq!(
-        (asides.len(), asides[0].reason, asides[0].line.as_slice()),
-        (1, Reason::TooLarge, stubborn.as_bytes())
-    );
 }
 
 fn json() -> impl Strategy<Value = String> {

@@ -6,8 +6,10 @@ use flate2::write::GzEncoder;
 use proptest::prelude::*;
 
 use super::*;
+use crate::buffers::Buffers;
 
-const LIMITS: Limits = Limits { max_lines: 7, max_bytes: 1 << 20, max_first_line_bytes: 1 << 20 };
+const LIMITS: Limits =
+    Limits { max_lines: 7, max_bytes: 1 << 20, max_first_line_bytes: 1 << 20, max_event_size: None };
 
 /// A log directory whose writer rotates as lumberjack does.
 struct Log {
@@ -78,9 +80,10 @@ fn gz(content: &[u8]) -> Vec<u8> {
 fn read(tail: &mut Tail, batches: usize) -> (Vec<usize>, Option<Cursor>) {
     let (mut numbers, mut end) = (Vec::new(), None);
     for _ in 0..batches {
-        let mut batch = Batch::default();
+        let mut batch = Batch::new(Buffers::default());
         let progress = tail.fill(&mut batch, &LIMITS).unwrap();
-        numbers.extend((0..batch.records().len()).map(|index| number_of(batch.line(index))));
+        batch.seal();
+        numbers.extend((0..batch.events()).map(|index| number_of(&batch.line(index))));
         end = batch.end().cloned().or(end);
         if progress == Progress::AtEnd {
             break;
@@ -292,8 +295,9 @@ fn backups_with_equal_content_are_each_read() {
 fn empty_lines_and_carriage_returns_are_no_events_and_no_errors() {
     let log = Log::new();
     fs::write(log.path("audit.log"), format!("\n\r\n{}\r\n\n  \n{}\n\n", event(0), event(1))).unwrap();
-    let mut batch = Batch::default();
+    let mut batch = Batch::new(Buffers::default());
     log.tail(None).fill(&mut batch, &LIMITS).unwrap();
+    batch.seal();
     assert_eq!(batch.lines(), 2);
     assert_eq!(batch.line(0), event(0).as_bytes());
     assert!(batch.take_asides().is_empty());
