@@ -158,6 +158,19 @@ fn skip_sets_the_event_at_the_head_aside_and_the_next_run_goes_on() {
     assert_eq!(nothing.errors(), [said]);
 }
 
+#[test]
+fn a_state_directory_that_does_not_exist_is_not_made() {
+    let workdir = Workdir::new();
+    let nowhere = workdir.path("nowhere");
+    for command in ["reset", "skip"] {
+        let state = format!("--state-dir={}", nowhere.display());
+        let ended = audit_shipper(["cursor", command, "--output=webhook", &state]);
+        assert_eq!(ended.code, Some(1));
+        assert_eq!(ended.errors(), [format!("the state directory {} does not exist", nowhere.display())]);
+        assert!(!nowhere.exists());
+    }
+}
+
 /// Waits until the daemon holds the live log open.
 fn wait_until_it_reads(daemon: &Daemon, log: &std::path::Path) {
     let descriptors = PathBuf::from(format!("/proc/{}/fd", daemon.pid()));
