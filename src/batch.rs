@@ -163,16 +163,14 @@ impl Batch {
         if !self.records.is_empty() && self.version != event.version {
             return Offer::Full;
         }
-        let cut = match limits.max_event_size.filter(|max| line.len() >= *max) {
-            None => None,
-            Some(max) => match truncate::fit(line, event.level, max) {
-                Some(cut) => Some(cut),
-                None => {
-                    let detail = format!("larger than {max} bytes even without all that is not its identity");
-                    return self.offer_aside(aside(line, Reason::TooLarge, detail, Some(origin())), limits);
-                }
-            },
-        };
+        let mut cut = None;
+        if let Some(max) = limits.max_event_size.filter(|max| line.len() >= *max) {
+            cut = truncate::fit(line, event.level, max);
+            if cut.is_none() {
+                let detail = format!("larger than {max} bytes even without all that is not its identity");
+                return self.offer_aside(aside(line, Reason::TooLarge, detail, Some(origin())), limits);
+            }
+        }
         let fitting = cut.as_deref().unwrap_or(line);
         if !self.has_room(fitting.len(), limits) {
             return Offer::Full;

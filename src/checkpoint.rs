@@ -40,7 +40,7 @@ impl Head {
     #[must_use]
     pub fn of(consumed: &[u8]) -> Self {
         let bytes = &consumed[..consumed.len().min(HEAD_BYTES)];
-        Self { len: u16::try_from(bytes.len()).expect("HEAD_BYTES fits"), hash: fingerprint::short(bytes) }
+        Self { len: u16::try_from(bytes.len()).unwrap_or(u16::MAX), hash: fingerprint::short(bytes) }
     }
 
     /// Whether a file that begins with `bytes` can be the one of this identity.
@@ -136,7 +136,7 @@ impl Store {
             _ => self.lay_out(&line)?,
         };
         let padded = pad(line, self.slot_bytes);
-        let at = if slot.sequence % 2 == 0 { 0 } else { self.slot_bytes as u64 };
+        let at = if slot.sequence.is_multiple_of(2) { 0 } else { self.slot_bytes as u64 };
         file.write_all_at(&padded, at)?;
         self.sequence = slot.sequence;
         Ok(())
@@ -203,7 +203,7 @@ fn read(path: &Path) -> Result<Option<Slot>, String> {
     {
         match read_slot(line) {
             Ok(slot) if newest.as_ref().is_none_or(|other| other.sequence < slot.sequence) => {
-                newest = Some(slot)
+                newest = Some(slot);
             }
             Ok(_) => {}
             Err(reason) => reasons.push(format!("slot {}: {reason}", number + 1)),
@@ -247,7 +247,7 @@ pub enum LockError {
         holder: Option<u32>,
     },
     /// It cannot be made or opened.
-    #[error("the state directory {directory} cannot be used: {source}")]
+    #[error("the state directory {directory} cannot be used")]
     Unusable {
         /// Which.
         directory: PathBuf,

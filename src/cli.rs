@@ -6,6 +6,7 @@ mod cursor;
 
 use std::io::Write as _;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Parser as _;
 use tokio::runtime::Runtime;
@@ -22,6 +23,9 @@ use crate::receive::{self, ReceiveArgs, ReceiveError};
 
 /// `EX_CONFIG` of sysexits.h: a restart does not help, and the unit file says so.
 const EXIT_CONFIG: u8 = 78;
+
+/// Of an endpoint that is loaded only to find out what is wrong with it.
+const ANY_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Ships kube-apiserver's rotated audit log to a remote endpoint; no event is lost in silence.
 #[derive(Debug, clap::Parser)]
@@ -105,24 +109,39 @@ fn check(args: &RunArgs) -> Result<(), Failure> {
 
 /// The configuration and the endpoints that it names, or everything that is wrong with either.
 fn load(args: &RunArgs) -> Result<(Loaded, Vec<Endpoint>), Failure> {
-    let mut loaded = args.load(|name| std::env::var_os(name)).map_err(Failure::config)?;
-    let mut mistakes = Vec::new();
-    let mut endpoints = Vec::new();
+    let mut loaded = match args.load(|name| std::env::var_os(name)) {
+        Ok(loaded) => loaded,
+        Err(errors) => {
+            let loaded = errors.kubeconfigs().map(|path| Endpoint::load(path, ANY_TIMEOUT));
+            let found: Vec<String> = loaded.filter_map(Result::err).flatten().collect();
+            return Err(Failure::Config([errors.into_mistakes(), found].concat()));
+        }
+    };
+    let (mut mistakes, mut endpoints) = (Vec::new(), Vec::new());
     for output in &loaded.config.outputs {
         match Endpoint::load(&output.webhook.kubeconfig, output.webhook.timeout) {
             Ok(endpoint) => {
-                loaded.warnings.extend_from_slice(endpoint.warnings());
+                add_new(&mut loaded.warnings, endpoint.warnings().iter().cloned());
                 endpoints.push(endpoint);
             }
-            Err(found) => mistakes.extend(found),
+            Err(found) => add_new(&mut mistakes, found),
         }
     }
     if mistakes.is_empty() { Ok((loaded, endpoints)) } else { Err(Failure::Config(mistakes)) }
 }
 
+/// Adds the lines that are not there yet: two outputs may share a kubeconfig.
+fn add_new(lines: &mut Vec<String>, found: impl IntoIterator<Item = String>) {
+    for line in found {
+        if !lines.contains(&line) {
+            lines.push(line);
+        }
+    }
+}
+
 impl Failure {
     fn config(errors: Errors) -> Self {
-        Self::Config(errors.iter().map(str::to_owned).collect())
+        Self::Config(errors.into_mistakes())
     }
 }
 

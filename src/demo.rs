@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 
 use tokio::task::spawn_blocking;
 
-use child::{Child, Ended};
+use child::Child;
 use progress::{Counts, Progress};
 use replay::Replay;
 use summary::{Comparison, Summary};
@@ -140,7 +140,7 @@ async fn play<W: Write>(
 
     let peak_memory = daemon.peak_memory();
     let daemon_log = daemon.log_tail();
-    let forced = matches!(daemon.terminate().await?, Ended::Forced);
+    daemon.terminate().await?;
     receiver.terminate().await?;
     let path = workdir.received();
     let compared = spawn_blocking({
@@ -151,7 +151,7 @@ async fn play<W: Write>(
         .await
         .unwrap_or_else(|panic| Err(io::Error::other(panic)))
         .map_err(|source| DemoError::Workdir { path, source })?;
-    Ok(Summary { counts, bytes, elapsed, peak_memory, daemon_log, forced, comparison })
+    Ok(Summary { counts, bytes, elapsed, peak_memory, daemon_log, comparison })
 }
 
 /// Waits until every event was written, shipped and received, or until waiting is no use: the comparison tells.

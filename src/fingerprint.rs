@@ -7,8 +7,7 @@ use sha2::{Digest, Sha256};
 /// The first 64 bits of the SHA-256 of `bytes`.
 #[must_use]
 pub fn short(bytes: &[u8]) -> u64 {
-    let digest = Sha256::digest(bytes);
-    u64::from_be_bytes(digest[..8].try_into().expect("a SHA-256 digest has 32 bytes"))
+    Sha256::digest(bytes).iter().take(8).fold(0, |bits, byte| bits << 8 | u64::from(*byte))
 }
 
 /// The SHA-256 of `bytes`, in lower-case hexadecimal.

@@ -65,13 +65,15 @@ impl RunArgs {
         }
         self.apply_alias(&mut settings);
         let state_directory = env("STATE_DIRECTORY").map(|value| value.to_string_lossy().into_owned());
-        let loaded = config::load(&settings, state_directory.as_deref());
-        match loaded {
+        match config::load(&settings, state_directory.as_deref()) {
             Ok(loaded) if not_text.is_empty() => Ok(loaded),
-            Ok(_) => Err(not_text),
-            Err(errors) => {
-                errors.iter().for_each(|error| not_text.push(error));
+            Ok(loaded) => {
+                not_text.note_kubeconfigs(&loaded.config.outputs);
                 Err(not_text)
+            }
+            Err(mut errors) => {
+                not_text.iter().for_each(|error| errors.push(error));
+                Err(errors)
             }
         }
     }

@@ -26,6 +26,8 @@ pub struct Health {
 #[derive(Debug, Default)]
 struct State {
     trouble: Option<Trouble>,
+    /// Why lines cannot be set aside, which holds up what comes after them.
+    cannot_set_aside: Option<String>,
     /// Since when something has been in memory without any of it being settled.
     waiting_since: Option<Instant>,
     stopping: bool,
@@ -104,6 +106,22 @@ impl Health {
             );
         }
         self.metrics.misconfigured(true);
+    }
+
+    /// The file of rejected events does not take a line; `None` once it does again.
+    pub fn set_aside_blocked(&self, reason: Option<String>) {
+        let before = std::mem::replace(&mut self.lock().cannot_set_aside, reason.clone());
+        match (before, reason) {
+            (None, Some(reason)) => {
+                tracing::error!(
+                    output = self.output,
+                    reason,
+                    "lines cannot be set aside; nothing is lost, the log waits"
+                );
+            }
+            (Some(_), None) => tracing::warn!(output = self.output, "lines can be set aside again"),
+            _ => {}
+        }
     }
 
     /// Notes trouble; true if it is news. What somebody must act on stays that, also while the endpoint is away, until
@@ -191,6 +209,9 @@ impl Health {
         let output = &self.output;
         if state.stopping {
             return Some(format!("{output}: stopping"));
+        }
+        if let Some(reason) = &state.cannot_set_aside {
+            return Some(format!("{output}: {reason}"));
         }
         let stuck = state.waiting_since.filter(|since| since.elapsed() > self.ready_after);
         match (&state.trouble, stuck) {

@@ -1,4 +1,122 @@
 //! audit-shipper: kube-apiserver's audit log, from the file to a remote endpoint.
+//!
+//! kube-apiserver writes audit events, one JSON line each, to a file that it rotates. We read that file and post it, in
+//! batches, to an audit webhook.
+//!
+//! - **The file on disk is the buffer.** An output reads the file itself, from its own cursor. A slow endpoint delays only
+//!   its own output; nothing is queued, and nothing is dropped for being late.
+//! - **The ack is a return value.** `deliver` returns when each event of a batch is decided; then the cursor moves. There
+//!   is no channel of acks and no tracker of offsets.
+//! - **A sink is pure.** It turns events into a body and an answer into a verdict; one shared piece of code does the I/O.
+//! - **Crash-only.** To kill the process at any instant costs duplicates, never lines.
+//!
+//! # The picture
+//!
+//! ```text
+//!   kube-apiserver and its rotator
+//!     audit-<t1>.log.gz   audit-<t2>.log   audit.log        one writer, oldest deleted first
+//!          +---------+---------+---------------+
+//!                    |                                       source: notify, "something changed" (a hint)
+//!                    |  bytes (pull)                                        |
+//! ===================|======= one task per output: route ===================|============
+//!                    v                                                      v
+//!   source::tail   whole lines, until a batch is full or too old  <-- hint | tick | stop
+//!                    |   line by line
+//!                    v
+//!   event          is it an audit event? If not, it becomes an aside        (pure)
+//!   truncate       what is too large is cut, or becomes an aside            (pure)
+//!                    |   Batch { items, asides, end: Cursor }
+//!                    v
+//!   throttle       wait for qps / burst                                     (the only deliberate wait)
+//!                    v
+//!   route          up to maxInFlight batches under way, settled in order
+//!                    v
+//!   sink           items -> body, the same bytes                            (pure)
+//!   deliver        POST, timeout, backoff, halving ------------------------------> endpoint
+//!   sink           answer -> Accepted | Retry | Hold | Refused  <----- answer -----+
+//!                    v
+//!   rejected       asides and refused events -> <output>.rejected.ndjson, fsync
+//!                    v
+//!   checkpoint     the cursor moves to Batch.end -> <output>.cursor.json, fsync at most once a second
+//! =======================================================================================
+//!   pipeline       builds all of it, owns the stop       admin  /metrics /healthz /livez /readyz
+//! ```
+//!
+//! # Words
+//!
+//! | word | what it is |
+//! |---|---|
+//! | output | a destination in the configuration; a *route* serves it |
+//! | route | one log, one sink, one cursor; one task with one loop |
+//! | line | the bytes between two newlines of the log |
+//! | event | a line that is an audit event |
+//! | aside | a line that is not shipped; it waits, with its reason, to be written to the file of rejected events |
+//! | item | an event as it stands in a list: its line without `kind` and `apiVersion` |
+//! | batch | the items that travel in one request, the asides between them, and the position after them |
+//! | series | the live file and its backups: one log, in the order of writing |
+//! | mark | how far one file of the series is settled; the file is known by its content |
+//! | cursor | the marks of an output; everything before them is settled |
+//! | settled | acknowledged by the endpoint, or on disk in the file of rejected events |
+//! | verdict | what an answer means: accepted, retry, hold, refused |
+//! | hold | somebody has to change something first: credentials, an address, the endpoint |
+//! | suspect | a single event that was refused; *evidence* decides whether it is at fault or the endpoint |
+//! | gap | a place where events are or may be missing |
+//!
+//! # Modules, in reading order
+//!
+//! What is wanted:
+//! - [`cli`]: the commands and their exit status.
+//! - [`flags`]: kube-apiserver's flags and ours, read as pflag reads them.
+//! - [`config`]: flags, variables and the YAML file into one checked configuration; all mistakes at once.
+//! - [`kubeconfig`]: the webhook's kubeconfig as a URL, TLS and credentials.
+//!
+//! How it is set up:
+//! - [`pipeline`]: builds the routes, runs them, stops them in order.
+//! - [`route`]: the loop of one output, and the only place that moves its cursor.
+//!
+//! The way of an event:
+//! - [`source`]: when to look at the log; below it its names and order, its lines, and what of it is unread.
+//! - [`event`]: a borrowed view of one event, which is also the check of its line.
+//! - [`truncate`]: makes large events fit.
+//! - [`batch`]: items and asides, with the position that is settled with them.
+//! - [`buffers`]: what a batch's items are kept in, used again and again.
+//! - [`throttle`]: batches a second.
+//! - [`sink`]: one file per protocol; so far kube-apiserver's audit webhook.
+//! - [`body`]: a request's body, which shares the buffers of its batch.
+//! - [`deliver`]: requests until the endpoint has decided on every event.
+//! - [`rejected`]: the bounded file of what is not shipped.
+//! - [`checkpoint`]: the cursor in memory and on disk, and the lock on the state directory.
+//! - [`fingerprint`]: the hashes that identify content.
+//!
+//! What others see of it:
+//! - [`health`]: how an output is doing, and the evidence for suspects.
+//! - [`metrics`]: every metric, and the books that always balance.
+//! - [`admin`]: metrics and health over HTTP.
+//!
+//! Beside the daemon:
+//! - [`receive`]: an endpoint for people who have none.
+//! - [`demo`]: the whole of it on one machine, checked by content.
+//! - `serve`: the HTTP server that [`admin`] and [`receive`] share.
+//!
+//! # Invariants
+//!
+//! Comments and reviews refer to them by number.
+//!
+//! - **I1** Only `route` moves a cursor, and only past settled batches. (`cursor reset` and `skip` do so on an operator's
+//!   word, and under the lock that a daemon holds.)
+//! - **I2** `sink`, `truncate`, `event` and `batch` do no I/O, read no clock and know no tokio.
+//! - **I3** What is below `source` is blocking std code; `source.rs` alone knows `notify`.
+//! - **I4** No channel carries events between tasks. What crosses a task's boundary are wake-ups, counts and the stop.
+//! - **I5** Each file in the state directory has exactly one writer.
+//! - **I6** Every buffer, file and wait has a configured bound, and loading proves that the bounds fit together.
+//! - **I7** No JSON value of a whole document is ever built on the hot path.
+//! - **I8** A line is delivered, set aside with a reason, or reported lost; each is counted, and there is no fourth way. The
+//!   known exception: a backup that is deleted before it was ever opened is not always noticed.
+//! - **I9** Wake-ups may be lost, late or wrong; correctness never depends on them.
+//! - **I10** The identity of a file is its content, never its inode or its name alone.
+//! - **I11** Our own log never holds an event's body, a token, a query string or the body of an endpoint's
+//!   answer, which may repeat all of them.
+
 pub mod admin;
 pub mod batch;
 pub mod body;

@@ -31,7 +31,7 @@ pub enum Fatal {
     #[error(transparent)]
     StateDir(#[from] LockError),
     /// The admin address cannot be had.
-    #[error("--bind-address: cannot listen on {address}: {source}")]
+    #[error("--bind-address: cannot listen on {address}")]
     Bind {
         /// The address.
         address: SocketAddr,

@@ -152,7 +152,7 @@ impl Shipping {
                 return;
             }
             tokio::select! {
-                Some(done) = in_flight.next(), if !in_flight.is_empty() => self.settle(done),
+                Some(done) = in_flight.next(), if !in_flight.is_empty() => self.settle(&done),
                 (source, ready) = poll(&mut reading), if reading.is_some() => {
                     (reading, idle) = (None, Some(source));
                     self.unread_bytes = ready.unread_bytes;
@@ -202,6 +202,9 @@ impl Shipping {
         };
         self.window.0.push_back(held);
         let events = batch.events();
+        if batch.is_empty() {
+            return Some(batch); // a new position and nothing to send
+        }
         self.route.metrics.taken(events as u64, (batch.lines() - events) as u64, batch.truncated());
         self.route.health.began_to_wait();
         self.show_lag();
@@ -217,19 +220,19 @@ impl Shipping {
             let mut delivered = delivery.deliver(&batch).await;
             let mut asides = batch.take_asides();
             asides.extend(delivered.refused.drain(..).map(|refused| {
-                let detail = "the endpoint refuses it and takes others".to_owned();
+                let detail = "the endpoint refuses it".to_owned();
                 batch.aside_of(refused.index, refused.reason, detail, Some(refused.answer))
             }));
             let end = batch.end().cloned();
             drop(batch);
             let set_aside = asides.iter().map(|aside| aside.reason).collect();
-            set_aside_all(asides, &rejected, &health, &metrics, pause).await;
+            set_aside_all(&asides.into(), &rejected, &health, &metrics, pause).await;
             Done { delivered, set_aside, end }
         })
     }
 
     /// The oldest batch has come to its end: moves the cursor past it.
-    fn settle(&mut self, done: Done) {
+    fn settle(&mut self, done: &Done) {
         if let Some(cursor) = &done.end {
             self.commit(cursor);
         }
@@ -310,7 +313,7 @@ async fn poll<T>(future: &mut Option<BoxFuture<T>>) -> T {
 
 /// Writes lines to the file of rejected events, until it takes them.
 async fn set_aside_all(
-    asides: Vec<Aside>,
+    asides: &Arc<[Aside]>,
     rejected: &Arc<RejectedFile>,
     health: &Health,
     metrics: &RouteMetrics,
@@ -319,11 +322,11 @@ async fn set_aside_all(
     if asides.is_empty() {
         return;
     }
-    let asides = Arc::new(asides);
     loop {
-        let (file, lines) = (Arc::clone(rejected), Arc::clone(&asides));
-        match tokio::task::spawn_blocking(move || file.append(&lines)).await {
+        let (file, lines) = (Arc::clone(rejected), Arc::clone(asides));
+        let reason = match tokio::task::spawn_blocking(move || file.append(&lines)).await {
             Ok(Ok(appended)) => {
+                health.set_aside_blocked(None);
                 metrics.lost_events(appended.dropped);
                 if appended.dropped > 0 {
                     let dropped = appended.dropped;
@@ -334,9 +337,10 @@ async fn set_aside_all(
                 }
                 return;
             }
-            Ok(Err(error)) => health.misconfigured(&error.to_string()),
-            Err(error) => health.misconfigured(&format!("writing to the file of rejected events: {error}")),
-        }
+            Ok(Err(error)) => error.to_string(),
+            Err(error) => format!("writing to the file of rejected events: {error}"),
+        };
+        health.set_aside_blocked(Some(reason));
         tokio::time::sleep(pause).await;
     }
 }

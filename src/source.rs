@@ -83,7 +83,7 @@ impl Watch {
     fn start(&self) -> notify::Result<RecommendedWatcher> {
         let sender = Arc::clone(&self.sender);
         let mut watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
-            let kind = event.map(|event| event.kind).unwrap_or(EventKind::Any);
+            let kind = event.map_or(EventKind::Any, |event| event.kind);
             if matches!(kind, EventKind::Access(_)) {
                 return; // our own opens and reads
             }

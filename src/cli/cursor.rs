@@ -121,11 +121,19 @@ fn outputs(state_dir: &Path) -> std::io::Result<Vec<String>> {
 }
 
 fn reset(state_dir: &Path, output: &str) -> anyhow::Result<()> {
-    let _lock = Lock::take(state_dir)?;
+    let _lock = lock(state_dir)?;
     let mut store = known(state_dir, output)?.0;
     store.commit(&Cursor::default()).and_then(|()| store.sync()).context("writing the cursor")?;
     writeln!(std::io::stdout(), "{output}: begins at the oldest file")?;
     Ok(())
+}
+
+/// Takes the state directory, which a daemon would make: here one that does not exist is a typing error.
+fn lock(state_dir: &Path) -> anyhow::Result<Lock> {
+    if !state_dir.is_dir() {
+        bail!("the state directory {} does not exist", state_dir.display());
+    }
+    Ok(Lock::take(state_dir)?)
 }
 
 /// The cursor of an output that has one.
@@ -140,7 +148,7 @@ fn known(state_dir: &Path, output: &str) -> anyhow::Result<(Store, Loaded)> {
 }
 
 fn skip(state_dir: &Path, output: &str, config: Option<&Config>, log: Option<&Path>) -> anyhow::Result<()> {
-    let _lock = Lock::take(state_dir)?;
+    let _lock = lock(state_dir)?;
     let (mut store, loaded) = known(state_dir, output)?;
     let cursor = match loaded {
         Loaded::Cursor(cursor) => cursor,
@@ -160,7 +168,8 @@ fn skip(state_dir: &Path, output: &str, config: Option<&Config>, log: Option<&Pa
         max_first_line_bytes: usize::MAX,
         max_event_size: None,
     };
-    tail.fill(&mut batch, &one)?;
+    // These two say in their own words what the system said.
+    tail.fill(&mut batch, &one).map_err(anyhow::Error::msg)?;
     batch.seal();
     let mut asides = batch.take_asides();
     asides.extend((0..batch.events()).map(|index| skipped(&batch, index)));
@@ -170,7 +179,7 @@ fn skip(state_dir: &Path, output: &str, config: Option<&Config>, log: Option<&Pa
     let limits = config
         .and_then(|config| config.outputs.iter().find(|other| other.name == output))
         .map_or_else(config::Rejected::default, |output| output.rejected.clone());
-    RejectedFile::new(state_dir, output, limits).append(&asides)?;
+    RejectedFile::new(state_dir, output, limits).append(&asides).map_err(anyhow::Error::msg)?;
     store.commit(end).and_then(|()| store.sync()).context("writing the cursor")?;
     writeln!(
         std::io::stdout(),

@@ -52,7 +52,13 @@ pub(super) fn load_text(
         .value;
     check_flags_without_field(sources);
     log_flags::check(sources);
-    Ok(Loaded { config, warnings: report.finish()?, log_format })
+    match report.finish() {
+        Ok(warnings) => Ok(Loaded { config, warnings, log_format }),
+        Err(mut errors) => {
+            errors.note_kubeconfigs(&config.outputs);
+            Err(errors)
+        }
+    }
 }
 
 fn read_file(file: &Setting, report: &Report) -> Option<String> {

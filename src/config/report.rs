@@ -6,32 +6,59 @@
 
 use std::cell::RefCell;
 use std::fmt;
+use std::path::{Path, PathBuf};
+
+use super::Output;
 
 /// Everything that is wrong with the configuration, one mistake a line.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
-pub struct Errors(Vec<String>);
+pub struct Errors {
+    mistakes: Vec<String>,
+    kubeconfigs: Vec<PathBuf>,
+}
 
 impl Errors {
     /// Adds a mistake: `where: what is wrong; what is legal`.
     pub fn push(&mut self, mistake: impl Into<String>) {
-        self.0.push(mistake.into());
+        self.mistakes.push(mistake.into());
+    }
+
+    /// Remembers the kubeconfigs that the outputs name in spite of all that is wrong.
+    pub(crate) fn note_kubeconfigs(&mut self, outputs: &[Output]) {
+        for output in outputs {
+            let path = &output.webhook.kubeconfig;
+            if !path.as_os_str().is_empty() && !self.kubeconfigs.contains(path) {
+                self.kubeconfigs.push(path.clone());
+            }
+        }
+    }
+
+    /// The kubeconfigs that are named nevertheless: what is wrong with them can be told in the same go.
+    pub fn kubeconfigs(&self) -> impl Iterator<Item = &Path> {
+        self.kubeconfigs.iter().map(PathBuf::as_path)
     }
 
     /// Whether nothing is wrong.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.mistakes.is_empty()
+    }
+
+    /// The mistakes alone.
+    #[must_use]
+    pub fn into_mistakes(self) -> Vec<String> {
+        self.mistakes
     }
 
     /// The mistakes in the order in which they were found.
     pub fn iter(&self) -> impl Iterator<Item = &str> {
-        self.0.iter().map(String::as_str)
+        self.mistakes.iter().map(String::as_str)
     }
 }
 
 impl fmt::Display for Errors {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0.join("\n"))
+        f.write_str(&self.mistakes.join("\n"))
     }
 }
 

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
+use rustix::process::{Pid, Signal, kill_process};
 use tokio::process::Command;
 use tokio::time::{sleep, timeout};
 
@@ -41,15 +42,6 @@ pub(super) struct Child {
     /// Where its metrics are, once it has said so.
     metrics: Option<String>,
     client: reqwest::Client,
-}
-
-/// How it came to its end.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum Ended {
-    /// It stopped when asked to, with exit status 0.
-    Stopped,
-    /// There is no `kill` command here to ask with, as in an image without a shell, so it was killed.
-    Forced,
 }
 
 impl Child {
@@ -126,17 +118,14 @@ impl Child {
     }
 
     /// Sends SIGTERM and waits for the end.
-    pub(super) async fn terminate(mut self) -> Result<Ended, DemoError> {
+    pub(super) async fn terminate(mut self) -> Result<(), DemoError> {
         self.still_running()?;
-        let Some(pid) = self.process.id() else { return Err(self.failed("has no process")) };
-        let asked =
-            Command::new("kill").args(["-TERM", &pid.to_string()]).stderr(Stdio::null()).status().await;
-        if !asked.is_ok_and(|status| status.success()) {
-            self.process.kill().await.map_err(|error| self.failed(format!("cannot be killed ({error})")))?;
-            return Ok(Ended::Forced);
-        }
+        let pid = self.process.id().and_then(|pid| Pid::from_raw(i32::try_from(pid).ok()?));
+        let Some(pid) = pid else { return Err(self.failed("has no process")) };
+        kill_process(pid, Signal::TERM)
+            .map_err(|error| self.failed(format!("cannot be asked to stop ({error})")))?;
         match timeout(STOP_TIMEOUT, self.process.wait()).await {
-            Ok(Ok(status)) if status.success() => Ok(Ended::Stopped),
+            Ok(Ok(status)) if status.success() => Ok(()),
             Ok(Ok(status)) => Err(self.ended(status)),
             Ok(Err(error)) => Err(self.failed(format!("cannot be waited for ({error})"))),
             Err(_) => Err(self.failed("did not stop in time")),
@@ -196,7 +185,7 @@ mod tests {
         let mut child = shell(script, directory.path());
         assert_eq!(child.address("listening").await.unwrap(), "127.0.0.1:99".parse().unwrap());
         assert!(child.peak_memory().unwrap() > 100_000);
-        assert_eq!(child.terminate().await.unwrap(), Ended::Stopped);
+        child.terminate().await.unwrap();
     }
 
     #[tokio::test]

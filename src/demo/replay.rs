@@ -29,6 +29,7 @@ struct Line {
 impl Replay {
     /// The events that come with the program.
     #[must_use]
+    #[expect(clippy::missing_panics_doc, reason = "the bundled events are part of the program")]
     pub fn bundled() -> Self {
         let mut text = Vec::new();
         GzDecoder::new(EVENTS).read_to_end(&mut text).expect("the bundled events are whole");
@@ -59,6 +60,7 @@ impl Replay {
     }
 
     /// Puts the `n`-th line, with its newline, into `buffer`.
+    #[expect(clippy::missing_panics_doc, reason = "a remainder is smaller than its divisor")]
     pub fn line(&self, n: u64, buffer: &mut Vec<u8>) {
         let count = self.lines.len() as u64;
         let cycle = n / count;

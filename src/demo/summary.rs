@@ -66,8 +66,6 @@ pub(super) struct Summary {
     pub(super) peak_memory: Option<u64>,
     /// The end of the daemon's log before it was stopped.
     pub(super) daemon_log: String,
-    /// The daemon was killed for want of a `kill` command.
-    pub(super) forced: bool,
     pub(super) comparison: Comparison,
 }
 
@@ -98,9 +96,6 @@ impl Summary {
         let mut table = "\n".to_owned();
         for (name, value) in rows {
             writeln!(table, "{name:<12} {value}").expect("a String takes everything");
-        }
-        if self.forced {
-            table.push_str("\nno `kill` command here: the daemon was killed, not asked to stop\n");
         }
         table
     }
@@ -161,7 +156,6 @@ mod tests {
             elapsed: Duration::from_secs(2),
             peak_memory: Some(23_456_789),
             daemon_log: String::new(),
-            forced: false,
             comparison,
         }
     }

@@ -42,7 +42,7 @@ pub struct Reading {
 
 /// A batch that is ready to be sent.
 pub struct Ready {
-    /// The batch, sealed; `None` if there was no room, or nothing to send on a stop.
+    /// The batch, sealed, maybe without lines; `None` if nothing was read.
     pub batch: Option<Batch>,
     /// Bytes of the log behind it.
     pub unread_bytes: u64,
@@ -85,7 +85,9 @@ impl Reading {
                 self.active_at = Instant::now();
                 deadline.get_or_insert_with(|| Instant::now() + self.max_wait);
             }
-            if progress == Progress::Full || !self.wait(deadline, &stop).await {
+            // A position that moved without lines (a file left behind, a beginning at the newest event) is kept too.
+            let moved = batch.is_empty() && batch.end().is_some();
+            if moved || progress == Progress::Full || !self.wait(deadline, &stop).await {
                 break;
             }
         }
@@ -94,7 +96,7 @@ impl Reading {
             self.metrics.throttled(self.throttle.ready().await);
         }
         let unread_bytes = self.unread_bytes;
-        (self, Ready { batch: (!batch.is_empty()).then_some(batch), unread_bytes })
+        (self, Ready { batch: batch.end().is_some().then_some(batch), unread_bytes })
     }
 
     /// Waits for more lines. False when the batch is to go as it is.

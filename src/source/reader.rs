@@ -141,16 +141,12 @@ impl Reader {
     }
 
     fn end_of_skipped(&mut self) -> Option<Line<'_>> {
-        match memchr::memchr(b'\n', &self.buf[self.start..self.end]) {
-            Some(found) => {
-                self.skip_to(self.start + found);
-                self.skipping.as_ref().map(|skipped| Line::TooLong(skipped.finish()))
-            }
-            None => {
-                self.skip_to(self.end);
-                None
-            }
-        }
+        let Some(found) = memchr::memchr(b'\n', &self.buf[self.start..self.end]) else {
+            self.skip_to(self.end);
+            return None;
+        };
+        self.skip_to(self.start + found);
+        self.skipping.as_ref().map(|skipped| Line::TooLong(skipped.finish()))
     }
 
     /// Passes over the bytes up to `to`, which belong to a line that is too long.
@@ -317,7 +313,7 @@ pub fn end_of_last_line(path: &Path) -> io::Result<u64> {
     let mut piece = vec![0; PIECE_BYTES];
     while end > 0 {
         let begin = end.saturating_sub(PIECE_BYTES as u64);
-        let bytes = &mut piece[..usize::try_from(end - begin).expect("at most a piece")];
+        let bytes = &mut piece[..usize::try_from(end - begin).unwrap_or(PIECE_BYTES)];
         file.seek(SeekFrom::Start(begin))?;
         file.read_exact(bytes)?;
         if let Some(found) = memchr::memrchr(b'\n', bytes) {

@@ -212,7 +212,7 @@ impl Tail {
                 // Renamed, compressed or deleted since the listing: look again.
                 Err(e) if e.kind() == io::ErrorKind::NotFound => continue,
                 Err(source) if entry.gz && is_damage(&source) => {
-                    self.damaged(&entry, source)?;
+                    self.damaged(&entry, &source);
                     continue;
                 }
                 Err(source) => return Err(Error { path, source }),
@@ -249,7 +249,7 @@ impl Tail {
                 Ok(Unread::From(offset)) => return Ok(Some((entry.clone(), offset))),
                 Ok(Unread::Nothing) => {}
                 Err(e) if e.kind() == io::ErrorKind::NotFound => {}
-                Err(source) if entry.gz && is_damage(&source) => self.damaged(entry, source)?,
+                Err(source) if entry.gz && is_damage(&source) => self.damaged(entry, &source),
                 Err(source) => return Err(Error { path, source }),
             }
         }
@@ -371,25 +371,25 @@ impl Tail {
         };
         self.ledger.leave(&open.base, &open.reader, false);
         if entry.gz && is_damage(&source) {
-            return self.damaged(&entry, source);
+            self.damaged(&entry, &source);
+            return Ok(());
         }
         Err(Error { path: self.series.path(&entry), source })
     }
 
     /// A compressed file is cut short or spoiled: it is being written, or it will never be better.
-    fn damaged(&mut self, entry: &Entry, source: io::Error) -> Result<(), Error> {
+    fn damaged(&mut self, entry: &Entry, source: &io::Error) {
         let path = self.series.path(entry);
-        let Ok(metadata) = std::fs::metadata(&path) else { return Ok(()) };
+        let Ok(metadata) = std::fs::metadata(&path) else { return };
         let age = metadata.modified().ok().and_then(|at| at.elapsed().ok()).unwrap_or_default();
         if age < GZ_SETTLES_AFTER {
             tracing::debug!(file = entry.name, error = %source, "compressed file is not complete; waiting");
             self.ledger.postpone(entry);
-            return Ok(());
+            return;
         }
         let detail = format!("{} cannot be decompressed to its end: {source}", entry.name);
         self.observed.gaps.push(Gap { certain: true, detail });
         self.ledger.give_up(entry, &metadata);
-        Ok(())
     }
 }
 

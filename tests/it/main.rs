@@ -1,12 +1,19 @@
 //! The integration tests: everything from outside, through the real binary.
 #![allow(clippy::unwrap_used, clippy::print_stderr, reason = "a helper that panics is a test that fails")]
+#![allow(clippy::float_cmp, reason = "counters are whole numbers")]
 mod batching;
+mod cli;
+mod config;
 mod crash;
+mod cursor;
 mod delivery;
 mod demo;
+mod docs;
 mod logs;
+mod mistakes;
 mod receive;
 mod rotation;
+mod stop;
 mod support;
 mod truncation;
 mod wire;

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 pub(crate) mod books;
 pub(crate) mod certificates;
+pub(crate) mod cli;
 pub(crate) mod daemon;
 pub(crate) mod endpoint;
 pub(crate) mod http1;

@@ -21,7 +21,7 @@ outputs:
     webhook:
       kubeconfig: /kc
       initialBackoff: 10s
-      maxBackoff: 1m
+      maxBackoff: 1m0s
       timeout: 30s
     batch:
       mode: batch
@@ -38,7 +38,7 @@ outputs:
     rejected:
       maxSize: 256MiB
       onFull: dropOldest
-    readyAfter: 5m
+    readyAfter: 5m0s
 stateDir: /var/lib/audit-shipper
 bindAddress: \"127.0.0.1:9465\"
 shutdownGrace: 30s

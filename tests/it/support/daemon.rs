@@ -7,6 +7,8 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
+use rustix::process::{Pid, Signal, kill_process};
+
 use super::wait_until;
 
 /// A running `audit-shipper`, killed when this is dropped.
@@ -112,12 +114,12 @@ impl Daemon {
 
     /// Asks it to stop.
     pub(crate) fn terminate(&self) {
-        self.signal("-TERM");
+        self.signal(Signal::TERM);
     }
 
     /// Ends it as a crash would, and waits for that.
     pub(crate) fn kill9(&mut self) {
-        self.signal("-KILL");
+        self.signal(Signal::KILL);
         assert_eq!(self.wait().signal(), Some(9));
     }
 
@@ -128,6 +130,11 @@ impl Daemon {
             reader.join().unwrap();
         }
         status
+    }
+
+    /// Its process number.
+    pub(crate) fn pid(&self) -> u32 {
+        self.process.id()
     }
 
     /// Bytes of memory that it used at most (VmHWM).
@@ -144,9 +151,8 @@ impl Daemon {
             || self.reader.as_ref().is_some_and(|reader| !reader.is_finished())
     }
 
-    fn signal(&self, signal: &str) {
-        let status = Command::new("kill").args([signal, &self.process.id().to_string()]).status().unwrap();
-        assert!(status.success());
+    fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_raw(self.process.id().cast_signed()).unwrap(), signal).unwrap();
     }
 }
 
