@@ -327,11 +327,10 @@ impl Batch {
         std::mem::take(&mut self.asides)
     }
 
-    /// Bytes of memory that it takes.
+    /// Bytes of the events and asides that it holds. Its last buffer may be larger than what is in it.
     #[must_use]
     pub fn memory_bytes(&self) -> usize {
-        self.full.iter().map(|buffer| buffer.len().max(crate::buffers::BUFFER_BYTES)).sum::<usize>()
-            + self.aside_bytes
+        self.event_bytes + self.aside_bytes
     }
 
     /// Bytes of its lines as they stand in the log.
