@@ -7,6 +7,8 @@
 //! Events are kept as items, each behind a comma, in buffers of one size: so the body of a list is these buffers, and
 //! nothing is copied again. A batch is filled by `source::tail`, read by a sink, and gone when it is settled.
 
+mod aside;
+
 use std::ops::Range;
 
 use bytes::Bytes;
@@ -15,7 +17,9 @@ use jiff::Timestamp;
 use crate::buffers::{Buffer, Buffers};
 use crate::checkpoint::Cursor;
 use crate::event::{ApiVersion, Event, Level};
-use crate::{fingerprint, truncate};
+use crate::truncate;
+
+pub use aside::{Aside, Origin, Reason};
 
 /// Bytes that a request needs around its events: the list's head and tail.
 const FRAMING_BYTES: usize = 128;
@@ -31,63 +35,6 @@ pub struct Limits {
     pub max_first_line_bytes: usize,
     /// Bytes of an event's line with its newline; a larger event is truncated. `None`: events stay as they are.
     pub max_event_size: Option<usize>,
-}
-
-/// Where a line came from, for the people who read the file of rejected events.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Origin {
-    /// Name of the file at the time, without its directory.
-    pub file: String,
-    /// Offset of the line in the uncompressed file.
-    pub offset: u64,
-}
-
-/// A line that will not be shipped.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Aside {
-    /// Why.
-    pub reason: Reason,
-    /// What is wrong with it, in words without content.
-    pub detail: String,
-    /// The status and the beginning of the body of the endpoint's answer, where there was one.
-    pub answer: Option<(u16, String)>,
-    /// Where it came from; events that a sink refused no longer know.
-    pub origin: Option<Origin>,
-    /// The line, or the beginning of one that is too long to keep.
-    pub line: Vec<u8>,
-    /// Length of the whole line in bytes.
-    pub line_bytes: u64,
-    /// SHA-256 of the whole line.
-    pub sha256: String,
-}
-
-/// Why a line is set aside; the `reason` of `error_total` and `audit_shipper_set_aside_events_total`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Reason {
-    /// Not an audit event.
-    Malformed,
-    /// The endpoint will not take it.
-    Rejected,
-    /// Too long to be held, cut or taken.
-    TooLarge,
-    /// An operator said `cursor skip`.
-    Skipped,
-}
-
-impl Reason {
-    /// The reasons that a running daemon has; `Skipped` is an operator's.
-    pub const COUNTED: [Self; 3] = [Self::Malformed, Self::Rejected, Self::TooLarge];
-
-    /// The label's value.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Malformed => "malformed",
-            Self::Rejected => "rejected",
-            Self::TooLarge => "too_large",
-            Self::Skipped => "skipped",
-        }
-    }
 }
 
 /// One event of a batch.
@@ -155,7 +102,7 @@ impl Batch {
             Ok(event) => event,
             Err(malformed) => {
                 return self.offer_aside(
-                    aside(line, Reason::Malformed, malformed.to_string(), Some(origin())),
+                    Aside::of(line, Reason::Malformed, malformed.to_string(), Some(origin())),
                     limits,
                 );
             }
@@ -168,7 +115,7 @@ impl Batch {
             cut = truncate::fit(line, event.level, max);
             if cut.is_none() {
                 let detail = format!("larger than {max} bytes even without all that is not its identity");
-                return self.offer_aside(aside(line, Reason::TooLarge, detail, Some(origin())), limits);
+                return self.offer_aside(Aside::of(line, Reason::TooLarge, detail, Some(origin())), limits);
             }
         }
         let fitting = cut.as_deref().unwrap_or(line);
@@ -282,7 +229,7 @@ impl Batch {
         detail: String,
         answer: Option<(u16, String)>,
     ) -> Aside {
-        Aside { answer, ..aside(&self.line(index), reason, detail, None) }
+        Aside { answer, ..Aside::of(&self.line(index), reason, detail, None) }
     }
 
     /// Whether it holds neither events nor asides.
@@ -358,124 +305,5 @@ pub fn split(line: &[u8], version: ApiVersion) -> (&'static [u8], &[u8]) {
     line.strip_prefix(version.line_prefix().as_bytes()).map_or((b"", line), |rest| (b"{", rest))
 }
 
-fn aside(line: &[u8], reason: Reason, detail: String, origin: Option<Origin>) -> Aside {
-    Aside {
-        reason,
-        detail,
-        answer: None,
-        origin,
-        line: line.to_vec(),
-        line_bytes: line.len() as u64,
-        sha256: fingerprint::hex(line),
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const LIMITS: Limits =
-        Limits { max_lines: 3, max_bytes: 10_000, max_first_line_bytes: 20_000, max_event_size: None };
-
-    fn event(version: &str, padding: usize) -> Vec<u8> {
-        let text = "x".repeat(padding);
-        format!(r#"{{"kind":"Event","apiVersion":"audit.k8s.io/{version}","stageTimestamp":"2026-11-22T02:22:50.248816Z","verb":"{text}"}}"#).into_bytes()
-    }
-
-    fn offer(batch: &mut Batch, line: &[u8]) -> Offer {
-        batch.offer(line, || Origin { file: "audit.log".into(), offset: 7 }, &LIMITS)
-    }
-
-    #[test]
-    fn ends_at_the_number_of_lines_events_and_asides_alike() {
-        let mut batch = Batch::new(Buffers::default());
-        assert_eq!(offer(&mut batch, &event("v1", 1)), Offer::Taken);
-        assert_eq!(offer(&mut batch, b"garbage"), Offer::Taken);
-        assert!(!batch.is_full(&LIMITS));
-        assert_eq!(offer(&mut batch, &event("v1", 1)), Offer::Taken);
-        assert!(batch.is_full(&LIMITS));
-        assert_eq!(offer(&mut batch, &event("v1", 1)), Offer::Full);
-        assert_eq!((batch.events(), batch.lines()), (2, 3));
-        let asides = batch.take_asides();
-        assert_eq!(asides[0].line, b"garbage");
-        assert_eq!(asides[0].origin, Some(Origin { file: "audit.log".into(), offset: 7 }));
-    }
-
-    #[test]
-    fn ends_before_the_body_would_be_too_large_and_a_larger_event_goes_alone() {
-        let mut batch = Batch::new(Buffers::default());
-        assert_eq!(offer(&mut batch, &event("v1", 5_000)), Offer::Taken);
-        assert_eq!(offer(&mut batch, &event("v1", 5_000)), Offer::Full);
-        let mut alone = Batch::new(Buffers::default());
-        assert_eq!(offer(&mut alone, &event("v1", 15_000)), Offer::Taken);
-        assert_eq!(offer(&mut alone, &event("v1", 1)), Offer::Full);
-    }
-
-    #[test]
-    fn a_first_line_that_memory_has_no_room_for_is_left_for_later() {
-        let mut batch = Batch::new(Buffers::default());
-        assert_eq!(offer(&mut batch, &event("v1", 20_000)), Offer::Full);
-        assert!(batch.is_empty());
-    }
-
-    #[test]
-    fn never_mixes_versions() {
-        let mut batch = Batch::new(Buffers::default());
-        assert_eq!(offer(&mut batch, &event("v1beta1", 1)), Offer::Taken);
-        assert_eq!(offer(&mut batch, &event("v1", 1)), Offer::Full);
-        assert_eq!(batch.version(), ApiVersion::V1beta1);
-    }
-
-    #[test]
-    fn what_is_too_large_is_cut_and_what_cannot_be_cut_is_set_aside() {
-        let event = |level: &str, padding: usize| {
-            let text = "x".repeat(padding);
-            format!(
-                r#"{{"kind":"Event","apiVersion":"audit.k8s.io/v1","level":"{level}","requestObject":"{text}"}}"#
-            )
-        };
-        let exactly = event("Request", 199);
-        let limits = Limits { max_lines: 9, max_event_size: Some(exactly.len() + 1), ..LIMITS };
-        let stubborn =
-            format!(r#"{{"kind":"Event","apiVersion":"audit.k8s.io/v1","auditID":"{}"}}"#, "x".repeat(999));
-        let mut batch = Batch::new(Buffers::default());
-        for line in [&exactly, &event("Request", 200), &stubborn, &event("Request", 0)] {
-            let origin = || Origin { file: "audit.log".into(), offset: 0 };
-            assert_eq!(batch.offer(line.as_bytes(), origin, &limits), Offer::Taken);
-        }
-        batch.seal();
-        assert_eq!((batch.events(), batch.truncated()), (3, 1));
-        assert_eq!(batch.line(0), exactly.as_bytes(), "equal fits");
-        assert!(batch.line(1).ends_with(br#""annotations":{"audit.k8s.io/truncated":"true"}}"#));
-        assert_eq!(batch.line(2), event("Request", 0).as_bytes());
-        let asides = batch.take_asides();
-        assert_eq!((asides.len(), asides[0].reason), (1, Reason::TooLarge));
-        assert_eq!(asides[0].line, stubborn.as_bytes());
-    }
-
-    #[test]
-    fn items_of_any_events_are_the_buffers_with_commas_between() {
-        let limits =
-            Limits { max_lines: 9, max_bytes: 1 << 30, max_first_line_bytes: 1 << 30, max_event_size: None };
-        let lines: Vec<Vec<u8>> =
-            [1, 200_000, 100_000, 300_000, 2, 3].map(|padding| event("v1", padding)).into();
-        let mut batch = Batch::new(Buffers::default());
-        for line in &lines {
-            batch.offer(line, || unreachable!("no line is set aside"), &limits);
-        }
-        batch.seal();
-        for (start, end) in [(0, 6), (0, 1), (1, 3), (2, 6), (5, 6), (3, 3)] {
-            let expect: Vec<Vec<u8>> = lines[start..end]
-                .iter()
-                .map(|line| {
-                    let (opening, rest) = split(line, ApiVersion::V1);
-                    [opening, rest].concat()
-                })
-                .collect();
-            assert_eq!(batch.items(start..end).concat(), expect.join(&b','), "{start}..{end}");
-        }
-        for (index, line) in lines.iter().enumerate() {
-            assert_eq!(&batch.line(index), line);
-        }
-    }
-}
+mod tests;

@@ -8,6 +8,8 @@
 //! batch: a write that is torn by a power loss spoils one slot, and the other still holds the batch before. The page
 //! cache survives SIGKILL, so fsync is needed against power loss alone and is left to [`Store::sync`].
 
+mod lock;
+
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
@@ -17,6 +19,8 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::fingerprint;
+
+pub use lock::{Lock, LockError};
 
 /// Bytes at the head of a file that identify it. Each event's auditID is within them.
 pub const HEAD_BYTES: usize = 1024;
@@ -225,144 +229,5 @@ fn read_slot(line: &[u8]) -> Result<Slot, String> {
     Ok(slot)
 }
 
-/// The right to use a state directory. Given back when dropped, or by the kernel when the process ends.
-#[derive(Debug)]
-pub struct Lock {
-    _directory: File,
-    pid_path: PathBuf,
-}
-
-/// Why the state directory cannot be had.
-#[derive(Debug, thiserror::Error)]
-pub enum LockError {
-    /// Another process has it.
-    #[error(
-        "the state directory {directory} is held by {}; two daemons must not share one: stop the other, or give this one its own --state-dir",
-        holder.map_or_else(|| "another process".to_owned(), |pid| format!("process {pid}"))
-    )]
-    Held {
-        /// Which.
-        directory: PathBuf,
-        /// The holder, if it left its number.
-        holder: Option<u32>,
-    },
-    /// It cannot be made or opened.
-    #[error("the state directory {directory} cannot be used")]
-    Unusable {
-        /// Which.
-        directory: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
-}
-
-impl Lock {
-    /// Takes the directory, making it (mode 0700) if need be.
-    ///
-    /// # Errors
-    /// It cannot be made or locked, or another process holds it.
-    pub fn take(directory: &Path) -> Result<Self, LockError> {
-        let unusable = |source| LockError::Unusable { directory: directory.to_owned(), source };
-        if !directory.is_dir() {
-            use std::os::unix::fs::DirBuilderExt as _;
-            std::fs::DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(unusable)?;
-        }
-        let handle = File::open(directory).map_err(unusable)?;
-        let pid_path = directory.join("daemon.pid");
-        match handle.try_lock() {
-            Ok(()) => {}
-            Err(std::fs::TryLockError::WouldBlock) => {
-                let holder =
-                    std::fs::read_to_string(&pid_path).ok().and_then(|text| text.trim().parse().ok());
-                return Err(LockError::Held { directory: directory.to_owned(), holder });
-            }
-            Err(std::fs::TryLockError::Error(source)) => return Err(unusable(source)),
-        }
-        std::fs::write(&pid_path, format!("{}\n", std::process::id())).map_err(unusable)?;
-        Ok(Self { _directory: handle, pid_path })
-    }
-}
-
-impl Drop for Lock {
-    fn drop(&mut self) {
-        // A number that stays behind is harmless: only the holder of the lock is ever named by it.
-        let _ = std::fs::remove_file(&self.pid_path);
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn cursor(offset: u64, marks: usize) -> Cursor {
-        let mark = |name: &str, offset| Mark { name: name.into(), head: Head::of(b"abc"), offset };
-        Cursor {
-            settled: (0..marks).map(|n| mark(&format!("audit-{n}.log"), 5)).collect(),
-            last: Some(mark("audit.log", offset)),
-        }
-    }
-
-    fn load(dir: &Path) -> Loaded {
-        Store::open(dir, "siem").1
-    }
-
-    #[test]
-    fn goes_on_from_the_last_commit() {
-        let dir = tempfile::tempdir().unwrap();
-        let (mut store, loaded) = Store::open(dir.path(), "siem");
-        assert!(matches!(loaded, Loaded::Never));
-        for (n, marks) in [(1, 0), (2, 0), (3, 500), (4, 500), (5, 1)] {
-            store.commit(&cursor(n, marks)).unwrap();
-            let Loaded::Cursor(found) = load(dir.path()) else { panic!("not loaded") };
-            assert_eq!(found, cursor(n, marks));
-        }
-        let (mut again, _) = Store::open(dir.path(), "siem");
-        again.commit(&cursor(6, 0)).unwrap();
-        assert!(matches!(load(dir.path()), Loaded::Cursor(found) if found == cursor(6, 0)));
-        store.sync().unwrap();
-    }
-
-    #[test]
-    fn one_spoiled_slot_costs_one_batch_and_two_are_said_to_be_unreadable() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = Store::path(dir.path(), "siem");
-        let (mut store, _) = Store::open(dir.path(), "siem");
-        for n in 1..=4 {
-            store.commit(&cursor(n, 0)).unwrap();
-        }
-        let whole = std::fs::read(&path).unwrap();
-        let half = whole.len() / 2;
-        for spoiled in 0..2 {
-            let mut bytes = whole.clone();
-            bytes[spoiled * half + 40] ^= 1;
-            std::fs::write(&path, &bytes).unwrap();
-            let expect = if spoiled == 0 { 3 } else { 4 };
-            assert!(matches!(load(dir.path()), Loaded::Cursor(found) if found == cursor(expect, 0)));
-        }
-        for bytes in [&b""[..], &b"\0\0\0\0"[..], &whole[half - 9..half - 2], &b"0123456789abcdef {}"[..]] {
-            std::fs::write(&path, bytes).unwrap();
-            assert!(matches!(load(dir.path()), Loaded::Unreadable(_)), "{bytes:?}");
-        }
-    }
-
-    #[test]
-    fn a_format_of_the_future_is_unreadable_not_misread() {
-        let dir = tempfile::tempdir().unwrap();
-        let json = r#"{"version":2,"sequence":1,"cursor":{"settled":[],"last":null}}"#;
-        let line = format!("{:016x} {json}\n", fingerprint::short(json.as_bytes()));
-        std::fs::write(Store::path(dir.path(), "siem"), line).unwrap();
-        let Loaded::Unreadable(reason) = load(dir.path()) else { panic!("read") };
-        assert!(reason.contains("format 2"), "{reason}");
-    }
-
-    #[test]
-    fn a_directory_has_one_holder_who_is_named() {
-        let dir = tempfile::tempdir().unwrap();
-        let state = dir.path().join("a/b");
-        let lock = Lock::take(&state).unwrap();
-        let error = Lock::take(&state).unwrap_err().to_string();
-        assert!(error.contains(&format!("process {}", std::process::id())), "{error}");
-        drop(lock);
-        Lock::take(&state).unwrap();
-    }
-}
+mod tests;

@@ -3,125 +3,23 @@
 //! Books are kept once per batch. A scrape and an entry exclude each other, so that the law holds in every answer:
 //! read = filtered + delivered + set aside + refused by endpoint + buffered.
 
+mod route;
+mod table;
+
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use jiff::Timestamp;
 use prometheus::core::Collector;
 use prometheus::{
-    Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
-    IntGaugeVec, Opts, Registry, TextEncoder,
+    Gauge, GaugeVec, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGaugeVec, Opts, Registry,
+    TextEncoder,
 };
 
 use crate::batch::Reason;
 
-/// One metric: name, type, labels, help.
-pub type Row = (&'static str, &'static str, &'static [&'static str], &'static str);
-
-const OUTPUT: &[&str] = &["output"];
-
-/// All metrics but those of the process, in the order of the README.
-pub const TABLE: [Row; 23] = [
-    (
-        "audit_event_total",
-        "counter",
-        OUTPUT,
-        "Audit events that passed the policy and were taken for shipping.",
-    ),
-    (
-        "error_total",
-        "counter",
-        &["output", "reason"],
-        "Audit events that could not be shipped as they should: malformed, rejected, too_large, lost (a gap of unknown size counts 1).",
-    ),
-    (
-        "audit_shipper_read_events_total",
-        "counter",
-        OUTPUT,
-        "Lines read from the log; empty ones do not count.",
-    ),
-    (
-        "audit_shipper_filtered_events_total",
-        "counter",
-        &["output", "rule"],
-        "Audit events dropped by the policy, by its rule.",
-    ),
-    (
-        "audit_shipper_delivered_events_total",
-        "counter",
-        OUTPUT,
-        "Audit events that the endpoint has acknowledged.",
-    ),
-    (
-        "audit_shipper_delivered_bytes_total",
-        "counter",
-        OUTPUT,
-        "Bytes of the bodies of acknowledged requests.",
-    ),
-    (
-        "audit_shipper_set_aside_events_total",
-        "counter",
-        &["output", "reason"],
-        "Lines written to the file of rejected events: malformed, rejected, too_large.",
-    ),
-    (
-        "audit_shipper_refused_by_endpoint_events_total",
-        "counter",
-        OUTPUT,
-        "Audit events that the endpoint acknowledged without keeping them.",
-    ),
-    ("audit_shipper_buffered_events", "gauge", OUTPUT, "Audit events in memory, read ahead plus in flight."),
-    ("audit_shipper_truncated_events_total", "counter", OUTPUT, "Audit events that were cut to fit."),
-    (
-        "audit_shipper_requests_total",
-        "counter",
-        &["output", "outcome"],
-        "Requests by outcome: accepted, retry, hold, refused.",
-    ),
-    (
-        "audit_shipper_request_duration_seconds",
-        "histogram",
-        OUTPUT,
-        "Time from sending a request to the end of its answer.",
-    ),
-    ("audit_shipper_batch_events", "histogram", OUTPUT, "Audit events in a batch."),
-    (
-        "audit_shipper_throttle_wait_seconds_total",
-        "counter",
-        OUTPUT,
-        "Time that batches were held back by the throttle.",
-    ),
-    (
-        "audit_shipper_lag_bytes",
-        "gauge",
-        OUTPUT,
-        "Bytes of the log that are not settled, a .gz at its compressed size.",
-    ),
-    (
-        "audit_shipper_lag_seconds",
-        "gauge",
-        OUTPUT,
-        "Age of the oldest audit event that is not settled; 0 when level.",
-    ),
-    ("audit_shipper_rotations_total", "counter", &[], "Rotations of the log that were followed."),
-    (
-        "audit_shipper_gaps_total",
-        "counter",
-        &["output", "certainty"],
-        "Places where audit events are or may be missing: certain, possible.",
-    ),
-    ("audit_shipper_lost_bytes_total", "counter", OUTPUT, "Bytes of the log that are certainly lost."),
-    ("audit_shipper_pinned_bytes", "gauge", &[], "Bytes of deleted log files that are held open."),
-    ("audit_shipper_pinned_files", "gauge", &[], "Deleted log files that are held open."),
-    (
-        "audit_shipper_misconfigured",
-        "gauge",
-        OUTPUT,
-        "1 while the endpoint refuses what has nothing to do with single events.",
-    ),
-    ("audit_shipper_build_info", "gauge", &["version"], "1, with the version of audit-shipper."),
-];
+pub use route::RouteMetrics;
+pub use table::{Row, TABLE};
 
 /// What became of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -305,109 +203,6 @@ impl Metrics {
 struct Shared {
     oldest: Mutex<Option<Timestamp>>,
     lag_seconds: Gauge,
-}
-
-/// The books of one output.
-#[derive(Debug)]
-pub struct RouteMetrics {
-    inner: Arc<Inner>,
-    output: String,
-    events: IntCounter,
-    read: IntCounter,
-    delivered: IntCounter,
-    delivered_bytes: IntCounter,
-    buffered: IntGauge,
-    truncated: IntCounter,
-    requests: [IntCounter; 4],
-    durations: Histogram,
-    batches: Histogram,
-    throttled: prometheus::Counter,
-    lag_bytes: IntGauge,
-    misconfigured: IntGauge,
-    rotations: AtomicU64,
-    shared: Arc<Shared>,
-}
-
-impl RouteMetrics {
-    /// A batch of `events` events and `asides` lines that are none was read; `truncated` of the events were cut.
-    pub fn taken(&self, events: u64, asides: u64, truncated: u64) {
-        let _books = lock(&self.inner.books);
-        self.read.inc_by(events + asides);
-        self.events.inc_by(events);
-        self.buffered.add(signed(events + asides));
-        self.truncated.inc_by(truncated);
-        #[expect(clippy::cast_precision_loss, reason = "a batch has far fewer than 2^52 events")]
-        self.batches.observe(events as f64);
-    }
-
-    /// A batch was settled: so many events acknowledged in bodies of so many bytes, the others set aside.
-    pub fn settled(&self, delivered: u64, delivered_bytes: u64, asides: &[Reason]) {
-        let _books = lock(&self.inner.books);
-        self.delivered.inc_by(delivered);
-        self.delivered_bytes.inc_by(delivered_bytes);
-        self.buffered.sub(signed(delivered + asides.len() as u64));
-        for reason in asides {
-            let of = [self.output.as_str(), reason.as_str()];
-            self.inner.families.set_aside.with_label_values(&of).inc();
-            self.inner.families.errors.with_label_values(&of).inc();
-        }
-    }
-
-    /// Lines in memory were given up; they are read again after a restart.
-    pub fn given_back(&self, lines: u64) {
-        let _books = lock(&self.inner.books);
-        self.buffered.sub(signed(lines));
-    }
-
-    /// One request came to its end.
-    pub fn request(&self, outcome: Outcome, took: Duration) {
-        let index = Outcome::ALL.iter().position(|(other, _)| *other == outcome).unwrap_or_default();
-        self.requests[index].inc();
-        self.durations.observe(took.as_secs_f64());
-    }
-
-    /// Events were cut after they had been taken.
-    pub fn truncated(&self, events: u64) {
-        self.truncated.inc_by(events);
-    }
-
-    /// The throttle held a batch back.
-    pub fn throttled(&self, waited: Duration) {
-        self.throttled.inc_by(waited.as_secs_f64());
-    }
-
-    /// Bytes that are not settled.
-    pub fn lag_bytes(&self, bytes: u64) {
-        self.lag_bytes.set(signed(bytes));
-    }
-
-    /// Time of the oldest event that is not settled; `None` when level.
-    pub fn oldest_unsettled(&self, at: Option<Timestamp>) {
-        *lock(&self.shared.oldest) = at;
-    }
-
-    /// Rotations that this output followed. All outputs follow the same log, so the one that is ahead counts.
-    pub fn rotated(&self, rotations: u64) {
-        let own = self.rotations.fetch_add(rotations, Ordering::Relaxed) + rotations;
-        self.inner.rotations_seen.fetch_max(own, Ordering::Relaxed);
-    }
-
-    /// Events are or may be missing, or entries of the file of rejected events had to go.
-    pub fn lost(&self, certain: bool, events: u64) {
-        let certainty = if certain { "certain" } else { "possible" };
-        self.inner.families.gaps.with_label_values(&[self.output.as_str(), certainty]).inc();
-        self.lost_events(events);
-    }
-
-    /// Events that were on record and no longer are.
-    pub fn lost_events(&self, events: u64) {
-        self.inner.families.errors.with_label_values(&[self.output.as_str(), "lost"]).inc_by(events);
-    }
-
-    /// Whether the endpoint refuses what has nothing to do with single events.
-    pub fn misconfigured(&self, is: bool) {
-        self.misconfigured.set(i64::from(is));
-    }
 }
 
 fn row(name: &str) -> &'static Row {

@@ -5,6 +5,7 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use proptest::prelude::*;
 
+use super::at_end::GZ_SETTLES_AFTER;
 use super::*;
 use crate::buffers::Buffers;
 

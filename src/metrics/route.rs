@@ -1,0 +1,114 @@
+//! The books of one output.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use prometheus::{Histogram, IntCounter, IntGauge};
+
+use super::{Inner, Outcome, Shared, lock, signed};
+use crate::batch::Reason;
+
+/// The books of one output.
+#[derive(Debug)]
+pub struct RouteMetrics {
+    pub(super) inner: Arc<Inner>,
+    pub(super) output: String,
+    pub(super) events: IntCounter,
+    pub(super) read: IntCounter,
+    pub(super) delivered: IntCounter,
+    pub(super) delivered_bytes: IntCounter,
+    pub(super) buffered: IntGauge,
+    pub(super) truncated: IntCounter,
+    pub(super) requests: [IntCounter; 4],
+    pub(super) durations: Histogram,
+    pub(super) batches: Histogram,
+    pub(super) throttled: prometheus::Counter,
+    pub(super) lag_bytes: IntGauge,
+    pub(super) misconfigured: IntGauge,
+    pub(super) rotations: AtomicU64,
+    pub(super) shared: Arc<Shared>,
+}
+
+impl RouteMetrics {
+    /// A batch of `events` events and `asides` lines that are none was read; `truncated` of the events were cut.
+    pub fn taken(&self, events: u64, asides: u64, truncated: u64) {
+        let _books = lock(&self.inner.books);
+        self.read.inc_by(events + asides);
+        self.events.inc_by(events);
+        self.buffered.add(signed(events + asides));
+        self.truncated.inc_by(truncated);
+        #[expect(clippy::cast_precision_loss, reason = "a batch has far fewer than 2^52 events")]
+        self.batches.observe(events as f64);
+    }
+
+    /// A batch was settled: so many events acknowledged in bodies of so many bytes, the others set aside.
+    pub fn settled(&self, delivered: u64, delivered_bytes: u64, asides: &[Reason]) {
+        let _books = lock(&self.inner.books);
+        self.delivered.inc_by(delivered);
+        self.delivered_bytes.inc_by(delivered_bytes);
+        self.buffered.sub(signed(delivered + asides.len() as u64));
+        for reason in asides {
+            let of = [self.output.as_str(), reason.as_str()];
+            self.inner.families.set_aside.with_label_values(&of).inc();
+            self.inner.families.errors.with_label_values(&of).inc();
+        }
+    }
+
+    /// Lines in memory were given up; they are read again after a restart.
+    pub fn given_back(&self, lines: u64) {
+        let _books = lock(&self.inner.books);
+        self.buffered.sub(signed(lines));
+    }
+
+    /// One request came to its end.
+    pub fn request(&self, outcome: Outcome, took: Duration) {
+        let index = Outcome::ALL.iter().position(|(other, _)| *other == outcome).unwrap_or_default();
+        self.requests[index].inc();
+        self.durations.observe(took.as_secs_f64());
+    }
+
+    /// Events were cut after they had been taken.
+    pub fn truncated(&self, events: u64) {
+        self.truncated.inc_by(events);
+    }
+
+    /// The throttle held a batch back.
+    pub fn throttled(&self, waited: Duration) {
+        self.throttled.inc_by(waited.as_secs_f64());
+    }
+
+    /// Bytes that are not settled.
+    pub fn lag_bytes(&self, bytes: u64) {
+        self.lag_bytes.set(signed(bytes));
+    }
+
+    /// Time of the oldest event that is not settled; `None` when level.
+    pub fn oldest_unsettled(&self, at: Option<Timestamp>) {
+        *lock(&self.shared.oldest) = at;
+    }
+
+    /// Rotations that this output followed. All outputs follow the same log, so the one that is ahead counts.
+    pub fn rotated(&self, rotations: u64) {
+        let own = self.rotations.fetch_add(rotations, Ordering::Relaxed) + rotations;
+        self.inner.rotations_seen.fetch_max(own, Ordering::Relaxed);
+    }
+
+    /// Events are or may be missing, or entries of the file of rejected events had to go.
+    pub fn lost(&self, certain: bool, events: u64) {
+        let certainty = if certain { "certain" } else { "possible" };
+        self.inner.families.gaps.with_label_values(&[self.output.as_str(), certainty]).inc();
+        self.lost_events(events);
+    }
+
+    /// Events that were on record and no longer are.
+    pub fn lost_events(&self, events: u64) {
+        self.inner.families.errors.with_label_values(&[self.output.as_str(), "lost"]).inc_by(events);
+    }
+
+    /// Whether the endpoint refuses what has nothing to do with single events.
+    pub fn misconfigured(&self, is: bool) {
+        self.misconfigured.set(i64::from(is));
+    }
+}

@@ -1,0 +1,108 @@
+//! What there is to see.
+
+/// One metric: name, type, labels, help.
+pub type Row = (&'static str, &'static str, &'static [&'static str], &'static str);
+
+const OUTPUT: &[&str] = &["output"];
+
+/// All metrics but those of the process, in the order of the README.
+pub const TABLE: [Row; 23] = [
+    (
+        "audit_event_total",
+        "counter",
+        OUTPUT,
+        "Audit events that passed the policy and were taken for shipping.",
+    ),
+    (
+        "error_total",
+        "counter",
+        &["output", "reason"],
+        "Audit events that could not be shipped as they should: malformed, rejected, too_large, lost (a gap of unknown size counts 1).",
+    ),
+    (
+        "audit_shipper_read_events_total",
+        "counter",
+        OUTPUT,
+        "Lines read from the log; empty ones do not count.",
+    ),
+    (
+        "audit_shipper_filtered_events_total",
+        "counter",
+        &["output", "rule"],
+        "Audit events dropped by the policy, by its rule.",
+    ),
+    (
+        "audit_shipper_delivered_events_total",
+        "counter",
+        OUTPUT,
+        "Audit events that the endpoint has acknowledged.",
+    ),
+    (
+        "audit_shipper_delivered_bytes_total",
+        "counter",
+        OUTPUT,
+        "Bytes of the bodies of acknowledged requests.",
+    ),
+    (
+        "audit_shipper_set_aside_events_total",
+        "counter",
+        &["output", "reason"],
+        "Lines written to the file of rejected events: malformed, rejected, too_large.",
+    ),
+    (
+        "audit_shipper_refused_by_endpoint_events_total",
+        "counter",
+        OUTPUT,
+        "Audit events that the endpoint acknowledged without keeping them.",
+    ),
+    ("audit_shipper_buffered_events", "gauge", OUTPUT, "Audit events in memory, read ahead plus in flight."),
+    ("audit_shipper_truncated_events_total", "counter", OUTPUT, "Audit events that were cut to fit."),
+    (
+        "audit_shipper_requests_total",
+        "counter",
+        &["output", "outcome"],
+        "Requests by outcome: accepted, retry, hold, refused.",
+    ),
+    (
+        "audit_shipper_request_duration_seconds",
+        "histogram",
+        OUTPUT,
+        "Time from sending a request to the end of its answer.",
+    ),
+    ("audit_shipper_batch_events", "histogram", OUTPUT, "Audit events in a batch."),
+    (
+        "audit_shipper_throttle_wait_seconds_total",
+        "counter",
+        OUTPUT,
+        "Time that batches were held back by the throttle.",
+    ),
+    (
+        "audit_shipper_lag_bytes",
+        "gauge",
+        OUTPUT,
+        "Bytes of the log that are not settled, a .gz at its compressed size.",
+    ),
+    (
+        "audit_shipper_lag_seconds",
+        "gauge",
+        OUTPUT,
+        "Age of the oldest audit event that is not settled; 0 when level.",
+    ),
+    ("audit_shipper_rotations_total", "counter", &[], "Rotations of the log that were followed."),
+    (
+        "audit_shipper_gaps_total",
+        "counter",
+        &["output", "certainty"],
+        "Places where audit events are or may be missing: certain, possible.",
+    ),
+    ("audit_shipper_lost_bytes_total", "counter", OUTPUT, "Bytes of the log that are certainly lost."),
+    ("audit_shipper_pinned_bytes", "gauge", &[], "Bytes of deleted log files that are held open."),
+    ("audit_shipper_pinned_files", "gauge", &[], "Deleted log files that are held open."),
+    (
+        "audit_shipper_misconfigured",
+        "gauge",
+        OUTPUT,
+        "1 while the endpoint refuses what has nothing to do with single events.",
+    ),
+    ("audit_shipper_build_info", "gauge", &["version"], "1, with the version of audit-shipper."),
+];
