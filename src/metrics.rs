@@ -12,8 +12,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use jiff::Timestamp;
 use prometheus::core::Collector;
 use prometheus::{
-    Gauge, GaugeVec, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGaugeVec, Opts, Registry,
-    TextEncoder,
+    Gauge, GaugeVec, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
+    Registry, TextEncoder,
 };
 
 use crate::batch::Reason;
@@ -156,7 +156,8 @@ impl Metrics {
             families.gaps.with_label_values(&[output, certainty]);
         }
         let shared = Arc::new(Shared {
-            oldest: Mutex::new(None),
+            lag: Mutex::default(),
+            lag_bytes: families.lag_bytes.with_label_values(&of),
             lag_seconds: families.lag_seconds.with_label_values(&of),
         });
         lock(&self.0.routes).push(Arc::clone(&shared));
@@ -173,7 +174,6 @@ impl Metrics {
             durations: families.durations.with_label_values(&of),
             batches: families.batches.with_label_values(&of),
             throttled: families.throttled.with_label_values(&of),
-            lag_bytes: families.lag_bytes.with_label_values(&of),
             misconfigured: families.misconfigured.with_label_values(&of),
             rotations: AtomicU64::new(0),
             shared,
@@ -185,7 +185,10 @@ impl Metrics {
     pub fn render(&self) -> String {
         let now = Timestamp::now();
         for route in lock(&self.0.routes).iter() {
-            let age = lock(&route.oldest).map_or(0.0, |oldest| now.duration_since(oldest).as_secs_f64());
+            let lag = *lock(&route.lag);
+            route.lag_bytes.set(signed(lag.unread_bytes + lag.reading.bytes + lag.taken.bytes));
+            let oldest = lag.taken.oldest.or(lag.reading.oldest);
+            let age = oldest.map_or(0.0, |oldest| now.duration_since(oldest).as_secs_f64());
             route.lag_seconds.set(age.max(0.0));
         }
         let _books = lock(&self.0.books);
@@ -201,8 +204,26 @@ impl Metrics {
 /// What a scrape computes from.
 #[derive(Debug)]
 struct Shared {
-    oldest: Mutex<Option<Timestamp>>,
+    lag: Mutex<Lag>,
+    lag_bytes: IntGauge,
     lag_seconds: Gauge,
+}
+
+/// What is not settled: behind the reader, in the batch that is being filled, in batches that were taken.
+#[derive(Debug, Clone, Copy, Default)]
+struct Lag {
+    unread_bytes: u64,
+    reading: Unsettled,
+    taken: Unsettled,
+}
+
+/// Some lines of the log.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Unsettled {
+    /// Their length.
+    pub bytes: u64,
+    /// Time of the oldest event among them.
+    pub oldest: Option<Timestamp>,
 }
 
 fn row(name: &str) -> &'static Row {

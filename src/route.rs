@@ -9,15 +9,14 @@
 //! late. On a stop nothing more is read; what was read is still delivered, until the grace is over.
 
 mod reading;
+mod window;
 
-use std::collections::VecDeque;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesOrdered;
-use jiff::Timestamp;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
@@ -31,10 +30,13 @@ use crate::health::Health;
 use crate::metrics::RouteMetrics;
 use crate::rejected::RejectedFile;
 
-pub use reading::{Reading, Ready};
+pub use reading::Reading;
+use window::{Held, Window};
 
 /// The cursor reaches the disk at most this often; fsync contends with etcd's.
 const SYNC_EVERY: Duration = Duration::from_secs(1);
+/// How often the backlog is measured while nothing can be read.
+const MEASURE_EVERY: Duration = Duration::from_secs(5);
 /// Further batches that are sent while the endpoint refuses everything, to see whether any is taken.
 const PROBES: usize = 16;
 
@@ -65,38 +67,12 @@ struct Done {
     end: Option<Cursor>,
 }
 
-/// What one batch takes up while it is in memory.
-#[derive(Debug, Clone, Copy, Default)]
-struct Held {
-    lines: usize,
-    memory_bytes: usize,
-    log_bytes: u64,
-    oldest: Option<Timestamp>,
-}
-
-/// All batches in memory, in order.
-#[derive(Debug, Default)]
-struct Window(VecDeque<Held>);
-
-impl Window {
-    fn lines(&self) -> usize {
-        self.0.iter().map(|held| held.lines).sum()
-    }
-
-    fn memory_bytes(&self) -> usize {
-        self.0.iter().map(|held| held.memory_bytes).sum()
-    }
-
-    fn log_bytes(&self) -> u64 {
-        self.0.iter().map(|held| held.log_bytes).sum()
-    }
-}
-
 /// The state of the loop.
 struct Shipping {
     route: Route,
     window: Window,
-    unread_bytes: u64,
+    /// The next line is so long that it needs all of the memory.
+    needs_all_memory: bool,
     committed: bool,
     synced_at: Instant,
     syncing: Option<JoinHandle<()>>,
@@ -112,7 +88,7 @@ impl Route {
         let mut shipping = Shipping {
             route: self,
             window: Window::default(),
-            unread_bytes: 0,
+            needs_all_memory: false,
             committed: false,
             synced_at: Instant::now(),
             syncing: None,
@@ -136,7 +112,8 @@ impl Shipping {
     async fn ship(&mut self, stop: &CancellationToken) {
         let mut in_flight: FuturesOrdered<BoxFuture<Done>> = FuturesOrdered::new();
         let mut idle = self.route.reading.take();
-        let mut reading: Option<BoxFuture<(Reading, Ready)>> = None;
+        let mut reading: Option<BoxFuture<(Reading, Option<Batch>)>> = None;
+        let mut measuring: Option<BoxFuture<(Reading, ())>> = None;
         let mut waiting: Option<Batch> = None;
         loop {
             if in_flight.len() < self.most_in_flight() {
@@ -153,10 +130,19 @@ impl Shipping {
             }
             tokio::select! {
                 Some(done) = in_flight.next(), if !in_flight.is_empty() => self.settle(&done),
-                (source, ready) = poll(&mut reading), if reading.is_some() => {
+                (source, batch) = poll(&mut reading), if reading.is_some() => {
                     (reading, idle) = (None, Some(source));
-                    self.unread_bytes = ready.unread_bytes;
-                    waiting = self.take(ready.batch);
+                    self.needs_all_memory = batch.is_none();
+                    waiting = batch.map(|batch| self.take(batch));
+                }
+                () = tokio::time::sleep(MEASURE_EVERY), if idle.is_some() => {
+                    let begin = |source: Reading| -> BoxFuture<_> {
+                        Box::pin(async { (source.measure().await, ()) })
+                    };
+                    measuring = idle.take().map(begin);
+                }
+                (source, ()) = poll(&mut measuring), if measuring.is_some() => {
+                    (measuring, idle) = (None, Some(source));
                 }
                 () = tokio::time::sleep_until(self.synced_at + SYNC_EVERY), if self.committed => self.sync(),
                 _ = self.doubts.changed() => {}
@@ -185,30 +171,31 @@ impl Shipping {
         if lines == 0 {
             return Some(limits);
         }
+        if self.needs_all_memory {
+            return None;
+        }
         let one_at_a_time = config.batch.mode != Mode::Batch && *self.doubts.borrow() == 0;
         let free = config.max_memory.get().saturating_sub(memory);
         let fits = lines + limits.max_lines <= config.batch.buffer_size.get() && free >= max_bytes;
         (fits && !one_at_a_time).then_some(Limits { max_first_line_bytes: free, ..limits })
     }
 
-    /// Enters a batch that was read into the books. `None` if there is nothing in it.
-    fn take(&mut self, ready: Option<Batch>) -> Option<Batch> {
-        let batch = ready?;
+    /// Enters a batch that was read into the books.
+    fn take(&mut self, batch: Batch) -> Batch {
         let held = Held {
             lines: batch.lines(),
             memory_bytes: batch.memory_bytes(),
             log_bytes: batch.log_bytes(),
             oldest: batch.first_stage_time(),
         };
-        self.window.0.push_back(held);
-        let events = batch.events();
-        if batch.is_empty() {
-            return Some(batch); // a new position and nothing to send
+        self.window.push(held);
+        if !batch.is_empty() {
+            let events = batch.events() as u64;
+            self.route.metrics.taken(events, batch.lines() as u64 - events, batch.truncated());
+            self.route.health.began_to_wait();
         }
-        self.route.metrics.taken(events as u64, (batch.lines() - events) as u64, batch.truncated());
-        self.route.health.began_to_wait();
-        self.show_lag();
-        Some(batch)
+        self.show_lag(true);
+        batch
     }
 
     /// Takes a batch to its end: delivered, and what cannot be delivered written to the file of rejected events.
@@ -236,11 +223,11 @@ impl Shipping {
         if let Some(cursor) = &done.end {
             self.commit(cursor);
         }
-        self.window.0.pop_front();
+        self.window.pop();
         let Delivered { events, bytes, .. } = done.delivered;
         self.route.metrics.settled(events, bytes, &done.set_aside);
-        self.route.health.progressed(!self.window.0.is_empty());
-        self.show_lag();
+        self.route.health.progressed(!self.window.is_empty());
+        self.show_lag(false);
     }
 
     fn commit(&mut self, cursor: &Cursor) {
@@ -260,9 +247,8 @@ impl Shipping {
         }
     }
 
-    fn show_lag(&self) {
-        self.route.metrics.lag_bytes(self.unread_bytes + self.window.log_bytes());
-        self.route.metrics.oldest_unsettled(self.window.0.iter().find_map(|held| held.oldest));
+    fn show_lag(&self, was_reading: bool) {
+        self.route.metrics.unsettled(self.window.unsettled(), was_reading);
     }
 
     /// Has the disk confirm the cursor, off the async threads; not again while that is still under way.
@@ -295,7 +281,6 @@ impl Shipping {
     fn give_back(&mut self) {
         let lines = self.window.lines();
         self.route.metrics.given_back(lines as u64);
-        self.window.0.clear();
         tracing::warn!(
             output = self.route.config.name,
             events = lines,

@@ -4,10 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use jiff::Timestamp;
 use prometheus::{Histogram, IntCounter, IntGauge};
 
-use super::{Inner, Outcome, Shared, lock, signed};
+use super::{Inner, Outcome, Shared, Unsettled, lock, signed};
 use crate::batch::Reason;
 
 /// The books of one output.
@@ -25,7 +24,6 @@ pub struct RouteMetrics {
     pub(super) durations: Histogram,
     pub(super) batches: Histogram,
     pub(super) throttled: prometheus::Counter,
-    pub(super) lag_bytes: IntGauge,
     pub(super) misconfigured: IntGauge,
     pub(super) rotations: AtomicU64,
     pub(super) shared: Arc<Shared>,
@@ -79,14 +77,23 @@ impl RouteMetrics {
         self.throttled.inc_by(waited.as_secs_f64());
     }
 
-    /// Bytes that are not settled.
-    pub fn lag_bytes(&self, bytes: u64) {
-        self.lag_bytes.set(signed(bytes));
+    /// Bytes of the log that are behind the reader.
+    pub fn unread(&self, bytes: u64) {
+        lock(&self.shared.lag).unread_bytes = bytes;
     }
 
-    /// Time of the oldest event that is not settled; `None` when level.
-    pub fn oldest_unsettled(&self, at: Option<Timestamp>) {
-        *lock(&self.shared.oldest) = at;
+    /// What is in the batch that is being filled.
+    pub fn reading(&self, unsettled: Unsettled) {
+        lock(&self.shared.lag).reading = unsettled;
+    }
+
+    /// What is in batches that were taken; the one that was being filled may be among them now.
+    pub fn unsettled(&self, unsettled: Unsettled, was_reading: bool) {
+        let mut lag = lock(&self.shared.lag);
+        lag.taken = unsettled;
+        if was_reading {
+            lag.reading = Unsettled::default();
+        }
     }
 
     /// Rotations that this output followed. All outputs follow the same log, so the one that is ahead counts.

@@ -10,7 +10,7 @@ use crate::batch::{Batch, Limits};
 use crate::buffers::Buffers;
 use crate::checkpoint::Cursor;
 use crate::config;
-use crate::metrics::RouteMetrics;
+use crate::metrics::{RouteMetrics, Unsettled};
 use crate::source::tail::{self, Progress, Tail};
 use crate::source::{Wake, Watch};
 use crate::throttle::Throttle;
@@ -34,18 +34,9 @@ pub struct Reading {
     buffers: Buffers,
     metrics: Arc<RouteMetrics>,
     output: String,
-    unread_bytes: u64,
     measured_at: Option<Instant>,
     active_at: Instant,
     failing: bool,
-}
-
-/// A batch that is ready to be sent.
-pub struct Ready {
-    /// The batch, sealed, maybe without lines; `None` if nothing was read.
-    pub batch: Option<Batch>,
-    /// Bytes of the log behind it.
-    pub unread_bytes: u64,
 }
 
 impl Reading {
@@ -68,15 +59,15 @@ impl Reading {
             buffers,
             metrics,
             output: output.name.clone(),
-            unread_bytes: 0,
             measured_at: None,
             active_at: Instant::now(),
             failing: false,
         }
     }
 
-    /// The next batch: full, or as old as it may get, or what there is when the daemon stops.
-    pub async fn batch(mut self, limits: Limits, stop: CancellationToken) -> (Self, Ready) {
+    /// The next batch, sealed: full, or as old as it may get, or what there is when the daemon stops; it may be a new
+    /// position without lines. `None` if nothing was read, or there was no room for the next line.
+    pub async fn batch(mut self, limits: Limits, stop: CancellationToken) -> (Self, Option<Batch>) {
         let mut batch = Batch::new(self.buffers.clone());
         let mut deadline = None;
         loop {
@@ -95,8 +86,8 @@ impl Reading {
         if batch.events() > 0 {
             self.metrics.throttled(self.throttle.ready().await);
         }
-        let unread_bytes = self.unread_bytes;
-        (self, Ready { batch: batch.end().is_some().then_some(batch), unread_bytes })
+        let batch = batch.end().is_some().then_some(batch);
+        (self, batch)
     }
 
     /// Waits for more lines. False when the batch is to go as it is.
@@ -140,13 +131,32 @@ impl Reading {
         })
         .await;
         *batch = filled;
-        if let Some(unread) = unread {
-            self.unread_bytes = unread;
-            self.measured_at = Some(Instant::now());
-        }
+        self.show_unread(unread);
+        self.metrics.reading(Unsettled { bytes: batch.log_bytes(), oldest: batch.first_stage_time() });
         self.tail = Some(tail);
         self.report();
         self.progress(result)
+    }
+
+    /// Measures the backlog while nothing can be read, since the log grows meanwhile.
+    pub async fn measure(mut self) -> Self {
+        if let Some(tail) = self.tail.take() {
+            let (tail, unread) = blocking(move || {
+                let unread = tail.unread_bytes().ok();
+                (tail, unread)
+            })
+            .await;
+            self.tail = Some(tail);
+            self.show_unread(unread);
+        }
+        self
+    }
+
+    fn show_unread(&mut self, bytes: Option<u64>) {
+        if let Some(bytes) = bytes {
+            self.metrics.unread(bytes);
+            self.measured_at = Some(Instant::now());
+        }
     }
 
     /// A log that cannot be read is tried again, from the same position; it is said once.

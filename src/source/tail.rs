@@ -162,8 +162,9 @@ impl Tail {
     ///
     /// # Errors
     /// The directory cannot be read.
-    pub fn unread_bytes(&mut self) -> Result<u64, Error> {
-        let entries = self.list()?;
+    pub fn unread_bytes(&self) -> Result<u64, Error> {
+        let directory = self.series.directory();
+        let entries = self.series.list().map_err(|source| Error { path: directory.to_owned(), source })?;
         let mut bytes = 0;
         for entry in &entries {
             let Ok(metadata) = std::fs::metadata(self.series.path(entry)) else { continue };

@@ -148,8 +148,11 @@ fn what_an_outage_holds_up_is_bounded_and_arrives_after_it() {
     assert!(metrics.value("audit_shipper_buffered_events", &[]) <= 500.0);
     assert!(metrics.value("audit_shipper_lag_bytes", &[]) > 0.0);
     assert!(metrics.value("audit_shipper_lag_seconds", &[]) > 0.0);
+    let lag = metrics.value("audit_shipper_lag_bytes", &[]);
+    writer.write(500);
+    daemon.wait_for_metrics("a growing lag", |metrics| metrics.value("audit_shipper_lag_bytes", &[]) > lag);
     open.store(true, std::sync::atomic::Ordering::Relaxed);
-    crate::support::writer::assert_each_once(writer.lines(), endpoint.wait_for_items(3000));
+    crate::support::writer::assert_each_once(writer.lines(), endpoint.wait_for_items(3500));
     daemon.wait_for_line("the endpoint takes events again");
     writer.finish();
 }
