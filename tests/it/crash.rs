@@ -134,7 +134,7 @@ fn what_an_outage_holds_up_is_bounded_and_arrives_after_it() {
             if open.load(std::sync::atomic::Ordering::Relaxed) { Answer::ok() } else { Answer::status(503) }
         }
     });
-    let mut writer = Writer::new(workdir.log(), 400_000);
+    let mut writer = Writer::new(workdir.log(), 1 << 30);
     writer.write(3000);
     let more = [
         "--audit-webhook-batch-buffer-size=500",
@@ -149,10 +149,10 @@ fn what_an_outage_holds_up_is_bounded_and_arrives_after_it() {
     assert!(metrics.value("audit_shipper_lag_bytes", &[]) > 0.0);
     assert!(metrics.value("audit_shipper_lag_seconds", &[]) > 0.0);
     let lag = metrics.value("audit_shipper_lag_bytes", &[]);
-    writer.write(500);
+    writer.write(2000);
     daemon.wait_for_metrics("a growing lag", |metrics| metrics.value("audit_shipper_lag_bytes", &[]) > lag);
     open.store(true, std::sync::atomic::Ordering::Relaxed);
-    crate::support::writer::assert_each_once(writer.lines(), endpoint.wait_for_items(3500));
+    crate::support::writer::assert_each_once(writer.lines(), endpoint.wait_for_items(5000));
     daemon.wait_for_line("the endpoint takes events again");
     writer.finish();
 }
