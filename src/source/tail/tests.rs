@@ -20,6 +20,8 @@ struct Log {
     file: fs::File,
     rotations: u64,
     written: usize,
+    /// Bytes of the next line that are written already.
+    torn: usize,
 }
 
 fn event(number: usize) -> String {
@@ -36,7 +38,7 @@ impl Log {
     fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let file = fs::File::create(dir.path().join("audit.log")).unwrap();
-        Self { dir, file, rotations: 0, written: 0 }
+        Self { dir, file, rotations: 0, written: 0, torn: 0 }
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -45,9 +47,23 @@ impl Log {
 
     fn write(&mut self, count: usize) {
         for _ in 0..count {
-            writeln!(self.file, "{}", event(self.written)).unwrap();
+            let line = event(self.written) + "\n";
+            self.file.write_all(&line.as_bytes()[std::mem::take(&mut self.torn)..]).unwrap();
             self.written += 1;
         }
+    }
+
+    /// Writes a part of a line; the next write brings the rest.
+    fn tear(&mut self) {
+        let line = event(self.written);
+        let end = self.torn + (line.len() - self.torn) / 2;
+        self.file.write_all(&line.as_bytes()[self.torn..end]).unwrap();
+        self.torn = end;
+    }
+
+    /// A writer rotates between lines.
+    fn end_line(&mut self) {
+        self.write(usize::from(self.torn > 0));
     }
 
     fn stamped(number: u64) -> String {
