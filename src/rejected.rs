@@ -124,7 +124,8 @@ impl RejectedFile {
         let _writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
         let mut file = open(&self.path).map_err(io)?;
         let size = end_cleanly(&mut file).map_err(io)?;
-        if size + entries.len() as u64 > self.limits.max_size {
+        // An empty file takes them however many they are: nothing that anybody moves away would make more room.
+        if size > 0 && size + entries.len() as u64 > self.limits.max_size {
             match self.limits.on_full {
                 OnFull::Wait => {
                     return Err(Error::Full { path: self.path.clone(), max_size: self.limits.max_size });
@@ -278,6 +279,16 @@ mod tests {
         assert!(
             text.lines().next().unwrap().contains("0006") && text.lines().last().unwrap().contains("0011")
         );
+    }
+
+    #[test]
+    fn an_empty_file_takes_what_is_more_than_it_may_hold() {
+        for on_full in [OnFull::Wait, OnFull::DropOldest] {
+            let dir = tempfile::tempdir().unwrap();
+            let rejected = file(dir.path(), 1_000, on_full);
+            let asides: Vec<_> = (0..20).map(|_| aside(b"0000")).collect();
+            assert_eq!(rejected.append(&asides).unwrap(), Appended { dropped: 0 });
+        }
     }
 
     #[test]

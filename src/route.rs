@@ -76,7 +76,8 @@ struct Shipping {
     committed: bool,
     synced_at: Instant,
     syncing: Option<JoinHandle<()>>,
-    commit_failed: bool,
+    /// A cursor that could not be written.
+    unwritten: Option<Cursor>,
     doubts: watch::Receiver<usize>,
 }
 
@@ -92,7 +93,7 @@ impl Route {
             committed: false,
             synced_at: Instant::now(),
             syncing: None,
-            commit_failed: false,
+            unwritten: None,
             doubts,
         };
         let grace_over = async {
@@ -144,7 +145,8 @@ impl Shipping {
                 (source, ()) = poll(&mut measuring), if measuring.is_some() => {
                     (measuring, idle) = (None, Some(source));
                 }
-                () = tokio::time::sleep_until(self.synced_at + SYNC_EVERY), if self.committed => self.sync(),
+                () = tokio::time::sleep_until(self.synced_at + SYNC_EVERY),
+                    if self.committed || self.unwritten.is_some() => self.sync(),
                 _ = self.doubts.changed() => {}
                 () = stop.cancelled(), if reading.is_none() && !stop.is_cancelled() => {}
             }
@@ -234,13 +236,13 @@ impl Shipping {
         let output = &self.route.config.name;
         match self.route.store.commit(cursor) {
             Ok(()) => {
-                if std::mem::take(&mut self.commit_failed) {
+                if self.unwritten.take().is_some() {
                     tracing::warn!(output, "the cursor can be written again");
                 }
                 self.committed = true;
             }
             Err(error) => {
-                if !std::mem::replace(&mut self.commit_failed, true) {
+                if self.unwritten.replace(cursor.clone()).is_none() {
                     tracing::warn!(output, %error, "the cursor cannot be written; a restart would send again what was sent since");
                 }
             }
@@ -251,9 +253,13 @@ impl Shipping {
         self.route.metrics.unsettled(self.window.unsettled(), was_reading);
     }
 
-    /// Has the disk confirm the cursor, off the async threads; not again while that is still under way.
+    /// Has the disk confirm the cursor, off the async threads; not again while that is still under way. One that could
+    /// not be written is tried again: if nothing follows, no other will take its place.
     fn sync(&mut self) {
         self.synced_at = Instant::now();
+        if let Some(cursor) = self.unwritten.clone() {
+            self.commit(&cursor);
+        }
         if self.syncing.as_ref().is_some_and(|task| !task.is_finished()) {
             return;
         }

@@ -241,6 +241,12 @@ impl Reader {
         Head::of(&self.head)
     }
 
+    /// Whether the file can be the one of this identity, as far as its head was read.
+    #[must_use]
+    pub fn may_be(&self, identity: &Head) -> bool {
+        self.head.len() < usize::from(identity.len) || identity.matches(&self.head)
+    }
+
     /// Tells whether a name leads to this open file.
     #[must_use]
     pub fn id(&self) -> FileId {

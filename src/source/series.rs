@@ -112,8 +112,14 @@ impl Series {
         };
         let mut generations: HashMap<String, Entry> = HashMap::new();
         for name in names {
-            let Ok(name) = name?.file_name().into_string() else { continue };
+            let found = name?;
+            let Ok(name) = found.file_name().into_string() else { continue };
             let Some(entry) = self.entry(&name) else { continue };
+            // No rotator makes a directory or a pipe; reading one would fail, or wait, for ever.
+            let is_special = found.file_type().is_ok_and(|kind| !kind.is_file() && !kind.is_symlink());
+            if is_special && !entry.is_live() {
+                continue;
+            }
             match generations.get(&entry.base) {
                 Some(other) if !other.gz => {}
                 _ => {

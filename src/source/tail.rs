@@ -108,10 +108,12 @@ impl Tail {
     /// # Errors
     /// A file or the directory cannot be read now. What was taken before stays taken.
     pub fn fill(&mut self, batch: &mut Batch, limits: &Limits) -> Result<Progress, Error> {
-        let before = self.position();
+        let (before, lines) = (self.cursor(), batch.lines());
         let progress = self.fill_batch(batch, limits);
-        if self.position() != before {
-            batch.set_end(self.cursor());
+        let now = self.cursor();
+        // A file that was opened and left where it was opened is no new position: nobody need hear of it.
+        if now != before || batch.lines() > lines {
+            batch.set_end(now);
         }
         progress
     }
@@ -147,10 +149,6 @@ impl Tail {
             .filter(|open| open.reader.offset() > 0)
             .map(|open| ledger::mark(&open.base, open.reader.head(), open.reader.offset()));
         Cursor { settled: self.ledger.marks(), last }
-    }
-
-    fn position(&self) -> (u64, Option<u64>) {
-        (self.ledger.generation(), self.open.as_ref().map(|open| open.reader.offset()))
     }
 
     /// What was seen since the last call.
@@ -190,7 +188,9 @@ impl Tail {
     fn open_next(&mut self) -> Result<bool, Error> {
         loop {
             let entries = self.list()?;
-            self.begin(&entries)?;
+            if !self.begin(&entries)? {
+                continue;
+            }
             if let Some(gap) = self.ledger.resolve(&self.series, &entries, None)? {
                 self.observed.gaps.push(gap);
             }
@@ -198,40 +198,52 @@ impl Tail {
                 self.say_waiting(&entries);
                 return Ok(false);
             };
-            let path = self.series.path(&entry);
-            let reader = match Reader::open(&path, entry.gz, offset, self.max_line_bytes) {
-                Ok(reader) => reader,
-                // Renamed, compressed or deleted since the listing: look again.
-                Err(e) if e.kind() == io::ErrorKind::NotFound => continue,
-                Err(source) if entry.gz && is_damage(&source) => {
-                    self.damaged(&entry, &source);
-                    continue;
-                }
-                Err(source) => return Err(Error { path, source }),
-            };
-            if entry.is_live() && self.overtaken(&reader)? {
-                continue;
+            if self.open_at(entry, offset)? {
+                return Ok(true);
             }
-            tracing::debug!(file = entry.name, offset, "reading");
-            self.waiting_said = false;
-            self.ledger.opened(&entry.base, reader.id());
-            self.open =
-                Some(Open { reader, live: entry.is_live(), base: entry.base, final_read_done: false });
-            return Ok(true);
         }
     }
 
-    /// At the first look ever: marks what `startAt: newest` leaves out.
-    fn begin(&mut self, entries: &[Entry]) -> Result<(), Error> {
+    /// Opens a listed file; false if it is not, or no longer, the one to be read next: look again.
+    fn open_at(&mut self, entry: Entry, offset: u64) -> Result<bool, Error> {
+        let path = self.series.path(&entry);
+        let reader = match Reader::open(&path, entry.gz, offset, self.max_line_bytes) {
+            Ok(reader) => reader,
+            // Renamed, compressed or deleted since the listing.
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(false),
+            Err(source) if entry.gz && is_damage(&source) => {
+                self.damaged(&entry, &source);
+                return Ok(false);
+            }
+            Err(source) => return Err(Error { path, source }),
+        };
+        if !self.ledger.has_content_of(&entry, &reader) || (entry.is_live() && self.overtaken(&reader)?) {
+            return Ok(false);
+        }
+        tracing::debug!(file = entry.name, offset, "reading");
+        self.waiting_said = false;
+        self.ledger.opened(&entry.base, reader.id());
+        self.open = Some(Open { reader, live: entry.is_live(), base: entry.base, final_read_done: false });
+        Ok(true)
+    }
+
+    /// At the first look ever: marks what `startAt: newest` leaves out. False if the files changed meanwhile: look again.
+    fn begin(&mut self, entries: &[Entry]) -> Result<bool, Error> {
         self.ledger.listed_first(entries);
-        let Some(start_at) = self.start_at.take() else { return Ok(()) };
-        if start_at == StartAt::Newest {
+        if self.start_at == Some(StartAt::Newest) {
+            let mut skipped = Vec::new();
             for entry in entries {
                 let path = self.series.path(entry);
-                self.ledger.skip(&path, entry).map_err(|source| Error { path, source })?;
+                let tracked = ledger::skipped(&path, entry).map_err(|source| Error { path, source })?;
+                skipped.extend(tracked);
             }
+            if self.list()? != entries {
+                return Ok(false);
+            }
+            self.ledger.skip(skipped);
         }
-        Ok(())
+        self.start_at = None;
+        Ok(true)
     }
 
     fn oldest_unread(&mut self, entries: &[Entry]) -> Result<Option<(Entry, u64)>, Error> {

@@ -61,6 +61,22 @@ fn show_tells_where_each_output_stands() {
 }
 
 #[test]
+fn a_cursor_that_could_not_be_written_is_written_later_though_nothing_follows() {
+    let workdir = Workdir::new();
+    let endpoint = Endpoint::start(|_, _| Answer::ok());
+    workdir.kubeconfig(&endpoint.url());
+    workdir.append(&real_events(5));
+    let in_the_way = workdir.state().join("webhook.cursor.json.new");
+    std::fs::create_dir(&in_the_way).unwrap();
+    let daemon = Daemon::start(flags("run", &workdir));
+    daemon.wait_for_line("the cursor cannot be written");
+    endpoint.wait_for_items(5);
+    std::fs::remove_dir(&in_the_way).unwrap();
+    daemon.wait_for_line("the cursor can be written again");
+    assert!(workdir.state().join("webhook.cursor.json").exists());
+}
+
+#[test]
 fn the_configuration_file_names_the_state_directory() {
     let (workdir, _endpoint) = shipped(1);
     let file = workdir.path("f.yaml");

@@ -26,7 +26,12 @@ impl Tail {
         if !open.live {
             return self.finish(batch, limits);
         }
-        let live = std::fs::metadata(self.series.live_path()).ok();
+        let path = self.series.live_path();
+        let live = match std::fs::metadata(&path) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => None,
+            // Not to know where the name leads is no sign that the held file is final.
+            other => Some(other.map_err(|source| Error { path, source })?),
+        };
         if let Some(live) = live.as_ref().filter(|live| ledger::id_of(live) == open.reader.id()) {
             if live.len() < open.reader.read_offset() {
                 self.replaced_in_place(live.len());

@@ -6,6 +6,8 @@
 //!
 //! When in doubt a file is unread: duplicates before loss.
 
+mod passed_over;
+
 use std::collections::{HashMap, HashSet};
 use std::fs::Metadata;
 use std::io;
@@ -35,15 +37,15 @@ pub(super) enum Unread {
 pub(super) struct Ledger {
     tracked: Vec<Tracked>,
     shared: Arc<[Mark]>,
-    generation: u64,
     listed_at_start: Option<HashSet<String>>,
     postponed: HashMap<String, Instant>,
     /// Whether the file that was read last, before the restart, has yet to be found.
     resuming: bool,
 }
 
+/// A mark, and what is known of its file.
 #[derive(Debug)]
-struct Tracked {
+pub(super) struct Tracked {
     mark: Mark,
     /// Name of the generation that it stands for in the last listing.
     listed: Option<String>,
@@ -59,6 +61,8 @@ impl Tracked {
         Self { mark, listed: None, verified: None, complete: None, missing_since: None }
     }
 }
+
+pub(super) use passed_over::skipped;
 
 pub(super) fn mark(base: &str, head: Head, offset: u64) -> Mark {
     Mark { name: base.to_owned(), head, offset }
@@ -79,7 +83,6 @@ impl Ledger {
         let mut ledger = Self {
             tracked,
             shared: Arc::default(),
-            generation: 0,
             listed_at_start: None,
             postponed: HashMap::new(),
             resuming,
@@ -93,13 +96,7 @@ impl Ledger {
         Arc::clone(&self.shared)
     }
 
-    /// Changes with every change of the marks.
-    pub(super) fn generation(&self) -> u64 {
-        self.generation
-    }
-
     fn changed(&mut self) {
-        self.generation += 1;
         self.shared = self.tracked.iter().map(|tracked| tracked.mark.clone()).collect();
     }
 
@@ -125,9 +122,12 @@ impl Ledger {
             tracked.listed = None;
         }
         let mut renamed = Vec::new();
+        let mut outdated = false;
         for entry in entries {
             let path = series.path(entry);
-            let Some(id) = id_at(&path).filter(|id| Some(*id) != held) else { continue };
+            let id = id_at(&path);
+            outdated |= id.is_none() && path.symlink_metadata().is_err();
+            let Some(id) = id.filter(|id| Some(*id) != held) else { continue };
             if !self.match_by_name(&path, entry, id)? {
                 renamed.push((entry, path, id));
             }
@@ -135,8 +135,10 @@ impl Ledger {
         for (entry, path, id) in renamed {
             self.match_by_head(series, &path, entry, id)?;
         }
-        if entries.is_empty() {
-            return Ok(None); // an empty directory is rather a missing mount than the end of all files
+        // An empty directory is rather a missing mount than the end of all files; and if a file went away since the
+        // listing, it may have got a name that is not in it. So what is not listed may be there.
+        if entries.is_empty() || outdated {
+            return Ok(None);
         }
         let gap = self.gap_on_resume();
         self.drop_vanished(series);
@@ -219,9 +221,9 @@ impl Ledger {
         }
         let before = self.tracked.len();
         self.tracked.retain(|tracked| {
-            // A mark under the live name whose file is not there must not be taken for the next live file's.
-            let is_live_name = tracked.mark.name == series.live_name();
-            tracked.missing_since.is_none_or(|since| !is_live_name && now - since < FORGET_AFTER)
+            // A mark without a head tells nothing once its name leads elsewhere.
+            let tells = tracked.mark.head.len > 0 || tracked.mark.name != series.live_name();
+            tracked.missing_since.is_none_or(|since| tells && now - since < FORGET_AFTER)
         });
         if self.tracked.len() != before {
             self.changed();
@@ -280,6 +282,17 @@ impl Ledger {
         }
     }
 
+    /// Whether `reader`, opened where a mark says, reads the file of that mark: since the listing its name may have
+    /// come to lead to another one, which must not be read from the middle.
+    pub(super) fn has_content_of(&mut self, entry: &Entry, reader: &Reader) -> bool {
+        let Some(tracked) = self.of(entry) else { return true };
+        let has = reader.offset() == 0 || reader.may_be(&tracked.mark.head);
+        if !has {
+            tracked.verified = None;
+        }
+        has
+    }
+
     /// The file `base`, which may have got another name since, is open now: its position is the reader's, no mark's.
     pub(super) fn opened(&mut self, base: &str, id: FileId) {
         let before = self.tracked.len();
@@ -299,45 +312,6 @@ impl Ledger {
         tracked.complete = to_its_end.then_some(reader.id());
         tracked.listed = Some(base.to_owned());
         self.tracked.push(tracked);
-        self.changed();
-    }
-
-    /// Marks a file as read although it was not.
-    pub(super) fn skip(&mut self, path: &Path, entry: &Entry) -> io::Result<()> {
-        let offset = if entry.gz {
-            u64::from(reader::gz_trailer_bytes(path)?)
-        } else {
-            reader::end_of_last_line(path)?
-        };
-        let hashed = usize::try_from(offset).map_or(HEAD_BYTES, |offset| offset.min(HEAD_BYTES));
-        let head = Head::of(&reader::head_of(path, entry.gz, hashed)?);
-        let mut tracked = Tracked::new(mark(&entry.base, head, offset));
-        tracked.listed = Some(entry.base.clone());
-        self.tracked.push(tracked);
-        self.changed();
-        Ok(())
-    }
-
-    /// Looks at a compressed file that is not complete again a little later.
-    pub(super) fn postpone(&mut self, entry: &Entry) {
-        self.postponed.insert(entry.base.clone(), Instant::now());
-    }
-
-    #[cfg(test)]
-    pub(super) fn forget_postponed(&mut self) {
-        self.postponed.clear();
-    }
-
-    /// Nothing more can be got out of a compressed file.
-    pub(super) fn give_up(&mut self, entry: &Entry, metadata: &Metadata) {
-        if self.of(entry).is_none() {
-            let mut tracked = Tracked::new(mark(&entry.base, Head::of(b""), 0));
-            tracked.listed = Some(entry.base.clone());
-            self.tracked.push(tracked);
-        }
-        if let Some(tracked) = self.of(entry) {
-            tracked.complete = Some(id_of(metadata));
-        }
         self.changed();
     }
 }
