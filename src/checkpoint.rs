@@ -2,7 +2,7 @@
 //!
 //! A *mark* says how far one file of the series is settled; the file is known by its content (invariant I10). The
 //! *cursor* of an output is its marks, the file that was read last at the end. Everything before a mark is settled:
-//! acknowledged by the endpoint, dropped by policy, or set aside.
+//! acknowledged by the endpoint, or set aside.
 //!
 //! On disk a cursor is one file of two lines, the *slots*. They are written in turn, in place, after every settled
 //! batch: a write that is torn by a power loss spoils one slot, and the other still holds the batch before. The page

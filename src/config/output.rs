@@ -155,7 +155,7 @@ fn throttle(mut section: Section<'_>, mode: Mode) -> Option<Throttle> {
     Some(Throttle { qps: rate, burst })
 }
 
-/// Memory has to hold the longest line twice: as it was read, and as the body of the request that carries it.
+/// Memory has to hold the longest line twice: in the reader's buffer, and in the batch that takes it.
 fn max_memory(section: &mut Section<'_>, max_line_bytes: &Located<i64>) -> NonZeroUsize {
     let report = section.sources.report;
     let max_memory = section.value("maxMemory", None).size(32 * MIB);
