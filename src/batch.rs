@@ -1,6 +1,6 @@
 //! A batch: the events that travel in one request, and the position that is settled with them.
 //!
-//! *Line*: the bytes between two newlines. *Event*: a line that is an audit event. *Aside*: a line that will not be
+//! *Line*: the bytes between two newlines, or a piece of them that holds an event glued to others. *Event*: a line that is an audit event. *Aside*: a line that will not be
 //! shipped; it waits here, with its reason, until it has been written to the file of rejected events. *Item*: an event
 //! as it stands in a list, which is its line without `kind` and `apiVersion` (kubernetes-audit.md, 5.2).
 //!
@@ -8,6 +8,7 @@
 //! nothing is copied again. A batch is filled by `source::tail`, read by a sink, and gone when it is settled.
 
 mod aside;
+mod offer;
 
 use std::ops::Range;
 
@@ -16,13 +17,9 @@ use jiff::Timestamp;
 
 use crate::buffers::{Buffer, Buffers};
 use crate::checkpoint::Cursor;
-use crate::event::{ApiVersion, Event, Level};
-use crate::truncate;
+use crate::event::{ApiVersion, Level};
 
 pub use aside::{Aside, Origin, Reason};
-
-/// Bytes that a request needs around its events: the list's head and tail.
-const FRAMING_BYTES: usize = 128;
 
 /// What may go into one batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,6 +52,8 @@ pub enum Offer {
     Taken,
     /// The batch is complete without it; offer it to the next one.
     Full,
+    /// It is no event, but holds some: offer its pieces instead, each of which ends at one of these places.
+    Glued(Vec<usize>),
 }
 
 /// The events that travel in one request.
@@ -70,8 +69,12 @@ pub struct Batch {
     truncated: u64,
     version: ApiVersion,
     first_stage_time: Option<Timestamp>,
+    /// As it stands in the event, since most of them are never looked at.
+    last_stage_time: String,
     log_bytes: u64,
+    gap_record: bool,
     end: Option<Cursor>,
+    finished: Vec<u64>,
 }
 
 impl Batch {
@@ -89,88 +92,20 @@ impl Batch {
             truncated: 0,
             version: ApiVersion::V1,
             first_stage_time: None,
+            last_stage_time: String::new(),
             log_bytes: 0,
+            gap_record: false,
             end: None,
+            finished: Vec::new(),
         }
     }
 
-    /// Takes one line (without its newline) if it fits: an audit event as a record, anything else as an aside.
-    ///
-    /// This is the order of the stages: check, truncate.
-    pub fn offer(&mut self, line: &[u8], origin: impl FnOnce() -> Origin, limits: &Limits) -> Offer {
-        let event = match Event::parse(line) {
-            Ok(event) => event,
-            Err(malformed) => {
-                return self.offer_aside(
-                    Aside::of(line, Reason::Malformed, malformed.to_string(), Some(origin())),
-                    limits,
-                );
-            }
-        };
-        if !self.records.is_empty() && self.version != event.version {
-            return Offer::Full;
-        }
-        let mut cut = None;
-        if let Some(max) = limits.max_event_size.filter(|max| line.len() >= *max) {
-            cut = truncate::fit(line, event.level, max);
-            if cut.is_none() {
-                let detail = format!("larger than {max} bytes even without all that is not its identity");
-                return self.offer_aside(Aside::of(line, Reason::TooLarge, detail, Some(origin())), limits);
-            }
-        }
-        let fitting = cut.as_deref().unwrap_or(line);
-        if !self.has_room(fitting.len(), limits) {
-            return Offer::Full;
-        }
-        if self.records.is_empty() {
-            self.version = event.version;
-            self.first_stage_time = event.stage_timestamp.as_deref().and_then(|time| time.parse().ok());
-        }
-        self.append(fitting, event.level);
-        self.truncated += u64::from(cut.is_some());
-        self.log_bytes += line.len() as u64 + 1;
-        Offer::Taken
-    }
-
-    /// Takes a line that is not to be shipped, if there is room for it.
-    pub fn offer_aside(&mut self, aside: Aside, limits: &Limits) -> Offer {
-        if !self.has_room(aside.line.len(), limits) {
-            return Offer::Full;
-        }
-        self.log_bytes += aside.line_bytes + 1;
-        self.aside_bytes += aside.line.len();
-        self.asides.push(aside);
-        Offer::Taken
-    }
-
-    fn has_room(&self, line_bytes: usize, limits: &Limits) -> bool {
-        if self.lines() == 0 {
-            return line_bytes <= limits.max_first_line_bytes;
-        }
-        let bytes = FRAMING_BYTES + self.event_bytes + self.aside_bytes;
-        !self.is_full(limits) && bytes + line_bytes < limits.max_bytes
-    }
-
-    /// Whether nothing more can be taken, whatever it is.
+    /// A batch of nothing but a gap record, which is a line of our own: it is in no book of what was read.
     #[must_use]
-    pub fn is_full(&self, limits: &Limits) -> bool {
-        self.lines() >= limits.max_lines
-    }
-
-    /// Adds an event to the buffers, as an item behind a comma.
-    fn append(&mut self, line: &[u8], level: Level) {
-        let (opening, rest) = split(line, self.version);
-        let bytes = 1 + opening.len() + rest.len();
-        let full = self.filling.take_if(|buffer| !buffer.has_room(bytes));
-        self.full.extend(full.map(Buffer::freeze));
-        let buffer = self.filling.get_or_insert_with(|| self.buffers.take(bytes));
-        buffer.push(b',');
-        let start = buffer.len();
-        buffer.extend_from_slice(opening);
-        buffer.extend_from_slice(rest);
-        let range = start..buffer.len();
-        self.event_bytes += bytes;
-        self.records.push(Record { buffer: self.full.len(), range, whole: opening.is_empty(), level });
+    pub fn of_gap_record(buffers: Buffers, line: &[u8]) -> Self {
+        let mut batch = Self { gap_record: true, ..Self::new(buffers) };
+        batch.append(line, Level::Metadata);
+        batch
     }
 
     /// No more lines will be offered: from now on its events can be read.
@@ -268,6 +203,18 @@ impl Batch {
         self.first_stage_time
     }
 
+    /// Time of the last of its events that has one.
+    #[must_use]
+    pub fn last_stage_time(&self) -> Option<Timestamp> {
+        self.last_stage_time.parse().ok()
+    }
+
+    /// Whether it is a gap record, and so nothing of the log.
+    #[must_use]
+    pub fn is_gap_record(&self) -> bool {
+        self.gap_record
+    }
+
     /// Takes the lines that will not be shipped out of it.
     pub fn take_asides(&mut self) -> Vec<Aside> {
         self.aside_bytes = 0;
@@ -292,9 +239,16 @@ impl Batch {
         self.end.as_ref()
     }
 
-    /// Says where reading stands.
-    pub fn set_end(&mut self, end: Cursor) {
+    /// Files of which nothing is left to read once it is settled, by their sequence numbers.
+    #[must_use]
+    pub fn finished(&self) -> &[u64] {
+        &self.finished
+    }
+
+    /// Says where reading stands, and which files that leaves behind.
+    pub fn set_end(&mut self, end: Cursor, finished: Vec<u64>) {
         self.end = Some(end);
+        self.finished.extend(finished);
     }
 }
 

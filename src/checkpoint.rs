@@ -9,6 +9,7 @@
 //! cache survives SIGKILL, so fsync is needed against power loss alone and is left to [`Store::sync`].
 
 mod lock;
+mod time;
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
@@ -16,6 +17,7 @@ use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::fingerprint;
@@ -47,6 +49,12 @@ impl Head {
         Self { len: u16::try_from(bytes.len()).unwrap_or(u16::MAX), hash: fingerprint::short(bytes) }
     }
 
+    /// Whether it is of NULs alone, and so of no file in particular.
+    #[must_use]
+    pub fn is_blank(&self) -> bool {
+        self.len > 0 && *self == Self::of(&[0; HEAD_BYTES][..usize::from(self.len).min(HEAD_BYTES)])
+    }
+
     /// Whether a file that begins with `bytes` can be the one of this identity.
     #[must_use]
     pub fn matches(&self, bytes: &[u8]) -> bool {
@@ -63,6 +71,10 @@ pub struct Mark {
     pub head: Head,
     /// Settled bytes, counted uncompressed.
     pub offset: u64,
+    /// Identity of the last settled bytes, where the head tells nothing: files that a writer left behind a hole begin with
+    /// NULs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub before: Option<Head>,
 }
 
 /// Where an output stands: the marks of the files it has touched that are still there, the last one at the end.
@@ -72,6 +84,9 @@ pub struct Cursor {
     pub settled: Arc<[Mark]>,
     /// The file that was read last.
     pub last: Option<Mark>,
+    /// Time of the last event before it, to tell people where a gap is. It says nothing of the position.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "time")]
+    pub time: Option<Timestamp>,
 }
 
 impl Cursor {
@@ -212,6 +227,9 @@ fn read(path: &Path) -> Result<Option<Slot>, String> {
             Ok(_) => {}
             Err(reason) => reasons.push(format!("slot {}: {reason}", number + 1)),
         }
+    }
+    if newest.is_none() && reasons.is_empty() {
+        return Err("the file holds nothing but line breaks".into());
     }
     newest.map(Some).ok_or_else(|| reasons.join("; "))
 }

@@ -20,6 +20,7 @@ use crate::flags::RunArgs;
 use crate::kubeconfig::Endpoint;
 use crate::pipeline;
 use crate::receive::{self, ReceiveArgs, ReceiveError};
+use crate::source::fdstore;
 
 /// `EX_CONFIG` of sysexits.h: a restart does not help, and the unit file says so.
 const EXIT_CONFIG: u8 = 78;
@@ -88,11 +89,13 @@ fn run(args: &RunArgs) -> Result<(), Failure> {
     for warning in &loaded.warnings {
         tracing::warn!("{warning}");
     }
+    // Before anything else is opened or started.
+    let kept = fdstore::inherited();
     let stop = CancellationToken::new();
     runtime()?.block_on(async {
         let signals = Signals::new()?;
         tokio::spawn(signals.stop_then_exit(stop.clone()));
-        pipeline::run(loaded.config, endpoints, stop).await?;
+        pipeline::run(loaded.config, endpoints, kept, stop).await?;
         Ok(())
     })
 }

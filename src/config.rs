@@ -78,6 +78,34 @@ pub struct Source {
     pub start_at: StartAt,
     /// A line with more bytes than this is set aside as `too_large`, never held in memory.
     pub max_line_bytes: NonZeroUsize,
+    /// How much of what was deleted before it was read is held.
+    pub pins: Pins,
+}
+
+/// How much is held of files that were deleted before they were read, and that nobody else holds any more.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pins {
+    /// Bytes of all of them at most.
+    pub limit: u64,
+    /// How many of them at most.
+    pub max_files: usize,
+    /// With less free space than this on the log's file system, the oldest of them goes.
+    pub min_free: MinFree,
+}
+
+impl Default for Pins {
+    fn default() -> Self {
+        Self { limit: 2 << 30, max_files: 512, min_free: MinFree::Percent(10) }
+    }
+}
+
+/// Free space of a file system.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MinFree {
+    /// As a share of its size, 0 to 100.
+    Percent(u8),
+    /// In bytes.
+    Bytes(u64),
 }
 
 /// Where an output begins that has never had a cursor.
@@ -104,6 +132,8 @@ pub struct Output {
     pub max_in_flight: NonZeroUsize,
     /// Bytes of events held in memory, read ahead plus in flight.
     pub max_memory: NonZeroUsize,
+    /// Whether the stream holds a record of each gap, an event of our own.
+    pub gap_records: bool,
     /// The file of events that the endpoint will never take.
     pub rejected: Rejected,
     /// `/readyz` fails when the log grew and nothing was acknowledged for this long.

@@ -2,6 +2,10 @@
 //!
 //! Reading it is also the check of the whole line: a torn, glued or foreign line fails here and is set aside.
 //! Nothing is copied unless a field holds an escape. The schema is kubernetes-audit.md, section 9.
+//!
+//! [`glued`] finds the events in a line that is none itself.
+
+pub mod glued;
 
 use std::borrow::Cow;
 
@@ -137,6 +141,8 @@ impl<'a> Event<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    mod any_bytes;
 
     const LINE: &[u8] = br#"{"kind":"Event","apiVersion":"audit.k8s.io/v1","level":"Request","auditID":"1","stageTimestamp":"2026-11-22T02:22:50.248816Z","requestObject":{"a":[1,{"b":"\u003c"}]}}"#;
 

@@ -10,6 +10,12 @@ pub fn short(bytes: &[u8]) -> u64 {
     Sha256::digest(bytes).iter().take(8).fold(0, |bits, byte| bits << 8 | u64::from(*byte))
 }
 
+/// The first 128 bits of the SHA-256 of `bytes`.
+#[must_use]
+pub fn long(bytes: &[u8]) -> u128 {
+    Sha256::digest(bytes).iter().take(16).fold(0, |bits, byte| bits << 8 | u128::from(*byte))
+}
+
 /// The SHA-256 of `bytes`, in lower-case hexadecimal.
 #[must_use]
 pub fn hex(bytes: &[u8]) -> String {
@@ -52,6 +58,7 @@ mod tests {
         assert_eq!(hex(b""), empty);
         assert_eq!(Streamed::default().finish_hex(), empty);
         assert_eq!(short(b""), 0xe3b0_c442_98fc_1c14);
+        assert_eq!(long(b""), 0xe3b0_c442_98fc_1c14_9afb_f4c8_996f_b924);
         let mut streamed = Streamed::default();
         streamed.update(b"ab");
         streamed.update(b"c");

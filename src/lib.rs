@@ -17,6 +17,7 @@
 //!     audit-<t1>.log.gz   audit-<t2>.log   audit.log        one writer, oldest deleted first
 //!          +---------+---------+---------------+
 //!                    |                                       source: notify, "something changed" (a hint)
+//!   source::pins   a handle on every file, until it is settled  <---- opened in the watcher's own thread
 //!                    |  bytes (pull)                                        |
 //! ===================|======= one task per output: route ===================|============
 //!                    v                                                      v
@@ -48,12 +49,17 @@
 //! |---|---|
 //! | output | a destination in the configuration; a *route* serves it |
 //! | route | one log, one sink, one cursor; one task with one loop |
-//! | line | the bytes between two newlines of the log |
+//! | line | the bytes between two newlines of the log; a run of NULs ends one too |
+//! | piece | a part of a line in which an event is glued to something else; from there on it is a line of its own |
 //! | event | a line that is an audit event |
 //! | aside | a line that is not shipped; it waits, with its reason, to be written to the file of rejected events |
 //! | item | an event as it stands in a list: its line without `kind` and `apiVersion` |
 //! | batch | the items that travel in one request, the asides between them, and the position after them |
 //! | series | the live file and its backups: one log, in the order of writing |
+//! | pin | an open handle on a file of the series; nobody can take from us what we hold |
+//! | nameless | of a file: it was deleted, and lives on because it is held |
+//! | copy | what a rotator makes of the live file before it truncates that |
+//! | spool | copies of nameless files, made on a stop |
 //! | mark | how far one file of the series is settled; the file is known by its content |
 //! | cursor | the marks of an output; everything before them is settled |
 //! | settled | acknowledged by the endpoint, or on disk in the file of rejected events |
@@ -61,6 +67,7 @@
 //! | hold | somebody has to change something first: credentials, an address, the endpoint |
 //! | suspect | a single event that was refused; *evidence* decides whether it is at fault or the endpoint |
 //! | gap | a place where events are or may be missing |
+//! | gap record | an event of our own that stands in the stream for a gap; in no book, and settled as any event |
 //!
 //! # Modules, in reading order
 //!
@@ -75,7 +82,8 @@
 //! - [`route`]: the loop of one output, and the only place that moves its cursor.
 //!
 //! The way of an event:
-//! - [`source`]: when to look at the log; below it its names and order, its lines, and what of it is unread.
+//! - [`source`]: when to look at the log. Below it: names and their order (`series`), the handles on its files (`pins`) and
+//!   how they outlive the process (`fdstore`, `spool`), lines out of one file (`reader`), what is unread (`tail`).
 //! - [`event`]: a borrowed view of one event, which is also the check of its line.
 //! - [`truncate`]: makes large events fit.
 //! - [`batch`]: items and asides, with the position that is settled with them.
@@ -86,6 +94,7 @@
 //! - [`deliver`]: requests until the endpoint has decided on every event.
 //! - [`rejected`]: the bounded file of what is not shipped.
 //! - [`checkpoint`]: the cursor in memory and on disk, and the lock on the state directory.
+//! - [`gap`]: what is said of a place where events are or may be missing, in our log and in the stream.
 //! - [`fingerprint`]: the hashes that identify content.
 //!
 //! What others see of it:
@@ -110,8 +119,7 @@
 //! - **I5** Each file in the state directory has exactly one writer.
 //! - **I6** Every buffer, file and wait has a configured bound, and loading proves that the bounds fit together.
 //! - **I7** No JSON value of a whole document is ever built on the hot path.
-//! - **I8** A line is delivered, set aside with a reason, or reported lost; each is counted, and there is no fourth way. The
-//!   known exception: a backup that is deleted before it was ever opened is not always noticed.
+//! - **I8** A line is delivered, set aside with a reason, or reported lost; each is counted, and there is no fourth way.
 //! - **I9** Wake-ups may be lost, late or wrong; correctness never depends on them.
 //! - **I10** The identity of a file is its content, never its inode or its name alone.
 //! - **I11** Our own log never holds an event's body, a token, a query string or the body of an endpoint's
@@ -129,9 +137,12 @@ pub mod demo;
 pub mod event;
 pub mod fingerprint;
 pub mod flags;
+pub mod gap;
 pub mod health;
 pub mod kubeconfig;
 pub mod metrics;
+#[cfg(test)]
+mod mutate;
 pub mod pipeline;
 pub mod receive;
 pub mod rejected;

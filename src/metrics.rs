@@ -53,8 +53,24 @@ struct Inner {
     books: Mutex<()>,
     rotations: IntCounter,
     rotations_seen: AtomicU64,
+    pins: PinMetrics,
     families: Families,
     routes: Mutex<Vec<Arc<Shared>>>,
+}
+
+/// What is held of deleted files. All outputs follow one log, so there is one of these.
+#[derive(Debug, Clone)]
+pub struct PinMetrics {
+    files: IntGauge,
+    bytes: IntGauge,
+}
+
+impl PinMetrics {
+    /// So many files are held now, of so many bytes.
+    pub fn show(&self, files: u64, bytes: u64) {
+        self.files.set(signed(files));
+        self.bytes.set(signed(bytes));
+    }
 }
 
 /// The families that have a child for each output.
@@ -78,6 +94,7 @@ struct Families {
     gaps: IntCounterVec,
     lost_bytes: IntCounterVec,
     misconfigured: IntGaugeVec,
+    nul_bytes: IntCounterVec,
 }
 
 impl Default for Metrics {
@@ -120,10 +137,13 @@ impl Metrics {
             gaps: counters(&registry, "audit_shipper_gaps_total"),
             lost_bytes: counters(&registry, "audit_shipper_lost_bytes_total"),
             misconfigured: gauges(&registry, "audit_shipper_misconfigured"),
+            nul_bytes: counters(&registry, "audit_shipper_skipped_nul_bytes_total"),
         };
         counters(&registry, "audit_shipper_filtered_events_total");
-        gauges(&registry, "audit_shipper_pinned_bytes").with_label_values::<&str>(&[]).set(0);
-        gauges(&registry, "audit_shipper_pinned_files").with_label_values::<&str>(&[]).set(0);
+        let pins = PinMetrics {
+            files: gauges(&registry, "audit_shipper_pinned_files").with_label_values::<&str>(&[]),
+            bytes: gauges(&registry, "audit_shipper_pinned_bytes").with_label_values::<&str>(&[]),
+        };
         gauges(&registry, "audit_shipper_build_info").with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
         let rotations = counters(&registry, "audit_shipper_rotations_total").with_label_values::<&str>(&[]);
         registry
@@ -134,9 +154,16 @@ impl Metrics {
             books: Mutex::new(()),
             rotations,
             rotations_seen: AtomicU64::new(0),
+            pins,
             families,
             routes: Mutex::new(Vec::new()),
         }))
+    }
+
+    /// The gauges of pinned files, for whoever pins them.
+    #[must_use]
+    pub fn pins(&self) -> PinMetrics {
+        self.0.pins.clone()
     }
 
     /// The books of one output, all of them at 0.
@@ -175,6 +202,7 @@ impl Metrics {
             batches: families.batches.with_label_values(&of),
             throttled: families.throttled.with_label_values(&of),
             misconfigured: families.misconfigured.with_label_values(&of),
+            nul_bytes: families.nul_bytes.with_label_values(&of),
             rotations: AtomicU64::new(0),
             shared,
         }
@@ -283,6 +311,25 @@ mod tests {
         ] {
             assert!(text.lines().any(|other| other == line), "{line} in\n{text}");
         }
+    }
+
+    #[test]
+    fn pinned_files_are_those_that_were_shown_last() {
+        let metrics = Metrics::new();
+        let shown = |files, bytes| {
+            let text = metrics.render();
+            let lines = [
+                format!("audit_shipper_pinned_files {files}"),
+                format!("audit_shipper_pinned_bytes {bytes}"),
+            ];
+            lines.iter().all(|line| text.lines().any(|other| other == line))
+        };
+        assert!(shown(0, 0));
+        let pins = metrics.pins();
+        pins.show(2, 300);
+        assert!(shown(2, 300));
+        pins.show(1, 100);
+        assert!(shown(1, 100));
     }
 
     #[test]

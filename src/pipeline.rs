@@ -4,6 +4,7 @@
 //! the disk, the admin server goes last.
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 
 use tokio::net::TcpListener;
@@ -12,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::admin::Admin;
 use crate::buffers::Buffers;
-use crate::checkpoint::{Cursor, Loaded, Lock, LockError, Store};
+use crate::checkpoint::{Cursor, HEAD_BYTES, Loaded, Lock, LockError, Mark, Store};
 use crate::config::{self, Config, Mode};
 use crate::deliver::{Delivery, Exchange};
 use crate::health::Health;
@@ -23,6 +24,10 @@ use crate::route::{Reading, Route};
 use crate::serve;
 use crate::sink::webhook::Webhook;
 use crate::source::Watch;
+use crate::source::fdstore::{FdStore, Kept};
+use crate::source::held::Held;
+use crate::source::pins::PinSet;
+use crate::source::reader;
 
 /// Why the daemon cannot run. The supervisor may start it again.
 #[derive(Debug, thiserror::Error)]
@@ -45,23 +50,35 @@ pub enum Fatal {
 
 /// Ships until `stop`, and then until what is in memory is settled or the grace is over.
 ///
-/// `endpoints` are those of the outputs, in their order.
+/// `endpoints` are those of the outputs, in their order; `kept` is what systemd held for us.
 ///
 /// # Errors
 /// Something that all outputs need cannot be had.
-pub async fn run(config: Config, endpoints: Vec<Endpoint>, stop: CancellationToken) -> Result<(), Fatal> {
+pub async fn run(
+    config: Config,
+    endpoints: Vec<Endpoint>,
+    kept: Vec<Kept>,
+    stop: CancellationToken,
+) -> Result<(), Fatal> {
     let _lock = Lock::take(&config.state_dir)?;
     let bind = |source| Fatal::Bind { address: config.bind_address, source };
     let listener = TcpListener::bind(config.bind_address).await.map_err(bind)?;
     let address = listener.local_addr().map_err(bind)?;
 
     let metrics = Metrics::new();
-    let watch = Arc::new(Watch::new(&config.source.path));
+    let gauges = metrics.pins();
+    let show = Box::new(move |files, bytes| gauges.show(files, bytes));
+    let spool = config.state_dir.join("spool");
+    let pins = PinSet::new(&config.source.path, config.source.pins.clone(), config.outputs.len(), show)
+        .with_kept(kept, FdStore::from_env(), &spool);
+    let pins = Arc::new(pins);
+    let watch = Arc::new(Watch::new(Arc::clone(&pins)));
     let routes: Vec<Route> = config
         .outputs
         .iter()
         .zip(endpoints)
-        .map(|(output, endpoint)| build(&config, output, endpoint, &watch, &metrics))
+        .enumerate()
+        .map(|(number, (output, endpoint))| build(&config, number, output, endpoint, &watch, &metrics))
         .collect();
     let outputs = routes.iter().map(|route| Arc::clone(&route.health)).collect();
     let admin_stop = CancellationToken::new();
@@ -92,13 +109,36 @@ pub async fn run(config: Config, endpoints: Vec<Endpoint>, stop: CancellationTok
         }
     }
     stopping.abort();
+    keep_nameless(&pins, &config, &spool);
     admin_stop.cancel();
     let _ = admin.await;
     result
 }
 
+/// Copies what the file system will forget when we end, and what is not settled, to the spool.
+fn keep_nameless(pins: &PinSet, config: &Config, spool: &Path) {
+    let cursors: Vec<Option<Cursor>> = config
+        .outputs
+        .iter()
+        .map(|output| match Store::open(&config.state_dir, &output.name).1 {
+            Loaded::Cursor(cursor) => Some(cursor),
+            Loaded::Never | Loaded::Unreadable(_) => None,
+        })
+        .collect();
+    let settled = |held: &Arc<Held>, base: &str| {
+        let head = reader::head_of(held, false, HEAD_BYTES).unwrap_or_default();
+        let by = |cursor: &Option<Cursor>| {
+            let is_it = |mark: &&Mark| mark.name == base && mark.head.len > 0 && mark.head.matches(&head);
+            cursor.as_ref()?.marks().find(is_it).map(|mark| mark.offset)
+        };
+        cursors.iter().map(|cursor| by(cursor).unwrap_or(0)).min().unwrap_or(0)
+    };
+    pins.spool(spool, settled);
+}
+
 fn build(
     config: &Config,
+    number: usize,
     output: &config::Output,
     endpoint: Endpoint,
     watch: &Arc<Watch>,
@@ -115,9 +155,12 @@ fn build(
         "shipping"
     );
     Route {
+        pins: Arc::clone(watch.pins()),
+        number,
         reading: Some(Reading::new(
             &config.source,
             output,
+            number,
             cursor.as_ref(),
             Arc::clone(watch),
             Buffers::new(output.max_memory.get() / 4),

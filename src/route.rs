@@ -8,6 +8,7 @@
 //! next batch is read meanwhile, as long as memory has room for it: reading waits, nothing is ever dropped for being
 //! late. On a stop nothing more is read; what was read is still delivered, until the grace is over.
 
+mod keeping;
 mod reading;
 mod window;
 
@@ -29,6 +30,7 @@ use crate::deliver::{Delivered, Delivery};
 use crate::health::Health;
 use crate::metrics::RouteMetrics;
 use crate::rejected::RejectedFile;
+use crate::source::pins::PinSet;
 
 pub use reading::Reading;
 use window::{Held, Window};
@@ -46,6 +48,10 @@ type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 pub struct Route {
     /// Its configuration.
     pub config: config::Output,
+    /// The files of the log, and its number among those who read them.
+    pub pins: Arc<PinSet>,
+    /// See `pins`.
+    pub number: usize,
     /// Its reader of the log; `None` once it runs.
     pub reading: Option<Reading>,
     /// Its way to the endpoint.
@@ -62,9 +68,11 @@ pub struct Route {
 
 /// A batch that has come to its end.
 struct Done {
+    gap_record: bool,
     delivered: Delivered,
     set_aside: Vec<Reason>,
     end: Option<Cursor>,
+    finished: Vec<u64>,
 }
 
 /// The state of the loop.
@@ -184,16 +192,20 @@ impl Shipping {
 
     /// Enters a batch that was read into the books.
     fn take(&mut self, batch: Batch) -> Batch {
+        // A gap record is no line of the log, and only those are in the books.
+        let lines = if batch.is_gap_record() { 0 } else { batch.lines() };
         let held = Held {
-            lines: batch.lines(),
+            lines,
             memory_bytes: batch.memory_bytes(),
             log_bytes: batch.log_bytes(),
             oldest: batch.first_stage_time(),
         };
         self.window.push(held);
-        if !batch.is_empty() {
+        if lines > 0 {
             let events = batch.events() as u64;
-            self.route.metrics.taken(events, batch.lines() as u64 - events, batch.truncated());
+            self.route.metrics.taken(events, lines as u64 - events, batch.truncated());
+        }
+        if !batch.is_empty() {
             self.route.health.began_to_wait();
         }
         self.show_lag(true);
@@ -212,11 +224,12 @@ impl Shipping {
                 let detail = "the endpoint refuses it".to_owned();
                 batch.aside_of(refused.index, refused.reason, detail, Some(refused.answer))
             }));
-            let end = batch.end().cloned();
+            let (gap_record, end) = (batch.is_gap_record(), batch.end().cloned());
+            let finished = batch.finished().to_vec();
             drop(batch);
             let set_aside = asides.iter().map(|aside| aside.reason).collect();
             set_aside_all(&asides.into(), &rejected, &health, &metrics, pause).await;
-            Done { delivered, set_aside, end }
+            Done { gap_record, delivered, set_aside, end, finished }
         })
     }
 
@@ -225,62 +238,27 @@ impl Shipping {
         if let Some(cursor) = &done.end {
             self.commit(cursor);
         }
+        self.route.pins.settled(self.route.number, &done.finished);
         self.window.pop();
         let Delivered { events, bytes, .. } = done.delivered;
-        self.route.metrics.settled(events, bytes, &done.set_aside);
+        if done.gap_record {
+            self.route.metrics.settled(0, bytes, &[]);
+            if !done.set_aside.is_empty() {
+                let output = &self.route.config.name;
+                tracing::error!(
+                    output,
+                    "the endpoint refuses a gap record; it is in the file of rejected events"
+                );
+            }
+        } else {
+            self.route.metrics.settled(events, bytes, &done.set_aside);
+        }
         self.route.health.progressed(!self.window.is_empty());
         self.show_lag(false);
     }
 
-    fn commit(&mut self, cursor: &Cursor) {
-        let output = &self.route.config.name;
-        match self.route.store.commit(cursor) {
-            Ok(()) => {
-                if self.unwritten.take().is_some() {
-                    tracing::warn!(output, "the cursor can be written again");
-                }
-                self.committed = true;
-            }
-            Err(error) => {
-                if self.unwritten.replace(cursor.clone()).is_none() {
-                    tracing::warn!(output, %error, "the cursor cannot be written; a restart would send again what was sent since");
-                }
-            }
-        }
-    }
-
     fn show_lag(&self, was_reading: bool) {
         self.route.metrics.unsettled(self.window.unsettled(), was_reading);
-    }
-
-    /// Has the disk confirm the cursor, off the async threads; not again while that is still under way. One that could
-    /// not be written is tried again: if nothing follows, no other will take its place.
-    fn sync(&mut self) {
-        self.synced_at = Instant::now();
-        if let Some(cursor) = self.unwritten.clone() {
-            self.commit(&cursor);
-        }
-        if self.syncing.as_ref().is_some_and(|task| !task.is_finished()) {
-            return;
-        }
-        self.committed = false;
-        let Some(file) = self.route.store.sync_handle() else { return };
-        let output = self.route.config.name.clone();
-        self.syncing = Some(tokio::task::spawn_blocking(move || {
-            if let Err(error) = file.sync_data() {
-                tracing::warn!(output, %error, "the disk does not confirm the cursor");
-            }
-        }));
-    }
-
-    async fn last_sync(mut self) {
-        self.sync();
-        if let Some(task) = self.syncing {
-            let _ = task.await;
-        }
-        if let Err(error) = self.route.store.sync() {
-            tracing::warn!(output = self.route.config.name, %error, "the disk does not confirm the cursor");
-        }
     }
 
     /// The grace is over: what is in memory is still in the log, and will be read again.

@@ -57,7 +57,10 @@ impl Lock {
             }
             Err(std::fs::TryLockError::Error(source)) => return Err(unusable(source)),
         }
-        std::fs::write(&pid_path, format!("{}\n", std::process::id())).map_err(unusable)?;
+        // A full disk is no reason not to ship: the lock holds without the number.
+        if let Err(error) = std::fs::write(&pid_path, format!("{}\n", std::process::id())) {
+            tracing::warn!(path = %pid_path.display(), %error, "the holder of the state directory cannot be noted");
+        }
         Ok(Self { _directory: handle, pid_path })
     }
 }

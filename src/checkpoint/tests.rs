@@ -1,10 +1,15 @@
+use proptest::prelude::*;
+
 use super::*;
+use crate::mutate::{mutated, mutations};
 
 fn cursor(offset: u64, marks: usize) -> Cursor {
-    let mark = |name: &str, offset| Mark { name: name.into(), head: Head::of(b"abc"), offset };
+    let mark = |name: &str, offset| Mark { name: name.into(), head: Head::of(b"abc"), offset, before: None };
     Cursor {
         settled: (0..marks).map(|n| mark(&format!("audit-{n}.log"), 5)).collect(),
         last: Some(mark("audit.log", offset)),
+        time: Timestamp::from_microsecond(1_700_000_000_000_000 + i64::try_from(offset % 1_000_000).unwrap())
+            .ok(),
     }
 }
 
@@ -70,4 +75,66 @@ fn a_directory_has_one_holder_who_is_named() {
     assert!(error.contains(&format!("process {}", std::process::id())), "{error}");
     drop(lock);
     Lock::take(&state).unwrap();
+}
+
+/// Writes a cursor file by hand, as another version would.
+fn write_slot(dir: &Path, json: &str) {
+    let line = format!("{:016x} {json}\n", fingerprint::short(json.as_bytes()));
+    std::fs::write(Store::path(dir, "siem"), line).unwrap();
+}
+
+#[test]
+fn a_cursor_from_before_times_were_kept_is_read_and_so_is_one_with_a_strange_time() {
+    let dir = tempfile::tempdir().unwrap();
+    let mark = r#"{"name":"audit.log","head":{"len":3,"hash":7},"offset":9}"#;
+    for time in ["", r#","time":null"#, r#","time":"yesterday""#] {
+        let json = format!(r#"{{"version":1,"sequence":1,"cursor":{{"settled":[],"last":{mark}{time}}}}}"#);
+        write_slot(dir.path(), &json);
+        let Loaded::Cursor(found) = load(dir.path()) else { panic!("not read: {json}") };
+        assert_eq!((found.last.unwrap().offset, found.time), (9, None));
+    }
+}
+
+#[test]
+fn line_breaks_are_no_cursor() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(Store::path(dir.path(), "siem"), "\n\n").unwrap();
+    assert!(matches!(load(dir.path()), Loaded::Unreadable(reason) if reason.contains("line breaks")));
+}
+
+#[test]
+fn a_directory_is_held_though_its_holder_cannot_be_noted() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::create_dir(dir.path().join("daemon.pid")).unwrap();
+    let _lock = Lock::take(dir.path()).unwrap();
+    assert!(Lock::take(dir.path()).unwrap_err().to_string().contains("is held by another process"));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(300))]
+
+    /// Whatever was done to the cursor file, loading it does not panic and yields no cursor but one that was committed.
+    #[test]
+    fn a_spoilt_file_yields_no_cursor_that_was_not_committed(
+        commits in prop::collection::vec((any::<u64>(), 0..3_usize), 1..5),
+        mutations in mutations(),
+        anything in prop::collection::vec(any::<u8>(), 0..200),
+    ) {
+        let dir = tempfile::tempdir().unwrap();
+        let path = Store::path(dir.path(), "siem");
+        let (mut store, _) = Store::open(dir.path(), "siem");
+        let committed: Vec<Cursor> = commits.iter().map(|(offset, marks)| cursor(*offset, *marks)).collect();
+        for cursor in &committed {
+            store.commit(cursor).unwrap();
+        }
+        let whole = std::fs::read(&path).unwrap();
+        std::fs::write(&path, mutated(&whole, &mutations)).unwrap();
+        match load(dir.path()) {
+            Loaded::Cursor(found) => prop_assert!(committed.contains(&found)),
+            Loaded::Unreadable(_) => prop_assert!(!mutations.is_empty()),
+            Loaded::Never => prop_assert!(false, "the file is there"),
+        }
+        std::fs::write(&path, anything).unwrap();
+        prop_assert!(matches!(load(dir.path()), Loaded::Unreadable(_)));
+    }
 }

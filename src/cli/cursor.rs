@@ -11,8 +11,12 @@ use crate::buffers::Buffers;
 use crate::checkpoint::{Cursor, Loaded, Lock, Store};
 use crate::config::{self, Config};
 use crate::flags::RunArgs;
+use crate::gap::Gap;
 use crate::rejected::RejectedFile;
-use crate::source::tail::Tail;
+use crate::source::pins::PinSet;
+use crate::source::tail::{Progress, Tail};
+
+const SKIPPED: &str = "skipped by an operator";
 
 /// What to do with cursors.
 #[derive(Debug, clap::Subcommand)]
@@ -37,6 +41,9 @@ pub(super) enum Command {
         /// The log that the daemon tails, if no configuration file names it
         #[arg(long, value_name = "PATH", env = "AUDIT_SHIPPER_AUDIT_LOG_PATH")]
         audit_log_path: Option<PathBuf>,
+        /// The daemon is run with --gap-records, so a gap record may be what it would send next
+        #[arg(long)]
+        gap_records: bool,
     },
 }
 
@@ -72,9 +79,9 @@ pub(super) fn command(command: &Command) -> Result<(), Failure> {
     match command {
         Command::Show(state) => Ok(show(&state.load()?.0)?),
         Command::Reset { state, output } => Ok(reset(&state.load()?.0, output)?),
-        Command::Skip { state, output, audit_log_path } => {
+        Command::Skip { state, output, audit_log_path, gap_records } => {
             let (directory, config) = state.load()?;
-            Ok(skip(&directory, output, config.as_ref(), audit_log_path.as_deref())?)
+            Ok(skip(&directory, output, config.as_ref(), audit_log_path.as_deref(), *gap_records)?)
         }
     }
 }
@@ -89,10 +96,10 @@ fn show(state_dir: &Path) -> anyhow::Result<()> {
     writeln!(out, "{:<20} {:>14}  {:<45} SETTLED FILES", "OUTPUT", "OFFSET", "FILE")?;
     for name in names {
         match Store::open(state_dir, &name).1 {
-            Loaded::Cursor(Cursor { settled, last: Some(last) }) => {
+            Loaded::Cursor(Cursor { settled, last: Some(last), .. }) => {
                 writeln!(out, "{name:<20} {:>14}  {:<45} {}", last.offset, last.name, settled.len())?;
             }
-            Loaded::Cursor(Cursor { settled, last: None }) => {
+            Loaded::Cursor(Cursor { settled, last: None, .. }) => {
                 writeln!(
                     out,
                     "{name:<20} {:>14}  {:<45} {}",
@@ -147,7 +154,13 @@ fn known(state_dir: &Path, output: &str) -> anyhow::Result<(Store, Loaded)> {
     Ok((store, loaded))
 }
 
-fn skip(state_dir: &Path, output: &str, config: Option<&Config>, log: Option<&Path>) -> anyhow::Result<()> {
+fn skip(
+    state_dir: &Path,
+    output: &str,
+    config: Option<&Config>,
+    log: Option<&Path>,
+    gap_records: bool,
+) -> anyhow::Result<()> {
     let _lock = lock(state_dir)?;
     let (mut store, loaded) = known(state_dir, output)?;
     let cursor = match loaded {
@@ -159,8 +172,26 @@ fn skip(state_dir: &Path, output: &str, config: Option<&Config>, log: Option<&Pa
     let Some(log) = log.or_else(|| source.map(|source| source.path.as_path())) else {
         bail!("which log? Give --config or --audit-log-path");
     };
+    let configured = config.and_then(|config| config.outputs.iter().find(|other| other.name == output));
+    let gap_records = gap_records || configured.is_some_and(|output| output.gap_records);
     let max_line_bytes = source.map_or(config::DEFAULT_MAX_LINE_BYTES, |source| source.max_line_bytes);
-    let mut tail = Tail::new(log, Some(&cursor), config::StartAt::Oldest, max_line_bytes.get());
+    let mut tail =
+        Tail::new(PinSet::of_one(log), 0, Some(&cursor), config::StartAt::Oldest, max_line_bytes.get());
+    let Some((asides, end)) = head(&mut tail, output, gap_records)? else {
+        bail!("nothing to skip: {output} has sent everything that is in {}", log.display());
+    };
+    let limits = configured.map_or_else(config::Rejected::default, |output| output.rejected.clone());
+    RejectedFile::new(state_dir, output, limits).append(&asides).map_err(anyhow::Error::msg)?;
+    store.commit(&end).and_then(|()| store.sync()).context("writing the cursor")?;
+    for Aside { line_bytes, sha256, .. } in &asides {
+        writeln!(std::io::stdout(), "{output}: set aside one line of {line_bytes} bytes (SHA-256 {sha256})")?;
+    }
+    Ok(())
+}
+
+/// What `output` would send next, and the position past it: the event at the head of what is unread, or the records of
+/// the gaps before it. Gaps that are not to be sent are told here, since nobody will hear of them again.
+fn head(tail: &mut Tail, output: &str, gap_records: bool) -> anyhow::Result<Option<(Vec<Aside>, Cursor)>> {
     let mut batch = Batch::new(Buffers::default());
     let one = Limits {
         max_lines: 1,
@@ -168,28 +199,24 @@ fn skip(state_dir: &Path, output: &str, config: Option<&Config>, log: Option<&Pa
         max_first_line_bytes: usize::MAX,
         max_event_size: None,
     };
-    // These two say in their own words what the system said.
-    tail.fill(&mut batch, &one).map_err(anyhow::Error::msg)?;
+    // This says in its own words what the system said.
+    while tail.fill(&mut batch, &one).map_err(anyhow::Error::msg)? == Progress::Gap {
+        let gaps = tail.take_observed().gaps;
+        for gap in &gaps {
+            let are = if gap.certain { "are" } else { "may be" };
+            writeln!(std::io::stdout(), "{output}: events {are} missing: {gap}")?;
+        }
+        if gap_records && batch.is_empty() {
+            let aside = |gap: &Gap| Aside::of(&gap.record(), Reason::Skipped, SKIPPED.into(), None);
+            return Ok(Some((gaps.iter().map(aside).collect(), tail.cursor())));
+        }
+    }
     batch.seal();
     let mut asides = batch.take_asides();
     asides.extend((0..batch.events()).map(|index| skipped(&batch, index)));
-    let (Some(aside), Some(end)) = (asides.first(), batch.end()) else {
-        bail!("nothing to skip: {output} has sent everything that is in {}", log.display());
-    };
-    let limits = config
-        .and_then(|config| config.outputs.iter().find(|other| other.name == output))
-        .map_or_else(config::Rejected::default, |output| output.rejected.clone());
-    RejectedFile::new(state_dir, output, limits).append(&asides).map_err(anyhow::Error::msg)?;
-    store.commit(end).and_then(|()| store.sync()).context("writing the cursor")?;
-    writeln!(
-        std::io::stdout(),
-        "{output}: set aside one line of {} bytes (SHA-256 {})",
-        aside.line_bytes,
-        aside.sha256
-    )?;
-    Ok(())
+    Ok(batch.end().cloned().filter(|_| !asides.is_empty()).map(|end| (asides, end)))
 }
 
 fn skipped(batch: &Batch, index: usize) -> Aside {
-    batch.aside_of(index, Reason::Skipped, "skipped by an operator".into(), None)
+    batch.aside_of(index, Reason::Skipped, SKIPPED.into(), None)
 }

@@ -11,7 +11,9 @@ use super::section::{Section, Sources, nothing_available};
 use super::settings::{DEPRECATED_BACKOFF, Setting, Settings};
 use super::value::{not_among, not_positive};
 use super::yaml::{self, Node, Value};
-use super::{Config, DEFAULT_MAX_LINE_BYTES, Loaded, LogFormat, Output, Source, StartAt, log_flags, output};
+use super::{
+    Config, DEFAULT_MAX_LINE_BYTES, Loaded, LogFormat, Output, Pins, Source, StartAt, log_flags, output,
+};
 
 /// Far more than a configuration needs; `--config /dev/zero` must not fill the memory.
 const LONGEST_FILE: u64 = 1 << 20;
@@ -109,14 +111,26 @@ fn source(mut section: Section<'_>) -> (Source, Located<i64>) {
     let max_line = section
         .value("maxLineBytes", None)
         .size(i64::try_from(DEFAULT_MAX_LINE_BYTES.get()).unwrap_or(i64::MAX));
-    for field in ["pinLimit", "pinMaxFiles", "pinMinFree", "manifest"] {
-        section.reserve(field, nothing_available);
-    }
+    let pins = pins(&mut section);
+    section.reserve("manifest", nothing_available);
     section.reserve("format", |value| matches!(value, Value::Text(format) if format == "json"));
     section.finish();
     let max_line_bytes: NonZeroUsize = max_line.positive(report, not_positive);
     let path = PathBuf::from(path.value.unwrap_or_default());
-    (Source { path, start_at, max_line_bytes }, max_line)
+    (Source { path, start_at, max_line_bytes, pins }, max_line)
+}
+
+fn pins(section: &mut Section<'_>) -> Pins {
+    let report = section.sources.report;
+    let defaults = Pins::default();
+    let signed = |default: u64| i64::try_from(default).unwrap_or(i64::MAX);
+    let limit = section.value("pinLimit", None).size(signed(defaults.limit)).positive(report, not_positive);
+    let max_files = section.value("pinMaxFiles", None).int(signed(defaults.max_files as u64));
+    Pins {
+        limit: limit.get() as u64,
+        max_files: max_files.positive(report, not_positive).get(),
+        min_free: section.value("pinMinFree", None).free_space(defaults.min_free).value,
+    }
 }
 
 fn problem_of_log_path(path: &str) -> Option<&'static str> {
@@ -189,11 +203,9 @@ pub(crate) fn default_state_dir(state_directory: Option<&str>) -> PathBuf {
 
 fn check_flags_without_field(sources: Sources<'_>) {
     let report = sources.report;
-    for flag in ["redact", "gap-records"] {
-        let wanted = sources.flag(flag).boolean(false);
-        if wanted.value {
-            report.mistake(&wanted.origin, "is not available in this version yet; legal is false");
-        }
+    let redact = sources.flag("redact").boolean(false);
+    if redact.value {
+        report.mistake(&redact.origin, "is not available in this version yet; legal is false");
     }
     sources.flag("audit-webhook-version").choice((), &[("audit.k8s.io/v1", ())], |_| {
         "invalid group version, allowed versions are [\"audit.k8s.io/v1\"]".to_owned()

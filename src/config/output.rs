@@ -35,6 +35,9 @@ pub(super) fn read(mut section: Section<'_>, max_line_bytes: &Located<i64>) -> O
     let max_in_flight = section.value("maxInFlight", None).int(4).positive(report, not_positive);
     let max_memory = max_memory(&mut section, max_line_bytes);
     let truncate = truncate(section.section("truncate"), max_memory);
+    // With flags alone the stream is what kube-apiserver's own backend would send, and nothing else.
+    let with_file = section.sources.file.is_some();
+    let gap_records = section.value("gapRecords", Some("gap-records")).boolean(with_file).value;
     let rejected = rejected(section.section("rejected"), max_line_bytes);
     let ready_after =
         above_zero(report, &section.value("readyAfter", None).duration(Duration::from_secs(5 * 60)));
@@ -47,6 +50,7 @@ pub(super) fn read(mut section: Section<'_>, max_line_bytes: &Located<i64>) -> O
         batch,
         truncate,
         max_memory,
+        gap_records,
         rejected,
         ready_after,
     }
@@ -223,7 +227,6 @@ fn reserve_later_fields(section: &mut Section<'_>) {
     for field in LATER_SINKS.into_iter().chain(["policyFile", "match", "identity"]) {
         section.reserve(field, nothing_available);
     }
-    section.reserve("gapRecords", |value| matches!(value, Value::Bool(false)));
     section.reserve("redact", |value| match value {
         Value::Map(fields) => fields.iter().all(|field| {
             matches!(

@@ -11,10 +11,21 @@ use super::{Batch, Config, Output, Throttle, load, output, quantity};
 #[must_use]
 pub fn to_yaml(config: &Config) -> String {
     let mut yaml = format!(
-        "source:\n  path: {path}\n  startAt: {start_at}\n  maxLineBytes: {max_line}\noutputs:\n",
+        "source:
+  path: {path}
+  startAt: {start_at}
+  maxLineBytes: {max_line}
+  pinLimit: {pin_limit}
+  pinMaxFiles: {pin_max_files}
+  pinMinFree: {pin_min_free}
+outputs:
+",
         path = show_path(&config.source.path),
         start_at = word(&load::START_AT, config.source.start_at),
         max_line = show_bytes(config.source.max_line_bytes),
+        pin_limit = quantity::show_size(config.source.pins.limit),
+        pin_max_files = config.source.pins.max_files,
+        pin_min_free = quantity::show_free_space(config.source.pins.min_free),
     );
     for output in &config.outputs {
         yaml += &show_output(output);
@@ -31,7 +42,7 @@ pub fn to_yaml(config: &Config) -> String {
 }
 
 fn show_output(output: &Output) -> String {
-    let Output { name, webhook, batch, truncate, max_in_flight, max_memory, rejected, ready_after } = output;
+    let Output { name, webhook, batch, truncate, max_in_flight, max_memory, rejected, .. } = output;
     format!(
         "  - name: \"{name}\"
     webhook:
@@ -45,6 +56,7 @@ fn show_output(output: &Output) -> String {
       maxBatchSize: {max_batch_size}
     maxInFlight: {max_in_flight}
     maxMemory: {max_memory}
+    gapRecords: {gap_records}
     rejected:
       maxSize: {rejected_size}
       onFull: {on_full}
@@ -59,9 +71,10 @@ fn show_output(output: &Output) -> String {
         max_event_size = show_bytes(truncate.max_event_size),
         max_batch_size = show_bytes(truncate.max_batch_size),
         max_memory = show_bytes(*max_memory),
+        gap_records = output.gap_records,
         rejected_size = quantity::show_size(rejected.max_size),
         on_full = word(&output::ON_FULL, rejected.on_full),
-        ready_after = quantity::show_duration(*ready_after),
+        ready_after = quantity::show_duration(output.ready_after),
     )
 }
 

@@ -8,6 +8,8 @@
 
 use std::time::Duration;
 
+use super::MinFree;
+
 /// Units of a duration in nanoseconds, as `time.ParseDuration` knows them; both micro signs are in use.
 const DURATION_UNITS: [(&str, u128); 8] = [
     ("ns", 1),
@@ -148,6 +150,29 @@ pub(super) fn show_size(bytes: u64) -> String {
         }
     }
     bytes.to_string()
+}
+
+/// Reads a share of a file system, `10%`, or a size.
+pub(super) fn free_space(text: &str) -> Result<MinFree, String> {
+    let legal = "legal are shares from 0% to 100% and sizes such as 10GiB";
+    let Some(share) = text.strip_suffix('%') else {
+        let bytes = size(text).map_err(|_| format!("{text:?} is neither a share nor a size; {legal}"))?;
+        let negative = |_| format!("{text:?} is negative; {legal}");
+        return u64::try_from(bytes).map(MinFree::Bytes).map_err(negative);
+    };
+    if share.is_empty() || !share.bytes().all(|b| b.is_ascii_digit()) {
+        return Err(format!("{text:?} is not a whole number of percent; {legal}"));
+    }
+    let percent = share.parse().ok().filter(|percent| *percent <= 100);
+    percent.map(MinFree::Percent).ok_or_else(|| format!("{text:?} is out of range; {legal}"))
+}
+
+/// Writes free space so that [`free_space`] reads the same.
+pub(super) fn show_free_space(free: MinFree) -> String {
+    match free {
+        MinFree::Percent(percent) => format!("{percent}%"),
+        MinFree::Bytes(bytes) => show_size(bytes),
+    }
 }
 
 /// Reads what `strconv.ParseInt(text, 0, 64)` reads: a base prefix `0x`, `0o`, `0b` or `0`, and `_` between digits.

@@ -37,7 +37,9 @@ impl Settings {
     pub(super) fn of_one_output(&self) -> impl Iterator<Item = &Setting> {
         // The version has no field in the file; what the deprecated alias says is under the flag's name as well.
         let others = ["audit-webhook-version", DEPRECATED_BACKOFF];
-        let belongs = move |flag: &str| flag.starts_with("audit-webhook-") && !others.contains(&flag);
+        let belongs = move |flag: &str| {
+            flag == "gap-records" || flag.starts_with("audit-webhook-") && !others.contains(&flag)
+        };
         self.0.iter().filter(move |(flag, _)| belongs(flag)).map(|(_, setting)| setting)
     }
 }

@@ -33,11 +33,23 @@ fn load_flags(flags: &[(&'static str, &str)]) -> Result<Loaded, Errors> {
     load::load_text(None, None, &settings(&flags), None, Report::default())
 }
 
-/// The configuration of contract.md, written out.
+/// The configuration of contract.md for flags alone.
+fn defaults_of_flags() -> Config {
+    let mut config = defaults("webhook");
+    config.outputs[0].gap_records = false;
+    config
+}
+
+/// The configuration of contract.md for a file, written out.
 fn defaults(name: &str) -> Config {
     let count = |n| NonZeroUsize::new(n).unwrap();
     Config {
-        source: Source { path: "/log".into(), start_at: StartAt::Oldest, max_line_bytes: count(16 << 20) },
+        source: Source {
+            path: "/log".into(),
+            start_at: StartAt::Oldest,
+            max_line_bytes: count(16 << 20),
+            pins: Pins { limit: 2 << 30, max_files: 512, min_free: MinFree::Percent(10) },
+        },
         outputs: vec![Output {
             name: name.to_owned(),
             webhook: Webhook {
@@ -60,6 +72,7 @@ fn defaults(name: &str) -> Config {
             },
             max_in_flight: count(4),
             max_memory: count(32 << 20),
+            gap_records: true,
             rejected: Rejected { max_size: 256 << 20, on_full: OnFull::DropOldest },
             ready_after: Duration::from_secs(300),
         }],
@@ -72,7 +85,7 @@ fn defaults(name: &str) -> Config {
 #[test]
 fn defaults_are_those_of_the_contract() {
     assert_eq!(load_yaml(LEAST).unwrap().config, defaults("siem"));
-    assert_eq!(load_flags(&[]).unwrap().config, defaults("webhook"));
+    assert_eq!(load_flags(&[]).unwrap().config, defaults_of_flags());
     assert_eq!(load_flags(&[]).unwrap().log_format, LogFormat::Text);
     assert_eq!(load_flags(&[]).unwrap().warnings, [""; 0]);
 }
@@ -220,9 +233,40 @@ fn a_rejected_file_smaller_than_an_event_is_worth_a_warning() {
 #[test]
 fn what_later_versions_bring_may_be_turned_off() {
     let yaml = LEAST
-        .replace("path: /log", "path: /log, format: json, pinLimit: ")
-        .replace("}}]", "}, redact: {enabled: false, keyFile: }, gapRecords: false, identity: ~}]");
+        .replace("path: /log", "path: /log, format: json, manifest: ")
+        .replace("}}]", "}, redact: {enabled: false, keyFile: }, identity: ~}]");
     assert_eq!(load_yaml(&yaml).unwrap().config, defaults("siem"));
+}
+
+#[test]
+fn gap_records_are_on_with_a_file_and_off_with_flags_alone() {
+    let gap_records = |loaded: Result<Loaded, Errors>| loaded.unwrap().config.outputs.remove(0).gap_records;
+    assert!(gap_records(load_yaml(LEAST)));
+    assert!(!gap_records(load_yaml(&LEAST.replace("}}]", "}, gapRecords: false}]"))));
+    assert!(gap_records(load_both("source: {startAt: newest}\n", &FLAGS_ALONE)));
+    assert!(!gap_records(load_both(LEAST, &[("gap-records", "false")])));
+    assert!(!gap_records(load_flags(&[])));
+    assert!(gap_records(load_flags(&[("gap-records", "true")])));
+}
+
+#[test]
+fn pins_are_bounded_as_the_file_says() {
+    let pins = |fields: &str| {
+        let yaml = LEAST.replace("/log", &format!("/log, {fields}"));
+        load_yaml(&yaml).unwrap().config.source.pins
+    };
+    let expect = |limit, max_files, min_free| Pins { limit, max_files, min_free };
+    assert_eq!(pins("pinLimit: "), Pins::default());
+    assert_eq!(
+        pins("pinLimit: 512MiB, pinMaxFiles: 7, pinMinFree: 5%"),
+        expect(512 << 20, 7, MinFree::Percent(5))
+    );
+    let min_free = |text: &str| pins(&format!("pinMinFree: {text}")).min_free;
+    assert_eq!(min_free("0%"), MinFree::Percent(0));
+    assert_eq!(min_free("100%"), MinFree::Percent(100));
+    assert_eq!(min_free("10GiB"), MinFree::Bytes(10 << 30));
+    assert_eq!(min_free("4096"), MinFree::Bytes(4096));
+    assert_eq!(min_free("0"), MinFree::Bytes(0));
 }
 
 #[test]

@@ -6,6 +6,7 @@
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
+use super::MinFree;
 use super::quantity;
 use super::report::{Located, Origin, Report};
 use super::section::closest;
@@ -51,6 +52,15 @@ impl Given<'_> {
             Value::Int(value) => narrow(*value),
             Value::Text(text) => quantity::size(text),
             other => Err(format!("must be a size such as 16MiB, 100KiB or plain bytes, not {}", show(other))),
+        })
+    }
+
+    /// Free space of a file system: a share or a number of bytes.
+    pub(super) fn free_space(self, default: MinFree) -> Located<MinFree> {
+        self.read(default, quantity::free_space, |value| match value {
+            Value::Int(value) => quantity::free_space(&value.to_string()),
+            Value::Text(text) => quantity::free_space(text),
+            other => Err(format!("must be a share such as 10% or a size such as 10GiB, not {}", show(other))),
         })
     }
 

@@ -20,10 +20,13 @@ const SCRAPE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Lines of its log that an error shows.
 const TAIL_LINES: usize = 15;
 /// What would change the child's behaviour or the way to it: the demo is the same everywhere.
-const FOREIGN_VARIABLES: [&str; 11] = [
+const FOREIGN_VARIABLES: [&str; 14] = [
     "RUST_LOG",
     "STATE_DIRECTORY",
     "NOTIFY_SOCKET",
+    "LISTEN_PID",
+    "LISTEN_FDS",
+    "LISTEN_FDNAMES",
     "HTTP_PROXY",
     "HTTPS_PROXY",
     "ALL_PROXY",

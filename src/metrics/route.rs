@@ -8,6 +8,7 @@ use prometheus::{Histogram, IntCounter, IntGauge};
 
 use super::{Inner, Outcome, Shared, Unsettled, lock, signed};
 use crate::batch::Reason;
+use crate::gap::Gap;
 
 /// The books of one output.
 #[derive(Debug)]
@@ -25,6 +26,7 @@ pub struct RouteMetrics {
     pub(super) batches: Histogram,
     pub(super) throttled: prometheus::Counter,
     pub(super) misconfigured: IntGauge,
+    pub(super) nul_bytes: IntCounter,
     pub(super) rotations: AtomicU64,
     pub(super) shared: Arc<Shared>,
 }
@@ -102,11 +104,18 @@ impl RouteMetrics {
         self.inner.rotations_seen.fetch_max(own, Ordering::Relaxed);
     }
 
-    /// Events are or may be missing, or entries of the file of rejected events had to go.
-    pub fn lost(&self, certain: bool, events: u64) {
-        let certainty = if certain { "certain" } else { "possible" };
-        self.inner.families.gaps.with_label_values(&[self.output.as_str(), certainty]).inc();
-        self.lost_events(events);
+    /// Bytes that are no part of any line.
+    pub fn skipped_nuls(&self, bytes: u64) {
+        self.nul_bytes.inc_by(bytes);
+    }
+
+    /// Events are or may be missing; nobody knows how many, so it counts as one.
+    pub fn lost(&self, gap: &Gap) {
+        let families = &self.inner.families;
+        let certainty = if gap.certain { "certain" } else { "possible" };
+        families.gaps.with_label_values(&[self.output.as_str(), certainty]).inc();
+        families.lost_bytes.with_label_values(&[self.output.as_str()]).inc_by(gap.lost_bytes());
+        self.lost_events(1);
     }
 
     /// Events that were on record and no longer are.

@@ -6,7 +6,7 @@ pub type Row = (&'static str, &'static str, &'static [&'static str], &'static st
 const OUTPUT: &[&str] = &["output"];
 
 /// All metrics but those of the process, in the order of the README.
-pub const TABLE: [Row; 23] = [
+pub const TABLE: [Row; 24] = [
     (
         "audit_event_total",
         "counter",
@@ -96,6 +96,12 @@ pub const TABLE: [Row; 23] = [
         "Places where audit events are or may be missing: certain, possible.",
     ),
     ("audit_shipper_lost_bytes_total", "counter", OUTPUT, "Bytes of the log that are certainly lost."),
+    (
+        "audit_shipper_skipped_nul_bytes_total",
+        "counter",
+        OUTPUT,
+        "Bytes of NUL runs in the log that were skipped.",
+    ),
     ("audit_shipper_pinned_bytes", "gauge", &[], "Bytes of deleted log files that are held open."),
     ("audit_shipper_pinned_files", "gauge", &[], "Deleted log files that are held open."),
     (

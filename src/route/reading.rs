@@ -1,5 +1,6 @@
 //! The near half of a route: the next batch out of the log, ready to be sent.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,11 +11,14 @@ use crate::batch::{Batch, Limits};
 use crate::buffers::Buffers;
 use crate::checkpoint::Cursor;
 use crate::config;
+use crate::gap::Gap;
 use crate::metrics::{RouteMetrics, Unsettled};
 use crate::source::tail::{self, Progress, Tail};
 use crate::source::{Wake, Watch};
 use crate::throttle::Throttle;
 
+/// While names change every write is told; the log is read no more often than this all the same.
+const PACE: Duration = Duration::from_millis(5);
 /// How often the log is looked at without a hint, while it is being written.
 const ACTIVE_TICK: Duration = Duration::from_secs(1);
 /// The same when nothing has been written for a while.
@@ -34,24 +38,35 @@ pub struct Reading {
     buffers: Buffers,
     metrics: Arc<RouteMetrics>,
     output: String,
+    gap_records: bool,
+    /// Gap records that are sent before anything more is read.
+    records: VecDeque<Batch>,
     measured_at: Option<Instant>,
     active_at: Instant,
+    filled_at: Instant,
     failing: bool,
 }
 
 impl Reading {
-    /// Reads `source` for `output`, from `cursor` on.
+    /// Reads `source` for `output`, which has this number in the pins, from `cursor` on.
     #[must_use]
     pub fn new(
         source: &config::Source,
         output: &config::Output,
+        number: usize,
         cursor: Option<&Cursor>,
         watch: Arc<Watch>,
         buffers: Buffers,
         metrics: Arc<RouteMetrics>,
     ) -> Self {
         Self {
-            tail: Some(Tail::new(&source.path, cursor, source.start_at, source.max_line_bytes.get())),
+            tail: Some(Tail::new(
+                Arc::clone(watch.pins()),
+                number,
+                cursor,
+                source.start_at,
+                source.max_line_bytes.get(),
+            )),
             wake: watch.wake(),
             watch,
             max_wait: output.batch.max_wait,
@@ -59,35 +74,54 @@ impl Reading {
             buffers,
             metrics,
             output: output.name.clone(),
+            gap_records: output.gap_records,
+            records: VecDeque::new(),
             measured_at: None,
             active_at: Instant::now(),
+            filled_at: Instant::now(),
             failing: false,
         }
     }
 
     /// The next batch, sealed: full, or as old as it may get, or what there is when the daemon stops; it may be a new
-    /// position without lines. `None` if nothing was read, or there was no room for the next line.
+    /// position without lines, or a gap record. `None` if nothing was read, or there was no room for the next line.
     pub async fn batch(mut self, limits: Limits, stop: CancellationToken) -> (Self, Option<Batch>) {
         let mut batch = Batch::new(self.buffers.clone());
+        if self.records.is_empty() {
+            self.fill_up(&mut batch, limits, &stop).await;
+        }
+        // A position without lines goes before it: files may be settled with that.
+        if batch.end().is_none()
+            && let Some(record) = self.records.pop_front()
+        {
+            batch = record;
+        }
+        batch.seal();
+        if batch.events() > 0 {
+            self.metrics.throttled(self.throttle.ready().await);
+        }
+        let is_some = batch.end().is_some() || batch.is_gap_record();
+        (self, is_some.then_some(batch))
+    }
+
+    /// Reads until the batch is to go, or a gap record is to go after it.
+    async fn fill_up(&mut self, batch: &mut Batch, limits: Limits, stop: &CancellationToken) {
         let mut deadline = None;
         loop {
-            let progress = self.fill(&mut batch, limits).await;
+            let progress = self.fill(batch, limits).await;
             if !batch.is_empty() {
                 self.active_at = Instant::now();
                 deadline.get_or_insert_with(|| Instant::now() + self.max_wait);
             }
             // A position that moved without lines (a file left behind, a beginning at the newest event) is kept too.
             let moved = batch.is_empty() && batch.end().is_some();
-            if moved || progress == Progress::Full || !self.wait(deadline, &stop).await {
-                break;
+            if moved || progress == Progress::Full || !self.records.is_empty() {
+                return;
+            }
+            if progress == Progress::AtEnd && !self.wait(deadline, stop).await {
+                return;
             }
         }
-        batch.seal();
-        if batch.events() > 0 {
-            self.metrics.throttled(self.throttle.ready().await);
-        }
-        let batch = batch.end().is_some().then_some(batch);
-        (self, batch)
     }
 
     /// Waits for more lines. False when the batch is to go as it is.
@@ -104,7 +138,7 @@ impl Reading {
             biased;
             () = stop.cancelled() => false,
             () = due => false,
-            () = self.wake.changed(), if !self.failing => true,
+            () = self.wake.changed_after(self.filled_at + PACE), if !self.failing => true,
             () = tokio::time::sleep(tick) => {
                 self.watch.attach();
                 if tick == IDLE_TICK {
@@ -131,23 +165,28 @@ impl Reading {
         })
         .await;
         *batch = filled;
+        self.filled_at = Instant::now();
         self.show_unread(unread);
         self.metrics.reading(Unsettled { bytes: batch.log_bytes(), oldest: batch.first_stage_time() });
         self.tail = Some(tail);
-        self.report();
+        self.report(batch);
         self.progress(result)
     }
 
     /// Measures the backlog while nothing can be read, since the log grows meanwhile.
     pub async fn measure(mut self) -> Self {
-        if let Some(tail) = self.tail.take() {
-            let (tail, unread) = blocking(move || {
+        if let Some(mut tail) = self.tail.take() {
+            let (tail, unread, news) = blocking(move || {
                 let unread = tail.unread_bytes().ok();
-                (tail, unread)
+                let news = tail.take_news();
+                (tail, unread, news)
             })
             .await;
             self.tail = Some(tail);
             self.show_unread(unread);
+            for gap in &news {
+                self.tell(gap);
+            }
         }
         self
     }
@@ -177,19 +216,35 @@ impl Reading {
         }
     }
 
-    /// Tells what the tail saw beside lines.
-    fn report(&mut self) {
-        let Some(observed) = self.tail.as_mut().map(Tail::take_observed) else { return };
+    /// Tells what the tail saw beside lines. The position past a gap is settled with `batch`, or with the record of the
+    /// gap if there is to be one.
+    fn report(&mut self, batch: &mut Batch) {
+        let Some(mut tail) = self.tail.take() else { return };
+        let observed = tail.take_observed();
         self.metrics.rotated(observed.rotations);
-        for gap in observed.gaps {
-            tracing::error!(
-                output = self.output,
-                certain = gap.certain,
-                "events may be missing: {}",
-                gap.detail
-            );
-            self.metrics.lost(gap.certain, 1);
+        for tail::Nuls { file, bytes } in observed.nuls {
+            tracing::warn!(output = self.output, file, bytes, "NUL bytes in the log were skipped");
+            self.metrics.skipped_nuls(bytes);
         }
+        for gap in &observed.gaps {
+            if !gap.told {
+                self.tell(gap);
+            }
+            if self.gap_records {
+                self.records.push_back(Batch::of_gap_record(self.buffers.clone(), &gap.record()));
+            }
+        }
+        if !observed.gaps.is_empty() {
+            // With several of them, the last one: all are settled then.
+            self.records.back_mut().unwrap_or(batch).set_end(tail.cursor(), observed.gone);
+        }
+        self.tail = Some(tail);
+    }
+
+    fn tell(&self, gap: &Gap) {
+        let are = if gap.certain { "are" } else { "may be" };
+        tracing::error!(output = self.output, certain = gap.certain, "events {are} missing: {gap}");
+        self.metrics.lost(gap);
     }
 }
 
@@ -202,5 +257,67 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) 
             // The runtime is shutting down, and this task with it.
             Err(_) => std::future::pending().await,
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Pins, StartAt};
+    use crate::metrics::Metrics;
+    use crate::source::pins::PinSet;
+
+    fn reading(log: &std::path::Path) -> Reading {
+        let pins = Arc::new(PinSet::new(log, Pins::default(), 1, Box::new(|_, _| {})));
+        let watch = Arc::new(Watch::new(Arc::clone(&pins)));
+        Reading {
+            tail: Some(Tail::new(pins, 0, None, StartAt::Oldest, 1 << 20)),
+            wake: watch.wake(),
+            watch,
+            max_wait: Duration::from_millis(10),
+            throttle: Throttle::new(None),
+            buffers: Buffers::default(),
+            metrics: Arc::new(Metrics::new().route("siem")),
+            output: "siem".to_owned(),
+            gap_records: true,
+            records: VecDeque::new(),
+            measured_at: None,
+            active_at: Instant::now(),
+            filled_at: Instant::now(),
+            failing: false,
+        }
+    }
+
+    #[tokio::test]
+    async fn what_was_finished_before_a_gap_is_settled_though_no_line_goes_with_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = |name: &str| dir.path().join(name);
+        let event = "{\"kind\":\"Event\",\"apiVersion\":\"audit.k8s.io/v1\",\"auditID\":\"1\"}\n";
+        std::fs::write(path("audit.log"), event).unwrap();
+        let mut reading = reading(&path("audit.log"));
+        let limits =
+            Limits { max_lines: 9, max_bytes: 1 << 20, max_first_line_bytes: 1 << 20, max_event_size: None };
+        let (mut events, mut finished, mut records) = (0, Vec::new(), 0);
+        for round in 0..5 {
+            if events == 1 && round < 3 {
+                std::fs::rename(path("audit.log"), path("audit-2026-11-22T02-09-48.001.log")).unwrap();
+                let spoilt = path("audit-2026-11-22T02-09-48.002.log.gz");
+                std::fs::write(&spoilt, b"\x1f\x8b").unwrap();
+                let old = std::time::SystemTime::now() - Duration::from_secs(3600);
+                std::fs::File::options().write(true).open(&spoilt).unwrap().set_modified(old).unwrap();
+                std::fs::write(path("audit.log"), event).unwrap();
+            }
+            let (again, batch) = reading.batch(limits, CancellationToken::new()).await;
+            reading = again;
+            let Some(batch) = batch else { continue };
+            records += usize::from(batch.is_gap_record());
+            events += if batch.is_gap_record() { 0 } else { batch.events() };
+            finished.extend_from_slice(batch.finished());
+            if events == 2 {
+                break;
+            }
+        }
+        assert_eq!((events, records), (2, 1));
+        assert!(finished.contains(&0), "the first file would be held for ever: {finished:?}");
     }
 }

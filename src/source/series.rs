@@ -7,14 +7,17 @@
 //! | `STEM-2026-07-18T04-24-44.123EXT` | lumberjack; the stamp is the time of the rotation, EXT begins at the last dot |
 //! | `NAME-20260723`, `NAME-20260723-1784831532` | logrotate with dateext |
 //! | `NAME.1`, `NAME.2` | logrotate; a higher number is older |
+//! | `STEM-2026-07-18T04-24-44.123EXT.1`, `...EXT-20260723` | logrotate on top of lumberjack |
 //!
 //! each also with `.gz`. While `x` and `x.gz` both exist, `x` is the truth: the other is being written.
-//! Other files in the directory are not ours.
+//! Other files in the directory are not ours. If the live name is a symbolic link, backups may also lie around the file
+//! that it leads to, under that file's name.
 
-use std::cmp::Ordering;
+use std::cmp::{Ordering, Reverse};
 use std::collections::HashMap;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 /// Length of lumberjack's stamp, `2006-01-02T15-04-05.000`.
 const STAMP: &[u8; 23] = b"dddd-dd-ddTdd-dd-dd.ddd";
@@ -38,9 +41,9 @@ pub struct Series {
 /// One file of a series.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
-    /// Name in the directory.
-    pub name: String,
-    /// The same without `.gz`: the name of the generation.
+    /// Where it is.
+    pub path: PathBuf,
+    /// Its name without `.gz`: the name of the generation.
     pub base: String,
     /// Whether it is compressed.
     pub gz: bool,
@@ -50,9 +53,17 @@ pub struct Entry {
 /// Oldest first: stamped backups, numbered backups, the live file.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 enum Order {
-    Stamped(String),
-    Numbered(std::cmp::Reverse<u64>),
+    /// The digits of the stamp, and what a second rotator made of the name.
+    Stamped(String, Reverse<Suffix>),
+    Numbered(Reverse<u64>),
     Live,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Suffix {
+    None,
+    Number(u64),
+    Date,
 }
 
 impl Entry {
@@ -64,8 +75,20 @@ impl Entry {
 
     /// Whether its name has a stamp, which no other file ever gets.
     #[must_use]
-    pub fn keeps_its_name(&self) -> bool {
-        matches!(self.order, Order::Stamped(_))
+    pub fn has_own_name(&self) -> bool {
+        matches!(self.order, Order::Stamped(_, Reverse(Suffix::None | Suffix::Date)))
+    }
+
+    /// Whether a rotator that copies and truncates gives such names.
+    #[must_use]
+    pub fn may_be_copy(&self, series: &Series) -> bool {
+        !self.is_live() && series.names().iter().all(|names| names.lumberjack_stamp(&self.base).is_none())
+    }
+
+    /// Oldest first.
+    #[must_use]
+    pub fn compare_age(&self, other: &Self) -> Ordering {
+        self.order.cmp(&other.order).then_with(|| self.base.cmp(&other.base))
     }
 }
 
@@ -89,16 +112,26 @@ impl Series {
         &self.live
     }
 
-    /// The directory that holds all files.
+    /// The directory of the live file's name.
     #[must_use]
     pub fn directory(&self) -> &Path {
         &self.directory
     }
 
-    /// Path of one file.
+    /// If the live file's name is a symbolic link: the names around the file that it leads to, where a rotator may work.
     #[must_use]
-    pub fn path(&self, entry: &Entry) -> PathBuf {
-        self.directory.join(&entry.name)
+    pub fn target(&self) -> Option<Self> {
+        let link = self.live_path();
+        std::fs::symlink_metadata(&link).ok().filter(std::fs::Metadata::is_symlink)?;
+        let target = std::fs::canonicalize(&link).ok()?;
+        let directory = std::fs::canonicalize(&self.directory).ok();
+        let target = Self::new(&target);
+        let same = directory.as_ref() == Some(&target.directory) && target.live == self.live;
+        (!same).then_some(target)
+    }
+
+    fn names(&self) -> Vec<Self> {
+        std::iter::once(self.clone()).chain(self.target()).collect()
     }
 
     /// The files that exist now, oldest first, one for each generation. A directory that does not exist holds none.
@@ -106,11 +139,30 @@ impl Series {
     /// # Errors
     /// The directory cannot be read.
     pub fn list(&self) -> io::Result<Vec<Entry>> {
+        let mut generations = HashMap::new();
+        self.collect(&mut generations)?;
+        if let Some(target) = self.target() {
+            target.collect(&mut generations)?;
+            generations.retain(|_, entry| !entry.is_live() || entry.path == self.live_path());
+        }
+        let mut entries: Vec<Entry> = generations.into_values().collect();
+        entries.sort_by(Entry::compare_age);
+        Ok(entries)
+    }
+
+    /// When names in its directories last changed.
+    #[must_use]
+    pub fn modified(&self) -> Vec<Option<SystemTime>> {
+        let modified =
+            |series: Self| std::fs::metadata(series.directory).and_then(|found| found.modified()).ok();
+        self.names().into_iter().map(modified).collect()
+    }
+
+    fn collect(&self, generations: &mut HashMap<PathBuf, Entry>) -> io::Result<()> {
         let names = match std::fs::read_dir(&self.directory) {
-            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
             other => other?,
         };
-        let mut generations: HashMap<String, Entry> = HashMap::new();
         for name in names {
             let found = name?;
             let Ok(name) = found.file_name().into_string() else { continue };
@@ -120,19 +172,28 @@ impl Series {
             if is_special && !entry.is_live() {
                 continue;
             }
-            match generations.get(&entry.base) {
-                Some(other) if !other.gz => {}
-                _ => {
-                    generations.insert(entry.base.clone(), entry);
-                }
+            let generation = self.directory.join(&entry.base);
+            if generations.get(&generation).is_none_or(|other: &Entry| other.gz) {
+                generations.insert(generation, entry);
             }
         }
-        let mut entries: Vec<Entry> = generations.into_values().collect();
-        entries.sort_by(|a, b| a.order.cmp(&b.order).then_with(|| a.base.cmp(&b.base)));
-        Ok(entries)
+        Ok(())
     }
 
-    /// What `name` is in this series, if it belongs to it.
+    /// What the file at `path` is in this series, if it belongs to it.
+    #[must_use]
+    pub fn entry_at(&self, path: &Path) -> Option<Entry> {
+        let name = path.file_name()?.to_str()?;
+        let here = (path.parent() == Some(&self.directory)).then(|| self.entry(name)).flatten();
+        if here.is_some() {
+            return here;
+        }
+        let target = self.target().filter(|target| path.parent() == Some(&target.directory))?;
+        // The target of the live name is the live file, under that name.
+        if name == target.live { self.entry(&self.live) } else { target.entry(name) }
+    }
+
+    /// What `name` is in the directory of this series, if it belongs to it.
     #[must_use]
     pub fn entry(&self, name: &str) -> Option<Entry> {
         let (base, gz) = match name.strip_suffix(".gz") {
@@ -140,27 +201,68 @@ impl Series {
             _ => (name, false),
         };
         let order = if name == self.live { Order::Live } else { self.backup_order(base)? };
-        Some(Entry { name: name.to_owned(), base: base.to_owned(), gz, order })
+        Some(Entry { path: self.directory.join(name), base: base.to_owned(), gz, order })
     }
 
     fn backup_order(&self, base: &str) -> Option<Order> {
-        let dot = self.live.rfind('.').unwrap_or(self.live.len());
-        let (stem, extension) = self.live.split_at(dot);
-        let lumberjack = base
-            .strip_prefix(stem)
+        if let Some(stamp) = self.lumberjack_stamp(base) {
+            return Some(Order::Stamped(digits(stamp), Reverse(Suffix::None)));
+        }
+        if let Some(rest) = base.strip_prefix(&self.live) {
+            if let Some(stamp) = rest.strip_prefix('-').filter(|stamp| is_logrotate_stamp(stamp)) {
+                return Some(Order::Stamped(digits(stamp), Reverse(Suffix::None)));
+            }
+            if let Some(number) = number_of(rest) {
+                return Some(Order::Numbered(Reverse(number)));
+            }
+        }
+        // logrotate on top of lumberjack renames backups once more.
+        let end = self.end_of_lumberjack_name(base)?;
+        let (backup, rest) = base.split_at_checked(end)?;
+        let stamp = digits(self.lumberjack_stamp(backup)?);
+        let suffix = match number_of(rest) {
+            Some(number) => Suffix::Number(number),
+            None if rest.strip_prefix('-').is_some_and(is_logrotate_stamp) => Suffix::Date,
+            None => return None,
+        };
+        Some(Order::Stamped(stamp, Reverse(suffix)))
+    }
+
+    fn lumberjack_stamp<'a>(&self, base: &'a str) -> Option<&'a str> {
+        let (stem, extension) = self.stem_and_extension();
+        base.strip_prefix(stem)
             .and_then(|rest| rest.strip_prefix('-'))
             .and_then(|rest| rest.strip_suffix(extension))
-            .filter(|stamp| is_lumberjack_stamp(stamp));
-        if let Some(stamp) = lumberjack {
-            return Some(Order::Stamped(digits(stamp)));
+            .filter(|stamp| is_lumberjack_stamp(stamp))
+    }
+
+    fn end_of_lumberjack_name(&self, base: &str) -> Option<usize> {
+        let (stem, extension) = self.stem_and_extension();
+        let end = stem.len() + 1 + STAMP.len() + extension.len();
+        (base.len() > end).then_some(end)
+    }
+
+    fn stem_and_extension(&self) -> (&str, &str) {
+        self.live.split_at(self.live.rfind('.').unwrap_or(self.live.len()))
+    }
+
+    /// Whether a file that was called `before` can be called `after` now. A stamp once given stays, though a second
+    /// rotator may append to the name; a number goes up; the live file can become anything.
+    #[must_use]
+    pub fn may_be_renamed(&self, before: &str, after: &str) -> bool {
+        if before == after {
+            return true;
         }
-        let rest = base.strip_prefix(&self.live)?;
-        if let Some(stamp) = rest.strip_prefix('-').filter(|stamp| is_logrotate_stamp(stamp)) {
-            return Some(Order::Stamped(digits(stamp)));
+        let names = self.names();
+        let order = |name: &str| names.iter().find_map(|names| names.entry(name)).map(|entry| entry.order);
+        match (order(before), order(after)) {
+            (Some(Order::Live), Some(_)) => true,
+            (Some(Order::Numbered(before)), Some(Order::Numbered(after))) => after < before,
+            (Some(Order::Stamped(stamp, suffix)), Some(Order::Stamped(other, after))) => {
+                stamp == other && after < suffix
+            }
+            _ => false,
         }
-        let number = rest.strip_prefix('.')?;
-        let is_number = !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit());
-        is_number.then(|| number.parse().ok()).flatten().map(|n| Order::Numbered(std::cmp::Reverse(n)))
     }
 }
 
@@ -183,101 +285,10 @@ fn is_logrotate_stamp(stamp: &str) -> bool {
     all_digits(day) && (rest.is_empty() || rest.strip_prefix('-').is_some_and(all_digits))
 }
 
-/// Whether a file that was called `before` can be called `after` now. A stamp once given stays; a rotator on top of
-/// another may append to the name; a number goes up; the live file can become anything.
-#[must_use]
-pub fn may_be_renamed(series: &Series, before: &str, after: &str) -> bool {
-    let order = |name: &str| series.entry(name).map(|entry| entry.order);
-    match (order(before), order(after)) {
-        (Some(Order::Live), Some(_)) => true,
-        (Some(Order::Numbered(before)), Some(Order::Numbered(after))) => after.cmp(&before) == Ordering::Less,
-        _ => before == after,
-    }
+fn number_of(rest: &str) -> Option<u64> {
+    let number = rest.strip_prefix('.')?;
+    (!number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit())).then(|| number.parse().ok())?
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn names(log: &str, files: &[&str]) -> Vec<String> {
-        let dir = tempfile::tempdir().unwrap();
-        for file in files {
-            std::fs::write(dir.path().join(file), "").unwrap();
-        }
-        let series = Series::new(&dir.path().join(log));
-        series.list().unwrap().into_iter().map(|entry| entry.name).collect()
-    }
-
-    #[test]
-    fn lists_lumberjacks_backups_by_stamp_and_the_live_file_last() {
-        let files = [
-            "audit.log",
-            "audit-2026-11-22T02-09-49.460.log.gz",
-            "audit-2026-11-22T02-09-48.548.log.gz",
-            "audit-2026-11-22T02-10-07.370.log",
-            "audit-2026-11-22T02-10-07.370.log.gz",
-            "audit-2026-11-22T02-10-07.log",
-            "audit-policy.log",
-            "audit.log.bak",
-            "audit.log.gz.tmp",
-            "other.log",
-        ];
-        assert_eq!(
-            names("audit.log", &files),
-            [
-                "audit-2026-11-22T02-09-48.548.log.gz",
-                "audit-2026-11-22T02-09-49.460.log.gz",
-                "audit-2026-11-22T02-10-07.370.log",
-                "audit.log"
-            ]
-        );
-    }
-
-    #[test]
-    fn any_extension_works_and_none_too() {
-        let stamp = "2026-11-22T02-09-48.548";
-        for (live, backup) in [
-            ("kubernetes.audit", format!("kubernetes-{stamp}.audit")),
-            ("audit", format!("audit-{stamp}")),
-            ("kube.apiserver.audit.log", format!("kube.apiserver.audit-{stamp}.log.gz")),
-            (".audit", format!("-{stamp}.audit")),
-        ] {
-            assert_eq!(names(live, &[live, &backup]), [backup.as_str(), live]);
-        }
-    }
-
-    #[test]
-    fn logrotates_numbers_go_down_and_its_dates_up() {
-        let live = "a.log";
-        assert_eq!(
-            names(live, &["a.log", "a.log.1", "a.log.10.gz", "a.log.2.gz"]),
-            ["a.log.10.gz", "a.log.2.gz", "a.log.1", "a.log"]
-        );
-        assert_eq!(
-            names(live, &["a.log-20260723-1784831532.gz", "a.log-20260722", "a.log", "a.log-2026"]),
-            ["a.log-20260722", "a.log-20260723-1784831532.gz", "a.log"]
-        );
-    }
-
-    #[test]
-    fn a_directory_that_does_not_exist_holds_nothing() {
-        assert!(Series::new(Path::new("/nonexistent/audit.log")).list().unwrap().is_empty());
-    }
-
-    #[test]
-    fn knows_which_renames_are_possible() {
-        let series = Series::new(Path::new("a.log"));
-        let stamped = "a-2026-11-22T02-09-48.548.log";
-        for (before, after, possible) in [
-            ("a.log", stamped, true),
-            ("a.log", "a.log.1", true),
-            ("a.log.1", "a.log.2", true),
-            ("a.log.2", "a.log.1", false),
-            (stamped, "a-2026-11-22T02-09-49.548.log", false),
-            (stamped, "a.log", false),
-            (stamped, stamped, true),
-        ] {
-            assert_eq!(may_be_renamed(&series, before, after), possible, "{before} -> {after}");
-        }
-    }
-}
+mod tests;

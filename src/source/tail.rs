@@ -9,23 +9,33 @@
 //!
 //! Plain blocking code (invariant I3): the route runs it off the async threads.
 
+use std::collections::HashSet;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
-use crate::batch::{Aside, Batch, Limits, Offer, Origin, Reason};
+use jiff::Timestamp;
+
 use crate::checkpoint::Cursor;
 use crate::config::StartAt;
-use crate::source::reader::{Line, Reader};
-use crate::source::series::{Entry, Series};
+use crate::gap::Gap;
+use crate::source::held;
+use crate::source::pins::{Listed, Missing, PinSet};
+use crate::source::reader::Reader;
 
 mod at_end;
+mod fill;
 mod ledger;
+mod open;
+mod take;
 #[cfg(test)]
 mod tests;
+mod trouble;
 
-use at_end::AtEnd;
 use ledger::{Ledger, Unread};
+use open::Open;
+use trouble::Trouble;
 
 /// Reading stopped; the position is kept and the same call may be made again.
 #[derive(Debug, thiserror::Error)]
@@ -44,15 +54,9 @@ pub enum Progress {
     Full,
     /// All lines that are there were taken.
     AtEnd,
-}
-
-/// Events that may be missing.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Gap {
-    /// Whether it is known that something is missing.
-    pub certain: bool,
-    /// What happened, with the names of the files.
-    pub detail: String,
+    /// A gap was found behind what was taken; [`Tail::take_observed`] tells of it. The batch's end stands before it, and
+    /// [`Tail::cursor`] past it.
+    Gap,
 }
 
 /// What the tail saw since it was last asked.
@@ -60,95 +64,102 @@ pub struct Gap {
 pub struct Observed {
     /// Files that were left behind because the log had been rotated.
     pub rotations: u64,
-    /// Events that may be missing.
+    /// Events that are or may be missing.
     pub gaps: Vec<Gap>,
+    /// Sequence numbers of the files of these gaps: they are settled with them.
+    pub gone: Vec<u64>,
+    /// Runs of NULs that were passed.
+    pub nuls: Vec<Nuls>,
 }
 
-/// Reads one series.
-#[derive(Debug)]
+/// NULs in a file of the log, where nothing was written or where a crash has spoiled it.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Nuls {
+    /// Name of the file when it was opened.
+    pub file: String,
+    /// Bytes of its runs of NULs.
+    pub bytes: u64,
+}
+
+impl Observed {
+    /// The runs of one file are told of together: a long run comes in many pieces.
+    fn saw_nuls(&mut self, file: &str, bytes: u64) {
+        if bytes == 0 {
+            return;
+        }
+        match self.nuls.last_mut().filter(|last| last.file == file) {
+            Some(last) => last.bytes += bytes,
+            None => self.nuls.push(Nuls { file: file.to_owned(), bytes }),
+        }
+    }
+}
+
+/// Reads one series for one output.
 pub struct Tail {
-    series: Series,
+    pins: Arc<PinSet>,
+    output: usize,
     max_line_bytes: usize,
     start_at: Option<StartAt>,
+    /// Whether there has never been a cursor.
+    is_new: bool,
     ledger: Ledger,
     open: Option<Open>,
-    listed_at: Option<(Instant, Option<SystemTime>)>,
+    looked: Option<(Instant, Look)>,
     waiting_said: bool,
     observed: Observed,
+    /// What the pins had to give up, and whether that is told already.
+    missing: Vec<(Missing, bool)>,
+    trouble: Trouble,
+    /// Files of which nothing is left to read, since the last batch; and all of them that are known to the pins.
+    finished: Vec<u64>,
+    told_finished: HashSet<u64>,
+    /// Time of the last event that was taken.
+    time: Option<Timestamp>,
+    /// What happens between the end of the live file and the look at its name: schedules alone do not hit that instant.
+    #[cfg(test)]
+    at_end_of_live: Option<Box<dyn FnOnce() + Send>>,
 }
 
-#[derive(Debug)]
-struct Open {
-    reader: Reader,
-    /// Name of the generation when it was opened.
-    base: String,
-    live: bool,
-    /// The live name led elsewhere, and everything was read after that.
-    final_read_done: bool,
-}
+/// What tells whether names have changed since a look.
+type Look = (u64, Vec<Option<SystemTime>>);
 
 impl Tail {
-    /// A tail that goes on from `cursor`, or begins where `start_at` says if there has never been one.
+    /// A tail that goes on from `cursor`, or begins where `start_at` says if there has never been one. `output` is the
+    /// number of the output in `pins`.
     #[must_use]
-    pub fn new(log: &Path, cursor: Option<&Cursor>, start_at: StartAt, max_line_bytes: usize) -> Self {
+    pub fn new(
+        pins: Arc<PinSet>,
+        output: usize,
+        cursor: Option<&Cursor>,
+        start_at: StartAt,
+        max_line_bytes: usize,
+    ) -> Self {
         Self {
-            series: Series::new(log),
+            pins,
+            output,
             max_line_bytes,
             start_at: cursor.is_none().then_some(start_at),
+            is_new: cursor.is_none(),
             ledger: Ledger::new(cursor),
             open: None,
-            listed_at: None,
+            looked: None,
             waiting_said: false,
             observed: Observed::default(),
+            missing: Vec::new(),
+            trouble: Trouble::default(),
+            finished: Vec::new(),
+            told_finished: HashSet::new(),
+            time: cursor.and_then(|cursor| cursor.time),
+            #[cfg(test)]
+            at_end_of_live: None,
         }
-    }
-
-    /// Puts lines into `batch` until it is full or all lines that are there have been taken.
-    ///
-    /// # Errors
-    /// A file or the directory cannot be read now. What was taken before stays taken.
-    pub fn fill(&mut self, batch: &mut Batch, limits: &Limits) -> Result<Progress, Error> {
-        let (before, lines) = (self.cursor(), batch.lines());
-        let progress = self.fill_batch(batch, limits);
-        let now = self.cursor();
-        // A file that was opened and left where it was opened is no new position: nobody need hear of it.
-        if now != before || batch.lines() > lines {
-            batch.set_end(now);
-        }
-        progress
-    }
-
-    fn fill_batch(&mut self, batch: &mut Batch, limits: &Limits) -> Result<Progress, Error> {
-        while !batch.is_full(limits) {
-            if self.open.is_none() && !self.open_next()? {
-                return Ok(Progress::AtEnd);
-            }
-            let Some(open) = &mut self.open else { continue };
-            if open.take_lines(batch, limits) == Offer::Full {
-                return Ok(Progress::Full);
-            }
-            match open.reader.read_more() {
-                Ok(0) => match self.at_end(batch, limits)? {
-                    AtEnd::Wait => return Ok(Progress::AtEnd),
-                    AtEnd::BatchFull => return Ok(Progress::Full),
-                    AtEnd::ReadOn => {}
-                },
-                Ok(_) => {}
-                Err(source) => self.unreadable(source)?,
-            }
-        }
-        Ok(Progress::Full)
     }
 
     /// Everything that was taken so far, as a cursor.
     #[must_use]
     pub fn cursor(&self) -> Cursor {
-        let last = self
-            .open
-            .as_ref()
-            .filter(|open| open.reader.offset() > 0)
-            .map(|open| ledger::mark(&open.base, open.reader.head(), open.reader.offset()));
-        Cursor { settled: self.ledger.marks(), last }
+        let last = self.open.as_ref().map(Open::mark).filter(|mark| mark.head.len > 0);
+        Cursor { settled: self.ledger.marks(), last, time: self.time }
     }
 
     /// What was seen since the last call.
@@ -160,84 +171,99 @@ impl Tail {
     ///
     /// # Errors
     /// The directory cannot be read.
-    pub fn unread_bytes(&self) -> Result<u64, Error> {
-        let directory = self.series.directory();
-        let entries = self.series.list().map_err(|source| Error { path: directory.to_owned(), source })?;
-        let mut bytes = 0;
-        for entry in &entries {
-            let Ok(metadata) = std::fs::metadata(self.series.path(entry)) else { continue };
-            let held = self.open.as_ref().filter(|open| open.reader.id() == ledger::id_of(&metadata));
-            bytes += match held {
-                Some(_) if entry.gz => 0,
-                Some(open) => metadata.len().saturating_sub(open.reader.offset()),
-                None => self.ledger.unread_bytes(entry, &metadata),
-            };
-        }
-        Ok(bytes)
+    pub fn unread_bytes(&mut self) -> Result<u64, Error> {
+        let listing = self.list()?;
+        let unread = |listed: &Listed| match self.open.as_ref().filter(|open| open.is(listed)) {
+            Some(_) if listed.entry.gz => 0,
+            Some(open) => listed.size.saturating_sub(open.reader.offset()),
+            None => self.ledger.unread_bytes(listed),
+        };
+        Ok(listing.iter().map(unread).sum())
     }
 
-    fn list(&mut self) -> Result<Vec<Entry>, Error> {
-        let directory = self.series.directory();
-        let changed = std::fs::metadata(directory).and_then(|metadata| metadata.modified()).ok();
-        let entries = self.series.list().map_err(|source| Error { path: directory.to_owned(), source })?;
-        self.listed_at = Some((Instant::now(), changed));
-        Ok(entries)
+    fn list(&self) -> Result<Vec<Listed>, Error> {
+        let at_directory = |source| Error { path: self.pins.series().directory().to_owned(), source };
+        self.pins.list(self.output).map_err(at_directory)
+    }
+
+    /// The same, remembered as the last look.
+    fn look(&mut self) -> Result<Vec<Listed>, Error> {
+        let look = self.look_now();
+        let listing = self.list()?;
+        self.looked = Some((Instant::now(), look));
+        self.told_finished.retain(|sequence| listing.iter().any(|listed| listed.sequence == *sequence));
+        self.trouble.keep_listed(&listing);
+        Ok(listing)
+    }
+
+    fn look_now(&self) -> Look {
+        (self.pins.changes(), self.pins.series().modified())
     }
 
     /// Opens the oldest file with unread lines; the live file is held even if there are none.
     fn open_next(&mut self) -> Result<bool, Error> {
+        let known = self.observed.gaps.len();
+        let opened = self.open_oldest_unread()?;
+        self.date_gaps(known);
+        Ok(opened)
+    }
+
+    fn open_oldest_unread(&mut self) -> Result<bool, Error> {
         loop {
-            let entries = self.list()?;
-            if !self.begin(&entries)? {
+            let listing = self.look()?;
+            if !self.begin(&listing)? {
                 continue;
             }
-            if let Some(gap) = self.ledger.resolve(&self.series, &entries, None)? {
-                self.observed.gaps.push(gap);
-            }
-            let Some((entry, offset)) = self.oldest_unread(&entries)? else {
-                self.say_waiting(&entries);
+            self.resolve(&listing, None)?;
+            let Some((listed, offset)) = self.oldest_unread(&listing)? else {
+                self.say_waiting(&listing);
                 return Ok(false);
             };
-            if self.open_at(entry, offset)? {
+            if self.open_at(listed, offset)? {
                 return Ok(true);
             }
         }
     }
 
     /// Opens a listed file; false if it is not, or no longer, the one to be read next: look again.
-    fn open_at(&mut self, entry: Entry, offset: u64) -> Result<bool, Error> {
-        let path = self.series.path(&entry);
-        let reader = match Reader::open(&path, entry.gz, offset, self.max_line_bytes) {
+    fn open_at(&mut self, listed: Listed, offset: u64) -> Result<bool, Error> {
+        let opened =
+            listed.open().and_then(|held| Reader::open(held, listed.entry.gz, offset, self.max_line_bytes));
+        let reader = match opened {
             Ok(reader) => reader,
             // Renamed, compressed or deleted since the listing.
-            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(false),
-            Err(source) if entry.gz && is_damage(&source) => {
-                self.damaged(&entry, &source);
+            Err(e) if e.kind() == io::ErrorKind::NotFound || held::is_given_up(&e) => return Ok(false),
+            Err(source) => {
+                self.cannot_read(&listed, source, None)?;
                 return Ok(false);
             }
-            Err(source) => return Err(Error { path, source }),
         };
-        if !self.ledger.has_content_of(&entry, &reader) || (entry.is_live() && self.overtaken(&reader)?) {
+        if !self.ledger.has_content_of(&listed, &reader) {
             return Ok(false);
         }
-        tracing::debug!(file = entry.name, offset, "reading");
+        tracing::debug!(file = %listed.entry.path.display(), offset, "reading");
         self.waiting_said = false;
-        self.ledger.opened(&entry.base, reader.id());
-        self.open = Some(Open { reader, live: entry.is_live(), base: entry.base, final_read_done: false });
+        self.trouble.is_over(&listed);
+        self.ledger.opened(listed.sequence);
+        self.open = Some(Open::new(reader, listed));
         Ok(true)
     }
 
     /// At the first look ever: marks what `startAt: newest` leaves out. False if the files changed meanwhile: look again.
-    fn begin(&mut self, entries: &[Entry]) -> Result<bool, Error> {
-        self.ledger.listed_first(entries);
+    fn begin(&mut self, listing: &[Listed]) -> Result<bool, Error> {
+        self.ledger.listed_first(listing);
         if self.start_at == Some(StartAt::Newest) {
             let mut skipped = Vec::new();
-            for entry in entries {
-                let path = self.series.path(entry);
-                let tracked = ledger::skipped(&path, entry).map_err(|source| Error { path, source })?;
+            for listed in listing {
+                let path = || listed.entry.path.clone();
+                let tracked = ledger::skipped(listed).map_err(|source| Error { path: path(), source })?;
                 skipped.extend(tracked);
             }
-            if self.list()? != entries {
+            let again = self.list()?;
+            let same = |(one, other): (&Listed, &Listed)| {
+                (one.sequence, &one.entry) == (other.sequence, &other.entry)
+            };
+            if again.len() != listing.len() || !again.iter().zip(listing).all(same) {
                 return Ok(false);
             }
             self.ledger.skip(skipped);
@@ -246,97 +272,38 @@ impl Tail {
         Ok(true)
     }
 
-    fn oldest_unread(&mut self, entries: &[Entry]) -> Result<Option<(Entry, u64)>, Error> {
-        for entry in entries {
-            let path = self.series.path(entry);
-            match self.ledger.unread(&path, entry) {
-                Ok(Unread::From(offset)) => return Ok(Some((entry.clone(), offset))),
-                Ok(Unread::Nothing) => {}
-                Err(e) if e.kind() == io::ErrorKind::NotFound => {}
-                Err(source) if entry.gz && is_damage(&source) => self.damaged(entry, &source),
-                Err(source) => return Err(Error { path, source }),
+    fn oldest_unread(&mut self, listing: &[Listed]) -> Result<Option<(Listed, u64)>, Error> {
+        for listed in listing {
+            if self.trouble.is_to_wait(listed) {
+                continue;
+            }
+            match self.ledger.unread(listed, self.pins.series()) {
+                Ok(Unread::From(offset)) => return Ok(Some((listed.clone(), offset))),
+                Ok(Unread::Nothing)
+                    if self.open.is_none() && at_end::is_deleted_under_its_writer(listed, listing) => {}
+                Ok(Unread::Nothing) => self.finish_with(listed),
+                Ok(Unread::Covered) => {}
+                Err(e) if e.kind() == io::ErrorKind::NotFound || held::is_given_up(&e) => {}
+                Err(source) => self.cannot_read(listed, source, None)?,
             }
         }
         Ok(None)
     }
 
-    /// Whether the log was rotated between the listing and the opening of its live file, so that a backup is unread
-    /// which is older than what was opened.
-    fn overtaken(&mut self, reader: &Reader) -> Result<bool, Error> {
-        let entries = self.list()?;
-        self.ledger.resolve(&self.series, &entries, None)?;
-        for entry in entries.iter().filter(|entry| !entry.is_live()) {
-            let path = self.series.path(entry);
-            let is_ours = ledger::id_at(&path).is_some_and(|id| id == reader.id());
-            if !is_ours && matches!(self.ledger.unread(&path, entry), Ok(Unread::From(_))) {
-                return Ok(true);
-            }
+    /// Nothing is left to read in a file: when this is settled, it need not be held.
+    fn finish_with(&mut self, listed: &Listed) {
+        if listed.waiting && self.told_finished.insert(listed.sequence) {
+            self.finished.push(listed.sequence);
         }
-        Ok(false)
     }
 
-    fn say_waiting(&mut self, entries: &[Entry]) {
-        if !entries.iter().any(Entry::is_live) && !self.waiting_said {
-            let path = self.series.live_path();
+    fn say_waiting(&mut self, listing: &[Listed]) {
+        if !listing.iter().any(|listed| listed.live) && !self.waiting_said {
+            let path = self.pins.series().live_path();
             if !path.exists() {
                 tracing::info!(path = %path.display(), "the log does not exist yet; waiting for it");
                 self.waiting_said = true;
             }
         }
     }
-}
-
-impl Open {
-    fn take_lines(&mut self, batch: &mut Batch, limits: &Limits) -> Offer {
-        loop {
-            let (base, offset) = (&self.base, self.reader.offset());
-            let Some(line) = self.reader.line() else { return Offer::Taken };
-            if take(line, || Origin { file: base.clone(), offset }, batch, limits) == Offer::Full {
-                return Offer::Full;
-            }
-            self.reader.consume();
-        }
-    }
-
-    fn take_remainder(&mut self, batch: &mut Batch, limits: &Limits) -> Offer {
-        let offset = self.reader.offset();
-        let base = &self.base;
-        let Some(line) = self.reader.remainder() else { return Offer::Taken };
-        let offer = take(line, || Origin { file: base.clone(), offset }, batch, limits);
-        if offer == Offer::Taken {
-            self.reader.consume();
-        }
-        offer
-    }
-}
-
-/// Offers one line to the batch. Empty lines are no events and no errors.
-fn take(line: Line<'_>, origin: impl FnOnce() -> Origin, batch: &mut Batch, limits: &Limits) -> Offer {
-    match line {
-        Line::Whole(line) => {
-            let line = line.strip_suffix(b"\r").unwrap_or(line);
-            if line.iter().all(u8::is_ascii_whitespace) {
-                return Offer::Taken;
-            }
-            batch.offer(line, origin, limits)
-        }
-        Line::TooLong(long) => batch.offer_aside(
-            Aside {
-                reason: Reason::TooLarge,
-                detail: "longer than maxLineBytes".into(),
-                answer: None,
-                origin: Some(origin()),
-                line: long.prefix,
-                line_bytes: long.line_bytes,
-                sha256: long.sha256,
-            },
-            limits,
-        ),
-    }
-}
-
-/// Whether a compressed file is to blame, not the way to it.
-fn is_damage(error: &io::Error) -> bool {
-    use io::ErrorKind::{InvalidData, InvalidInput, UnexpectedEof};
-    matches!(error.kind(), UnexpectedEof | InvalidData | InvalidInput)
 }

@@ -1,6 +1,8 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::event::Event;
+use crate::mutate::{mutated, mutations, real_line};
 
 /// Go's answer to what kube-apiserver makes of an event, from kube-apiserver-observed.md, section 4.
 const OBSERVED: &str = r#"{"kind":"Event","apiVersion":"audit.k8s.io/v1","level":"RequestResponse","auditID":"403f198f-0382-4887-aa8f-47376f9e749e","stage":"ResponseComplete","requestURI":"/api/v1/namespaces/trd-ci/configmaps","verb":"create","user":{"username":"a"},"responseStatus":{"metadata":{},"code":201},REQUESTANDRESPONSE"requestReceivedTimestamp":"2026-11-22T02:15:06.166346Z","stageTimestamp":"2026-11-22T02:15:06.252999Z","annotations":{TRUNCATED"authorization.k8s.io/decision":"allow","authorization.k8s.io/reason":""}}"#;
@@ -115,5 +117,29 @@ proptest! {
             let annotations = 200; // bytes of the three, at most
             prop_assert!(identity.len() + annotations >= max, "{} bytes would have fitted", identity.len());
         }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(1000))]
+
+    /// Whatever was done to a real event, cutting it does not panic, and what comes out fits, is a JSON object, and says
+    /// the same of who it is; an event stays one.
+    #[test]
+    fn a_spoilt_event_comes_out_as_what_it_was(
+        line in real_line(),
+        mutations in mutations(),
+        max in 1..3000_usize,
+        level in prop::sample::select(&[Level::None, Level::Metadata, Level::Request][..]),
+    ) {
+        let line = mutated(&line, &mutations);
+        let Some(cut) = fit(&line, level, max) else { return Ok(()) };
+        prop_assert!(cut.len() < max);
+        let (before, after) = (std::str::from_utf8(&line).unwrap(), std::str::from_utf8(&cut).unwrap());
+        let (before, after) = (Fields::of(before).unwrap(), Fields::of(after).expect("a JSON object"));
+        for key in ["kind", "apiVersion", "auditID", "stage", "verb", "level", "stageTimestamp"] {
+            prop_assert_eq!(before.get(key), after.get(key));
+        }
+        prop_assert!(Event::parse(&line).is_err() || Event::parse(&cut).is_ok());
     }
 }

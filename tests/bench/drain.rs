@@ -16,6 +16,7 @@ use audit_shipper::demo::replay::Replay;
 use audit_shipper::event::Event;
 use audit_shipper::sink::HttpSink as _;
 use audit_shipper::sink::webhook::Webhook;
+use audit_shipper::source::pins::PinSet;
 use audit_shipper::source::tail::{Progress, Tail};
 
 const LOG_BYTES: usize = 200 << 20;
@@ -45,7 +46,7 @@ fn floor(log: &Path) -> usize {
 /// The whole way up to the network: tail, check, truncate, items, bodies. Returns how many events there were.
 fn drain(log: &Path, limits: &Limits) -> usize {
     let buffers = Buffers::new(8 << 20);
-    let mut tail = Tail::new(log, None, StartAt::Oldest, 16 << 20);
+    let mut tail = Tail::new(PinSet::of_one(log), 0, None, StartAt::Oldest, 16 << 20);
     let (mut events, mut bytes) = (0, 0);
     loop {
         let mut batch = Batch::new(buffers.clone());

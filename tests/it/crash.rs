@@ -2,8 +2,12 @@
 //!
 //! With `AUDIT_SHIPPER_SOAK` set, the long versions run too: 1 GB drained, and hundreds of kills.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ffi::OsString;
+use std::io::{BufRead as _, BufReader};
+
+use audit_shipper::demo::lumberjack::Options;
+use flate2::read::GzDecoder;
 
 use crate::support::daemon::Daemon;
 use crate::support::endpoint::{Answer, Endpoint};
@@ -67,7 +71,7 @@ fn kill_again_and_again(kills: usize) {
     assert!(duplicates <= kills * IN_FLIGHT * BATCH, "{duplicates} duplicates of {kills} kills");
     daemon.terminate();
     assert!(daemon.wait().success());
-    assert!(!daemon.log().contains("events may be missing"), "{}", daemon.log());
+    assert!(!daemon.log().contains(" missing: "), "{}", daemon.log());
     writer.finish();
     eprintln!("{kills} kills, {} events, 0 missing, {duplicates} duplicates", written.len());
 }
@@ -81,6 +85,83 @@ fn kill_9_loses_nothing_and_doubles_no_more_than_what_was_in_flight() {
 fn soak_kill_9_hundreds_of_times() {
     if soak() {
         kill_again_and_again(300);
+    }
+}
+
+/// Retention that deletes while the daemon is dead: what is missing in the end was told in the life after that death.
+fn kill_under_short_retention(kills: usize) {
+    let workdir = Workdir::new();
+    let endpoint = Endpoint::start(|_, _| Answer::ok());
+    let more = [&*format!("--audit-webhook-batch-max-size={BATCH}"), "--audit-webhook-batch-buffer-size=40"];
+    let options = Options { max_bytes: 400_000, max_backups: 2, compress: true, avoid_name_clash: true };
+    let mut writer = Writer::with(workdir.log(), options);
+    // What was there when each life began: the number of its oldest line.
+    let (mut oldest, mut told, mut gaps) = (vec![0], Vec::new(), 0);
+    for _ in 0..kills {
+        for _ in 0..fastrand::u8(0..6) {
+            writer.write(40);
+            writer.rotate();
+        }
+        writer.write(120);
+        oldest.push(wait_until("retention", || oldest_line(&workdir, &writer)));
+        let mut daemon = Daemon::start(arguments(&workdir, &endpoint.url(), &more));
+        let accepted = endpoint.items().len();
+        let cursor = workdir.state().join("webhook.cursor.json");
+        wait_until("some batches of this life, and a cursor", || {
+            (endpoint.items().len() > accepted + BATCH && cursor.exists()).then_some(())
+        });
+        daemon.kill9();
+        told.push(daemon.log().contains(" missing: "));
+        gaps += usize::from(*told.last().unwrap());
+    }
+    let mut daemon = Daemon::start(arguments(&workdir, &endpoint.url(), &more));
+    let written = writer.lines();
+    wait_until("the last line", || endpoint.items().contains(written.last().unwrap()).then_some(()));
+    daemon.terminate();
+    assert!(daemon.wait().success());
+    let arrived: HashSet<String> = endpoint.items().into_iter().collect();
+    let missing: Vec<usize> = (0..written.len()).filter(|line| !arrived.contains(&written[*line])).collect();
+    // The first life has no cursor: what was gone before it is nothing that it could know of.
+    for (life, told) in told.iter().enumerate().skip(1) {
+        let vanished = oldest[life]..oldest[life + 1];
+        let lost = missing.iter().filter(|line| vanished.contains(line)).count();
+        assert!(lost == 0 || *told, "{lost} lines went missing before life {life}, which said nothing");
+    }
+    assert!(missing.last().is_none_or(|line| line < oldest.last().unwrap()), "missing though it was there");
+    writer.finish();
+    eprintln!("{kills} kills, {} events, {} missing, {gaps} lives told of it", written.len(), missing.len());
+}
+
+/// The number of the oldest line on disk, once there are no more than two backups and no work of the mill under way.
+fn oldest_line(workdir: &Workdir, writer: &Writer) -> Option<usize> {
+    let files = std::fs::read_dir(workdir.log_dir()).ok()?.map(|entry| entry.unwrap().path());
+    let mut files: Vec<_> = files.filter(|path| path != &workdir.log()).collect();
+    files.sort();
+    let at_rest =
+        files.len() <= 2 && files.iter().all(|path| path.extension().is_some_and(|end| end == "gz"));
+    if !at_rest {
+        return None;
+    }
+    let oldest = files.into_iter().next().unwrap_or_else(|| workdir.log());
+    let file = std::fs::File::open(&oldest).ok()?;
+    let mut line = String::new();
+    if oldest == workdir.log() {
+        BufReader::new(file).read_line(&mut line).ok()?;
+    } else {
+        BufReader::new(GzDecoder::new(file)).read_line(&mut line).ok()?;
+    }
+    writer.lines().iter().position(|written| *written == line)
+}
+
+#[test]
+fn kill_9_while_backups_are_deleted_loses_nothing_in_silence() {
+    kill_under_short_retention(12);
+}
+
+#[test]
+fn soak_kill_9_hundreds_of_times_while_backups_are_deleted() {
+    if soak() {
+        kill_under_short_retention(300);
     }
 }
 

@@ -152,6 +152,7 @@ fn every_flag_of_run_is_described_and_every_flag_described_exists() {
         "--audit-webhook-batch-initial-backoff", // deprecated, and not shown
         "--release",
         "--test",
+        "--bench",
         "--nocapture", // cargo
         "--locked",
         "--all-targets",

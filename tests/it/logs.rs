@@ -63,7 +63,8 @@ fn log_of_a_bad_day(format: &str, rust_log: &str) -> String {
     let mut command = Daemon::command();
     command.args(shipper.args()).env("RUST_LOG", rust_log);
     let mut daemon = Daemon::spawn(command);
-    wait_until_settled(&daemon, 33);
+    // 33 lines, one of which is an event and what is glued to it.
+    wait_until_settled(&daemon, 34);
     assert_eq!(shipper.rejected().len(), 8);
     let (_, metrics) = daemon.get("/metrics");
     daemon.terminate();

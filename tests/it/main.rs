@@ -1,7 +1,9 @@
 //! The integration tests: everything from outside, through the real binary.
 #![allow(clippy::unwrap_used, clippy::print_stderr, reason = "a helper that panics is a test that fails")]
 #![allow(clippy::float_cmp, reason = "counters are whole numbers")]
+mod any_bytes;
 mod batching;
+mod checkpoint;
 mod cli;
 mod config;
 mod crash;
@@ -9,10 +11,13 @@ mod cursor;
 mod delivery;
 mod demo;
 mod docs;
+mod gaps;
 mod logs;
 mod mistakes;
 mod receive;
 mod rotation;
+mod scenarios;
+mod soak;
 mod stop;
 mod support;
 mod truncation;

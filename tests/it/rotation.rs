@@ -1,13 +1,11 @@
-//! The log as it really is: rotated, compressed, late, torn, with lines of every kind.
+//! The log as it really is: rotated, compressed, late.
 
 use std::ffi::OsString;
-use std::fs::OpenOptions;
-use std::io::Write as _;
 
 use crate::support::daemon::Daemon;
 use crate::support::endpoint::{Answer, Endpoint};
 use crate::support::wait_until;
-use crate::support::workdir::{Workdir, lines_of, real_events};
+use crate::support::workdir::{Workdir, real_events};
 use crate::support::writer::{Writer, assert_each_once};
 
 /// Larger than any line of the replay, so that lumberjack takes each of them.
@@ -100,60 +98,6 @@ fn the_log_and_its_directory_may_come_later_under_any_name() {
     daemon.terminate();
     assert!(daemon.wait().success());
     assert_eq!(daemon.log().matches("does not exist yet").count(), 1, "said once:\n{}", daemon.log());
-}
-
-#[test]
-fn a_torn_line_waits_for_its_end_and_what_is_no_event_is_set_aside_beside_its_neighbours() {
-    let (workdir, endpoint) = (Workdir::new(), taking_everything());
-    let events = real_events(4);
-    let mut log = OpenOptions::new().create(true).append(true).open(workdir.log()).unwrap();
-    let (begin, end) = events[1].split_at(events[1].len() / 2);
-    write!(log, "{}{begin}", events[0]).unwrap();
-    let mut daemon = Daemon::start(arguments(&workdir, &endpoint));
-    endpoint.wait_for_items(1);
-    write!(log, "{end}\n\r\nI1122 02:16:11.462030 flags.go:59] FLAG\n{{\"kind\":\"Pod\"}}\n{}", events[2])
-        .unwrap();
-    log.write_all(b"\xff\xfe\n").unwrap();
-    write!(log, "{}\r\n", events[3].trim_end()).unwrap();
-    assert_eq!(endpoint.wait_for_items(4), events);
-    let metrics = daemon.wait_for_metrics("nothing in memory", |metrics| {
-        metrics.value("audit_shipper_buffered_events", &[]) == 0.0
-            && metrics.value("audit_shipper_read_events_total", &[]) == 7.0
-    });
-    assert_eq!(metrics.value("error_total", &[("reason", "malformed")]), 3.0);
-    assert_eq!(metrics.value("audit_event_total", &[]), 4.0);
-    let aside = lines_of(&workdir.state().join("webhook.rejected.ndjson"));
-    for (entry, content) in
-        aside.iter().zip(["\"text\":\"I1122 02", "\"event\":{\"kind\":\"Pod\"}", "\"base64\":\"//4=\""])
-    {
-        assert!(entry.contains(content) && entry.contains("\"reason\":\"malformed\""), "{entry}");
-    }
-    daemon.terminate();
-    assert!(daemon.wait().success());
-}
-
-#[test]
-fn lines_of_mebibytes_are_normal_and_one_over_the_limit_is_streamed_past() {
-    let (workdir, endpoint) = (Workdir::new(), taking_everything());
-    let event = |bytes: usize| {
-        let head = r#"{"kind":"Event","apiVersion":"audit.k8s.io/v1","level":"Request","auditID":""#;
-        format!("{head}{bytes}\",\"requestObject\":\"{}\"}}\n", "x".repeat(bytes))
-    };
-    let lines = [event(10), event(3 << 20), event(17 << 20), event(12 << 20), event(20)];
-    workdir.append(&lines);
-    let mut daemon = Daemon::start(arguments(&workdir, &endpoint));
-    let arrived = endpoint.wait_for_items(4);
-    let expected = [&lines[0], &lines[1], &lines[3], &lines[4]];
-    assert!(arrived.iter().eq(expected), "{:?}", arrived.iter().map(String::len).collect::<Vec<_>>());
-    let metrics = daemon.wait_for_metrics("the long line set aside", |metrics| {
-        metrics.value("error_total", &[("reason", "too_large")]) == 1.0
-    });
-    assert_eq!(metrics.value("audit_shipper_read_events_total", &[]), 5.0);
-    let aside = lines_of(&workdir.state().join("webhook.rejected.ndjson")).remove(0);
-    let length = format!("\"bytes\":{}", lines[2].len() - 1);
-    assert!(aside.contains(&length) && aside.contains("\"beginning\":\"{") && aside.len() < 8192, "{length}");
-    daemon.terminate();
-    assert!(daemon.wait().success());
 }
 
 #[test]

@@ -11,7 +11,10 @@ pub(crate) mod cli;
 pub(crate) mod daemon;
 pub(crate) mod endpoint;
 pub(crate) mod http1;
+pub(crate) mod proc;
+pub(crate) mod rotators;
 pub(crate) mod shipper;
+pub(crate) mod systemd;
 pub(crate) mod workdir;
 pub(crate) mod writer;
 

@@ -56,7 +56,7 @@ bindAddress: ':9466'
             "f.yaml:12: outputs[0].batch.throttle.burst: must be a whole number, not 1.5",
             "f.yaml:13: outputs[0].maxInFlight: 0 is out of range; legal are numbers above 0",
             "f.yaml:14: outputs[0].readyAfter: 0 is out of range; legal are durations above 0",
-            "f.yaml:15: outputs[0].zzz: is not a known field; legal are name, webhook, batch, maxInFlight, maxMemory, truncate, rejected, readyAfter",
+            "f.yaml:15: outputs[0].zzz: is not a known field; legal are name, webhook, batch, maxInFlight, maxMemory, truncate, gapRecords, rejected, readyAfter",
             "f.yaml:16: outputs[1].name: must be given",
             "f.yaml:16: outputs[1].webhook.kubeconfig: must not be empty",
             "f.yaml:17: outputs[1].rejected.maxSize: \"1XB\" is not a size; legal are such as 16MiB, 100KiB, 10MB or plain bytes",
@@ -285,7 +285,6 @@ fn what_later_versions_bring_is_not_ignored() {
         ("redact", "{enabled: true}"),
         ("redact", "{keyFile: /k}"),
         ("redact", "true"),
-        ("gapRecords", "true"),
         ("loki", "{}"),
         ("elasticsearch", "{}"),
         ("ndjson", "{}"),
@@ -302,24 +301,59 @@ fn what_later_versions_bring_is_not_ignored() {
             &[&format!("f.yaml:2: outputs[0].{field}: is not available in this version yet; remove it")],
         );
     }
-    for (field, value) in [
-        ("format", "cri"),
-        ("pinLimit", "2GiB"),
-        ("pinMaxFiles", "512"),
-        ("pinMinFree", "10%"),
-        ("manifest", "/m"),
-    ] {
+    for (field, value) in [("format", "cri"), ("manifest", "/m")] {
         let yaml = LEAST.replace("/log", &format!("/log, {field}: {value}"));
         check(
             load_yaml(&yaml),
             &[&format!("f.yaml:1: source.{field}: is not available in this version yet; remove it")],
         );
     }
-    check_flags(
-        &[("redact", "true"), ("gap-records", "1")],
+    check_flags(&[("redact", "true")], &["--redact: is not available in this version yet; legal is false"]);
+}
+
+#[test]
+fn pins_without_a_bound_are_told_all_at_once() {
+    let pins = |limit, files, free| {
+        let fields = format!("/log, pinLimit: {limit}, pinMaxFiles: {files}, pinMinFree: {free}");
+        load_yaml(&LEAST.replace("/log", &fields))
+    };
+    let legal = "legal are shares from 0% to 100% and sizes such as 10GiB";
+    check(
+        pins("0", "0", "101%"),
         &[
-            "--redact: is not available in this version yet; legal is false",
-            "--gap-records: is not available in this version yet; legal is false",
+            "f.yaml:1: source.pinLimit: 0 is out of range; legal are numbers above 0",
+            "f.yaml:1: source.pinMaxFiles: 0 is out of range; legal are numbers above 0",
+            &format!("f.yaml:1: source.pinMinFree: \"101%\" is out of range; {legal}"),
         ],
+    );
+    for (free, what) in [
+        ("\"%\"", "\"%\" is not a whole number of percent"),
+        ("-5%", "\"-5%\" is not a whole number of percent"),
+        ("1.5%", "\"1.5%\" is not a whole number of percent"),
+        ("999%", "\"999%\" is out of range"),
+        ("-1", "\"-1\" is negative"),
+        ("much", "\"much\" is neither a share nor a size"),
+    ] {
+        let mistake = format!("f.yaml:1: source.pinMinFree: {what}; {legal}");
+        check(pins("1MiB", "1", free), &[&mistake]);
+    }
+    check(
+        pins("1MiB", "1", "true"),
+        &[
+            "f.yaml:1: source.pinMinFree: must be a share such as 10% or a size such as 10GiB, not the boolean true",
+        ],
+    );
+}
+
+#[test]
+fn gap_records_are_a_boolean_of_one_output() {
+    check_flags(
+        &[("gap-records", "perhaps")],
+        &["--gap-records: \"perhaps\" is not a boolean; legal are true and false"],
+    );
+    let two = LEAST.replace("}]", "}, {name: b, webhook: {kubeconfig: /kc}}]");
+    check(
+        load_both(&two, &[("gap-records", "true")]),
+        &["--gap-records: the file has 2 outputs, and this can only speak of one; set it there in each"],
     );
 }

@@ -16,6 +16,9 @@ source:
   path: /log
   startAt: oldest
   maxLineBytes: 16MiB
+  pinLimit: 2GiB
+  pinMaxFiles: 512
+  pinMinFree: 10%
 outputs:
   - name: \"siem\"
     webhook:
@@ -35,6 +38,7 @@ outputs:
       maxBatchSize: 10MiB
     maxInFlight: 4
     maxMemory: 32MiB
+    gapRecords: true
     rejected:
       maxSize: 256MiB
       onFull: dropOldest
@@ -100,7 +104,7 @@ fn output(max_line: usize) -> impl Strategy<Value = Output> {
         "[a-z0-9]([-a-z0-9]{0,8}[a-z0-9])?",
         webhook,
         batch(),
-        any::<bool>(),
+        (any::<bool>(), any::<bool>()),
         sizes,
         count(1 << 40),
         rejected,
@@ -111,7 +115,7 @@ fn output(max_line: usize) -> impl Strategy<Value = Output> {
                 name,
                 (kubeconfig, a, b, timeout),
                 batch,
-                enabled,
+                (enabled, gap_records),
                 (memory, at, below),
                 in_flight,
                 (max_size, wait),
@@ -135,6 +139,7 @@ fn output(max_line: usize) -> impl Strategy<Value = Output> {
                         max_batch_size: size(max_batch),
                     },
                     max_memory: size(memory),
+                    gap_records,
                     rejected: Rejected {
                         max_size,
                         on_full: if wait { OnFull::Wait } else { OnFull::DropOldest },
@@ -145,6 +150,19 @@ fn output(max_line: usize) -> impl Strategy<Value = Output> {
         )
 }
 
+fn pins() -> impl Strategy<Value = Pins> {
+    let min_free = prop_oneof![
+        (0..=100u8).prop_map(MinFree::Percent),
+        (0..1u64 << 50).prop_map(MinFree::Bytes),
+        (0..1u64 << 20).prop_map(|mib| MinFree::Bytes(mib << 20)),
+    ];
+    (1..1u64 << 50, 1..1usize << 40, min_free).prop_map(|(limit, max_files, min_free)| Pins {
+        limit,
+        max_files,
+        min_free,
+    })
+}
+
 fn config() -> impl Strategy<Value = Config> {
     (1..1usize << 40).prop_flat_map(|max_line| {
         let outputs =
@@ -153,12 +171,14 @@ fn config() -> impl Strategy<Value = Config> {
                     outputs.iter().map(|output| &output.name).collect();
                 names.len() == outputs.len()
             });
-        (path(), any::<bool>(), outputs, path(), any::<(std::net::IpAddr, u16)>(), duration(0)).prop_map(
-            move |(path, newest, outputs, state_dir, bind_address, shutdown_grace)| Config {
+        let source = (path(), any::<bool>(), pins());
+        (source, outputs, path(), any::<(std::net::IpAddr, u16)>(), duration(0)).prop_map(
+            move |((path, newest, pins), outputs, state_dir, bind_address, shutdown_grace)| Config {
                 source: Source {
                     path,
                     start_at: if newest { StartAt::Newest } else { StartAt::Oldest },
                     max_line_bytes: NonZeroUsize::new(max_line).unwrap(),
+                    pins,
                 },
                 outputs,
                 state_dir,

@@ -4,11 +4,17 @@ use std::io::Write as _;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 
+mod any_bytes;
+mod gaps;
 mod races;
 mod schedules;
 
-use super::at_end::GZ_SETTLES_AFTER;
+use std::path::Path;
+use std::time::SystemTime;
+
+use super::trouble::GZ_SETTLES_AFTER;
 use super::*;
+use crate::batch::{Batch, Limits};
 use crate::buffers::Buffers;
 
 const LIMITS: Limits =
@@ -37,7 +43,7 @@ fn number_of(line: &[u8]) -> usize {
 impl Log {
     fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let file = fs::File::create(dir.path().join("audit.log")).unwrap();
+        let file = append(&dir.path().join("audit.log"));
         Self { dir, file, rotations: 0, written: 0, torn: 0 }
     }
 
@@ -74,8 +80,20 @@ impl Log {
         self.rotations += 1;
         let backup = Self::stamped(self.rotations);
         fs::rename(self.path("audit.log"), self.path(&backup)).unwrap();
-        self.file = fs::File::create(self.path("audit.log")).unwrap();
+        self.file = append(&self.path("audit.log"));
         backup
+    }
+
+    /// Copies the live file, as logrotate's copytruncate does before it truncates.
+    fn copy(&mut self) -> String {
+        self.rotations += 1;
+        let copy = format!("audit.log-20261122-{}", 1_784_831_532 + self.rotations);
+        fs::copy(self.path("audit.log"), self.path(&copy)).unwrap();
+        copy
+    }
+
+    fn size(&self) -> u64 {
+        self.file.metadata().unwrap().len()
     }
 
     fn gzip(&self, name: &str) {
@@ -85,8 +103,16 @@ impl Log {
     }
 
     fn tail(&self, cursor: Option<&Cursor>) -> Tail {
-        Tail::new(&self.path("audit.log"), cursor, StartAt::Oldest, 1 << 20)
+        tail_of(&self.path("audit.log"), cursor, StartAt::Oldest)
     }
+}
+
+fn append(path: &Path) -> fs::File {
+    fs::File::options().append(true).create(true).open(path).unwrap()
+}
+
+fn tail_of(log: &Path, cursor: Option<&Cursor>, start_at: StartAt) -> Tail {
+    Tail::new(PinSet::of_one(log), 0, cursor, start_at, 1 << 20)
 }
 
 fn gz(content: &[u8]) -> Vec<u8> {
@@ -95,24 +121,48 @@ fn gz(content: &[u8]) -> Vec<u8> {
     encoder.finish().unwrap()
 }
 
-/// Reads at most `batches` batches; the numbers of their events and the cursor past them.
-fn read(tail: &mut Tail, batches: usize) -> (Vec<usize>, Option<Cursor>) {
-    let (mut numbers, mut end) = (Vec::new(), None);
-    for _ in 0..batches {
+/// What a few batches brought.
+struct Read {
+    numbers: Vec<usize>,
+    end: Option<Cursor>,
+    finished: Vec<u64>,
+    gaps: Vec<Gap>,
+}
+
+/// Reads at most `batches` batches.
+fn read(tail: &mut Tail, batches: usize) -> Read {
+    let mut read = Read { numbers: Vec::new(), end: None, finished: Vec::new(), gaps: Vec::new() };
+    let mut rotations = 0;
+    let mut count = 0;
+    while count < batches {
         let mut batch = Batch::new(Buffers::default());
         let progress = tail.fill(&mut batch, &LIMITS).unwrap();
         batch.seal();
-        numbers.extend((0..batch.events()).map(|index| number_of(&batch.line(index))));
-        end = batch.end().cloned().or(end);
+        read.numbers.extend((0..batch.events()).map(|index| number_of(&batch.line(index))));
+        read.finished.extend(batch.finished());
+        read.end = batch.end().cloned().or(read.end);
+        let observed = tail.take_observed();
+        read.gaps.extend(observed.gaps);
+        rotations += observed.rotations;
+        // Only the first position ever comes without lines.
+        count += usize::from(!batch.is_empty());
         if progress == Progress::AtEnd {
             break;
         }
     }
-    (numbers, end)
+    tail.observed.rotations = rotations;
+    read
 }
 
 fn read_all(tail: &mut Tail) -> (Vec<usize>, Option<Cursor>) {
-    read(tail, usize::MAX)
+    let Read { numbers, end, gaps, .. } = read(tail, usize::MAX);
+    tail.observed.gaps = gaps;
+    (numbers, end)
+}
+
+fn read_some(tail: &mut Tail, batches: usize) -> (Vec<usize>, Option<Cursor>) {
+    let Read { numbers, end, .. } = read(tail, batches);
+    (numbers, end)
 }
 
 #[test]
@@ -166,7 +216,7 @@ fn the_last_line_of_a_rotated_file_needs_no_newline() {
 fn nothing_exists_yet() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("kubernetes/audit.log");
-    let mut tail = Tail::new(&path, None, StartAt::Oldest, 1 << 20);
+    let mut tail = tail_of(&path, None, StartAt::Oldest);
     assert!(read_all(&mut tail).0.is_empty());
     fs::create_dir(path.parent().unwrap()).unwrap();
     assert!(read_all(&mut tail).0.is_empty());
@@ -181,7 +231,7 @@ fn newest_begins_at_the_end_but_reads_files_made_later_from_their_head() {
     let backup = log.rotate();
     log.gzip(&backup);
     log.write(10);
-    let mut tail = Tail::new(&log.path("audit.log"), None, StartAt::Newest, 1 << 20);
+    let mut tail = tail_of(&log.path("audit.log"), None, StartAt::Newest);
     assert!(read_all(&mut tail).0.is_empty());
     log.write(3);
     log.rotate();
@@ -195,7 +245,7 @@ fn newest_begins_at_the_end_but_reads_files_made_later_from_their_head() {
 fn goes_on_inside_a_backup_that_was_compressed_while_down() {
     let mut log = Log::new();
     log.write(30);
-    let (numbers, cursor) = read(&mut log.tail(None), 2);
+    let (numbers, cursor) = read_some(&mut log.tail(None), 2);
     assert_eq!(numbers.len(), 14);
     let backup = log.rotate();
     log.gzip(&backup);
@@ -209,7 +259,7 @@ fn goes_on_inside_a_backup_that_was_compressed_while_down() {
 fn a_file_read_before_the_restart_that_is_gone_is_a_possible_gap() {
     let mut log = Log::new();
     log.write(30);
-    let (_, cursor) = read(&mut log.tail(None), 2);
+    let (_, cursor) = read_some(&mut log.tail(None), 2);
     let backup = log.rotate();
     fs::remove_file(log.path(&backup)).unwrap();
     log.write(5);
@@ -217,7 +267,7 @@ fn a_file_read_before_the_restart_that_is_gone_is_a_possible_gap() {
     assert_eq!(read_all(&mut tail).0, (30..35).collect::<Vec<_>>());
     let gaps = tail.take_observed().gaps;
     assert_eq!(gaps.len(), 1);
-    assert!(!gaps[0].certain && gaps[0].detail.contains("audit.log"), "{gaps:?}");
+    assert!(!gaps[0].certain && gaps[0].file == "audit.log", "{gaps:?}");
 }
 
 #[test]
@@ -225,7 +275,7 @@ fn a_deleted_file_is_read_to_its_end_from_the_open_handle() {
     let mut log = Log::new();
     let mut tail = log.tail(None);
     log.write(20);
-    assert_eq!(read(&mut tail, 1).0.len(), 7);
+    assert_eq!(read_some(&mut tail, 1).0.len(), 7);
     fs::remove_file(log.path("audit.log")).unwrap();
     log.write(5);
     assert_eq!(read_all(&mut tail).0, (7..25).collect::<Vec<_>>());
@@ -249,8 +299,8 @@ fn a_compressed_file_is_waited_for_until_it_is_complete() {
     let mut numbers = Vec::new();
     for length in [0, 10, whole.len() / 2, whole.len() - 4, whole.len()] {
         fs::write(&compressed, &whole[..length]).unwrap();
-        tail.ledger.forget_postponed();
-        tail.listed_at = None;
+        tail.trouble.forget();
+        tail.looked = None;
         numbers.extend(read_all(&mut tail).0);
     }
     numbers.sort_unstable();
@@ -274,7 +324,7 @@ fn a_compressed_file_that_will_never_be_complete_is_reported() {
     let numbers = read_all(&mut tail).0;
     assert!(numbers.ends_with(&[20, 21, 22]), "{numbers:?}");
     let gaps = tail.take_observed().gaps;
-    assert!(gaps.len() == 1 && gaps[0].certain && gaps[0].detail.contains(".gz"), "{gaps:?}");
+    assert!(gaps.len() == 1 && gaps[0].certain && gaps[0].cause.contains(".gz"), "{gaps:?}");
     assert!(read_all(&mut tail).0.is_empty() && tail.take_observed().gaps.is_empty(), "said once");
 }
 
@@ -289,7 +339,7 @@ fn lines_written_after_the_rotation_are_read_too() {
     assert_eq!(read_all(&mut tail).0, (0..6).collect::<Vec<_>>());
     writeln!(old, "{}", event(77)).unwrap();
     log.write(1);
-    tail.listed_at = None;
+    tail.looked = None;
     let (numbers, cursor) = read_all(&mut tail);
     assert_eq!(numbers, [6, 77]);
     assert!(read_all(&mut log.tail(cursor.as_ref())).0.is_empty());
@@ -303,9 +353,9 @@ fn backups_with_equal_content_are_each_read() {
         fs::write(dir.path().join(Log::stamped(number)), &content).unwrap();
     }
     fs::write(dir.path().join("audit.log"), &content).unwrap();
-    let mut tail = Tail::new(&dir.path().join("audit.log"), None, StartAt::Oldest, 1 << 20);
-    let (first, cursor) = read(&mut tail, 6);
-    let mut resumed = Tail::new(&dir.path().join("audit.log"), cursor.as_ref(), StartAt::Oldest, 1 << 20);
+    let mut tail = tail_of(&dir.path().join("audit.log"), None, StartAt::Oldest);
+    let (first, cursor) = read_some(&mut tail, 6);
+    let mut resumed = tail_of(&dir.path().join("audit.log"), cursor.as_ref(), StartAt::Oldest);
     let rest = read_all(&mut resumed).0;
     assert_eq!(first.len() + rest.len(), 120);
 }
@@ -315,7 +365,8 @@ fn empty_lines_and_carriage_returns_are_no_events_and_no_errors() {
     let log = Log::new();
     fs::write(log.path("audit.log"), format!("\n\r\n{}\r\n\n  \n{}\n\n", event(0), event(1))).unwrap();
     let mut batch = Batch::new(Buffers::default());
-    log.tail(None).fill(&mut batch, &LIMITS).unwrap();
+    let mut tail = log.tail(None);
+    while tail.fill(&mut batch, &LIMITS).unwrap() != Progress::AtEnd {}
     batch.seal();
     assert_eq!(batch.lines(), 2);
     assert_eq!(batch.line(0), event(0).as_bytes());

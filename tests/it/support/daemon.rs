@@ -28,16 +28,34 @@ impl Daemon {
 
     /// The bare command, for a test that needs variables or other pipes.
     pub(crate) fn command() -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_audit-shipper"));
+        Self::command_of(env!("CARGO_BIN_EXE_audit-shipper"))
+    }
+
+    /// The same behind `wrapper`, which ends in `exec "$0" "$@"`, run by `sh`, itself behind the words of `prefix`.
+    pub(crate) fn command_behind(prefix: &[&str], wrapper: &str) -> Command {
+        let words: Vec<&str> = prefix.iter().copied().chain(["sh", "-c", wrapper]).collect();
+        let mut command = Self::command_of(words[0]);
+        command.args(&words[1..]).arg(env!("CARGO_BIN_EXE_audit-shipper"));
+        command
+    }
+
+    fn command_of(program: &str) -> Command {
+        let mut command = Command::new(program);
+        Self::isolate(&mut command);
+        command
+    }
+
+    /// Keeps from the command what would change its behaviour or mix with ours.
+    pub(crate) fn isolate(command: &mut Command) {
         for (name, _) in std::env::vars_os() {
             let text = name.to_string_lossy().to_lowercase();
             let foreign = ["rust_log", "state_directory", "notify_socket"].contains(&text.as_str());
-            if foreign || text.starts_with("audit_shipper_") || text.ends_with("_proxy") {
+            let ours = ["audit_shipper_", "listen_"].iter().any(|prefix| text.starts_with(prefix));
+            if foreign || ours || text.ends_with("_proxy") {
                 command.env_remove(name);
             }
         }
         command.stdin(Stdio::null()).stdout(Stdio::null());
-        command
     }
 
     /// Starts the command with its log captured.
@@ -151,7 +169,7 @@ impl Daemon {
             || self.reader.as_ref().is_some_and(|reader| !reader.is_finished())
     }
 
-    fn signal(&self, signal: Signal) {
+    pub(super) fn signal(&self, signal: Signal) {
         kill_process(Pid::from_raw(self.process.id().cast_signed()).unwrap(), signal).unwrap();
     }
 }

@@ -161,7 +161,17 @@ impl Endpoint {
 
     /// Waits until `count` items were accepted.
     pub(crate) fn wait_for_items(&self, count: usize) -> Vec<String> {
-        wait_until(&format!("{count} items"), || Some(self.items()).filter(|items| items.len() >= count))
+        let (mut items, mut requests_seen) = (Vec::new(), 0);
+        wait_until(&format!("{count} items"), || {
+            let new: Vec<Recorded> = {
+                let history = self.shared.history.lock().unwrap();
+                let new = &history.accepted[requests_seen..];
+                new.iter().map(|index| history.requests[*index].clone()).collect()
+            };
+            requests_seen += new.len();
+            items.extend(new.iter().flat_map(lines));
+            (items.len() >= count).then(|| std::mem::take(&mut items))
+        })
     }
 
     /// How many requests waited for their answers at the same time, at most.
@@ -173,6 +183,16 @@ impl Endpoint {
     pub(crate) fn items(&self) -> Vec<String> {
         let history = self.shared.history.lock().unwrap();
         history.accepted.iter().flat_map(|index| lines(&history.requests[*index])).collect()
+    }
+}
+
+impl Endpoint {
+    /// Forgets what arrived, so that a long test does not keep all of it. Not while the daemon may still be waiting for an
+    /// answer.
+    pub(crate) fn forget(&self) {
+        let mut history = self.shared.history.lock().unwrap();
+        assert_eq!(history.under_way, 0, "a request is under way");
+        *history = History::default();
     }
 }
 

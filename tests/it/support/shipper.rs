@@ -17,6 +17,7 @@ pub(crate) struct Shipper {
     source: String,
     webhook: String,
     output: String,
+    gap_records: bool,
     flags: Vec<String>,
 }
 
@@ -26,6 +27,9 @@ pub(crate) struct Rejected {
     pub(crate) reason: String,
     pub(crate) status: Option<u16>,
     pub(crate) answer: Option<String>,
+    pub(crate) text: Option<String>,
+    pub(crate) offset: Option<u64>,
+    pub(crate) bytes: u64,
     event: Option<Box<RawValue>>,
 }
 
@@ -47,7 +51,14 @@ impl Shipper {
         let workdir = Workdir::new();
         workdir.kubeconfig(server);
         let webhook = "maxBackoff: 100ms".to_owned();
-        Self { workdir, source: String::new(), webhook, output: String::new(), flags: Vec::new() }
+        Self {
+            workdir,
+            source: String::new(),
+            webhook,
+            output: String::new(),
+            gap_records: false,
+            flags: Vec::new(),
+        }
     }
 
     /// Puts these lines into the log.
@@ -71,6 +82,12 @@ impl Shipper {
     /// A further field of the output.
     pub(crate) fn output(mut self, field: &str) -> Self {
         self.output = format!("{}    {field}\n", self.output);
+        self
+    }
+
+    /// Has gaps told in the stream, as a configuration file does by default.
+    pub(crate) fn gap_records(mut self) -> Self {
+        self.gap_records = true;
         self
     }
 
@@ -100,14 +117,14 @@ impl Shipper {
         let quoted = |path: PathBuf| format!("\"{}\"", path.display());
         let (log, state) = (quoted(self.workdir.log()), quoted(self.workdir.state()));
         let kubeconfig = quoted(self.workdir.path("webhook.kubeconfig"));
-        let Self { source, webhook, output, .. } = self;
+        let Self { source, webhook, output, gap_records, .. } = self;
         let text = format!(
             "source: {{ path: {log}, {source} }}\n\
              outputs:\n\
              \x20 - name: siem\n\
              \x20   webhook: {{ kubeconfig: {kubeconfig}, {webhook} }}\n\
              \x20   redact: {{ enabled: false }}\n\
-             \x20   gapRecords: false\n\
+             \x20   gapRecords: {gap_records}\n\
              {output}\
              stateDir: {state}\n\
              bindAddress: 127.0.0.1:0\n"

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use audit_shipper::demo::lumberjack::{Lumberjack, Options};
 use audit_shipper::demo::replay::Replay;
+use jiff::Timestamp;
 
 /// Writes the log of a test and remembers what it wrote.
 pub(crate) struct Writer {
@@ -15,8 +16,25 @@ pub(crate) struct Writer {
 impl Writer {
     /// Rotates at `max_bytes` and compresses backups; none is deleted.
     pub(crate) fn new(log: impl Into<PathBuf>, max_bytes: u64) -> Self {
-        let options = Options { max_bytes, max_backups: 0, compress: true, avoid_name_clash: true };
-        Self { replay: Replay::bundled(), lumberjack: Lumberjack::new(log, options), written: 0 }
+        Self::with(log, Options { max_bytes, max_backups: 0, compress: true, avoid_name_clash: true })
+    }
+
+    /// Rotates as `options` say.
+    pub(crate) fn with(log: impl Into<PathBuf>, options: Options) -> Self {
+        Self::of(Lumberjack::new(log, options))
+    }
+
+    /// Names its backups by another clock.
+    pub(crate) fn with_clock(
+        log: impl Into<PathBuf>,
+        options: Options,
+        clock: impl FnMut() -> Timestamp + Send + 'static,
+    ) -> Self {
+        Self::of(Lumberjack::with_clock(log, options, clock))
+    }
+
+    fn of(lumberjack: Lumberjack) -> Self {
+        Self { replay: Replay::bundled(), lumberjack, written: 0 }
     }
 
     /// Writes `count` more lines. Those that lumberjack would refuse for their length are left out.
@@ -29,10 +47,20 @@ impl Writer {
         }
     }
 
+    /// How many lines were written so far.
+    pub(crate) fn written(&self) -> u64 {
+        self.written
+    }
+
     /// Every line written so far, in order.
     pub(crate) fn lines(&self) -> Vec<String> {
+        self.lines_from(0)
+    }
+
+    /// The same without the first ones.
+    pub(crate) fn lines_from(&self, first: u64) -> Vec<String> {
         let mut line = Vec::new();
-        (0..self.written)
+        (first..self.written)
             .map(|n| {
                 self.replay.line(n, &mut line);
                 String::from_utf8(line.clone()).unwrap()

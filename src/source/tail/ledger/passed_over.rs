@@ -1,40 +1,38 @@
-//! Files that are not read, or not now: older than the beginning, not complete yet, spoiled.
+//! Files that are not read: older than the beginning, spoiled.
 
-use std::fs::Metadata;
 use std::io;
-use std::path::Path;
-use std::time::Instant;
 
-use super::{Ledger, POSTPONE, Tracked, id_of, mark};
+use super::{Ledger, Tracked, mark};
 use crate::checkpoint::{HEAD_BYTES, Head};
+use crate::source::pins::Listed;
 use crate::source::reader;
-use crate::source::series::Entry;
-use crate::source::tail::is_damage;
+use crate::source::tail::trouble::is_damage;
 
-/// `entry` as a file that was read to its end, although it was not. `None` if it is not there.
+/// A file as one that was read to its end, although it was not. `None` if it is not there.
 ///
 /// # Errors
 /// It cannot be read.
-pub(in crate::source::tail) fn skipped(path: &Path, entry: &Entry) -> io::Result<Option<Tracked>> {
-    let mut tracked = match end_of(path, entry.gz) {
-        Ok((head, offset)) => Tracked::new(mark(&entry.base, head, offset)),
+pub(in crate::source::tail) fn skipped(listed: &Listed) -> io::Result<Option<Tracked>> {
+    let mut tracked = match end_of(listed) {
+        Ok((head, offset)) => Tracked::new(mark(&listed.entry.base, head, offset)),
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(e) if entry.gz && is_damage(&e) => {
-            let mut tracked = Tracked::new(mark(&entry.base, Head::of(b""), 0));
-            tracked.complete = std::fs::metadata(path).ok().map(|metadata| id_of(&metadata));
+        Err(e) if listed.entry.gz && is_damage(&e) => {
+            let mut tracked = Tracked::new(mark(&listed.entry.base, Head::of(b""), 0));
+            tracked.complete = Some(listed.id);
             tracked
         }
         Err(e) => return Err(e),
     };
-    tracked.listed = Some(entry.base.clone());
+    tracked.found(listed);
     Ok(Some(tracked))
 }
 
-fn end_of(path: &Path, gz: bool) -> io::Result<(Head, u64)> {
+fn end_of(listed: &Listed) -> io::Result<(Head, u64)> {
+    let (held, gz) = (listed.open()?, listed.entry.gz);
     let offset =
-        if gz { u64::from(reader::gz_trailer_bytes(path)?) } else { reader::end_of_last_line(path)? };
+        if gz { u64::from(reader::gz_trailer_bytes(&held)?) } else { reader::end_of_last_line(&held)? };
     let hashed = usize::try_from(offset).map_or(HEAD_BYTES, |offset| offset.min(HEAD_BYTES));
-    Ok((Head::of(&reader::head_of(path, gz, hashed)?), offset))
+    Ok((Head::of(&reader::head_of(&held, gz, hashed)?), offset))
 }
 
 impl Ledger {
@@ -44,27 +42,18 @@ impl Ledger {
         self.changed();
     }
 
-    /// Looks at a compressed file that is not complete again a little later.
-    pub(in crate::source::tail) fn postpone(&mut self, entry: &Entry) {
-        self.postponed.retain(|_, at| at.elapsed() < POSTPONE);
-        self.postponed.insert(entry.base.clone(), Instant::now());
-    }
-
-    #[cfg(test)]
-    pub(in crate::source::tail) fn forget_postponed(&mut self) {
-        self.postponed.clear();
-    }
-
-    /// Nothing more can be got out of a compressed file.
-    pub(in crate::source::tail) fn give_up(&mut self, entry: &Entry, metadata: &Metadata) {
-        if self.of(entry).is_none() {
-            let mut tracked = Tracked::new(mark(&entry.base, Head::of(b""), 0));
-            tracked.listed = Some(entry.base.clone());
+    /// Nothing more can be got out of a compressed file. Returns how much of it was read.
+    pub(in crate::source::tail) fn give_up(&mut self, listed: &Listed) -> u64 {
+        if self.of(listed).is_none() {
+            let mut tracked = Tracked::new(mark(&listed.entry.base, Head::of(b""), 0));
+            tracked.found(listed);
             self.tracked.push(tracked);
         }
-        if let Some(tracked) = self.of(entry) {
-            tracked.complete = Some(id_of(metadata));
-        }
+        let offset = self.of(listed).map_or(0, |tracked| {
+            tracked.complete = Some(listed.id);
+            tracked.mark.offset
+        });
         self.changed();
+        offset
     }
 }

@@ -1,0 +1,346 @@
+//! *Pins*: open handles on the files of the log, so that no rotator can take from us what is not settled.
+//!
+//! kube-apiserver's retention deletes the oldest backup whether anybody has read it or not; a deleted file lives on as
+//! long as somebody holds it open. So every file of the series is opened when its name appears, in the watcher's own
+//! thread, and is held until each output has settled it. Names come and go meanwhile: a file that has lost its last
+//! name is *nameless*, and is read from its handle.
+//!
+//! The set is also the one place that looks at the directory: [`PinSet::list`] says which files there are, named and
+//! nameless, in the order in which they were written. A file keeps its *sequence* number whatever it is called.
+//!
+//! Only what we alone hold counts against the limits (`limits`). What came and went before anybody could open it is
+//! noticed as well (`unseen`).
+
+mod kept;
+mod known;
+mod limits;
+mod unseen;
+
+use std::fs::Metadata;
+use std::io;
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::SystemTime;
+
+use crate::config;
+use crate::source::held::{FileId, Held, id_of};
+use crate::source::series::{Entry, Series};
+use kept::Store;
+use known::Known;
+use unseen::Unseen;
+
+/// A listing that shows a new file is made again until two are the same, at most so often.
+const LISTINGS: usize = 3;
+/// Handles at most, whatever the system allows: a backlog of thousands of backups is read by name.
+const MOST_HANDLES: usize = 4096;
+
+/// Told of the number and bytes of the files that we alone hold.
+pub type Show = Box<dyn Fn(u64, u64) + Send + Sync>;
+
+/// One file of the series, as it was when it was listed.
+#[derive(Debug, Clone)]
+#[expect(clippy::struct_excessive_bools, reason = "four facts, all combinations of which exist")]
+pub struct Listed {
+    /// What it is called, or was called when it still had a name.
+    pub entry: Entry,
+    /// Its number in the order of the log, which no other file ever gets.
+    pub sequence: u64,
+    /// Which file it was.
+    pub id: FileId,
+    /// Its size in bytes, compressed if it is compressed.
+    pub size: u64,
+    /// When it was last written.
+    pub modified: Option<SystemTime>,
+    /// Whether it is the one that kube-apiserver writes.
+    pub live: bool,
+    /// Whether its name still leads to it.
+    pub named: bool,
+    /// Whether this output has not settled it.
+    pub waiting: bool,
+    /// Whether `sequence` was given to this very file, and not to its name.
+    pub exact: bool,
+    held: Option<Arc<Held>>,
+}
+
+impl Listed {
+    /// Its open file.
+    ///
+    /// # Errors
+    /// It cannot be opened; `NotFound` if its name leads elsewhere by now.
+    pub fn open(&self) -> io::Result<Arc<Held>> {
+        if let Some(held) = &self.held {
+            return Ok(Arc::clone(held));
+        }
+        let opened = Held::open(&self.entry.path)?;
+        if opened.id() == self.id { Ok(Arc::new(opened)) } else { Err(io::ErrorKind::NotFound.into()) }
+    }
+}
+
+/// What an output will never be able to read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Missing {
+    /// Which file, if it was ever known.
+    pub sequence: Option<u64>,
+    /// Its name without `.gz`.
+    pub base: String,
+    /// How much of it was settled, if nobody else knows.
+    pub from: Option<u64>,
+    /// Length of its content, if that is known.
+    pub content_bytes: Option<u64>,
+    /// Whether it is known that it was there and is gone.
+    pub certain: bool,
+    /// Why.
+    pub cause: String,
+}
+
+/// All files of one log that are or were known and are not settled.
+pub struct PinSet {
+    series: Series,
+    limits: config::Pins,
+    most_handles: usize,
+    state: Mutex<State>,
+    changes: AtomicU64,
+    show: Show,
+}
+
+struct State {
+    /// In the order of their sequence.
+    known: Vec<Known>,
+    next_sequence: u64,
+    store: Store,
+    /// For each output what it has not been told yet.
+    missing: Vec<Vec<Missing>>,
+    unseen: Unseen,
+}
+
+impl PinSet {
+    /// The files of `log`, for so many outputs.
+    #[must_use]
+    pub fn new(log: &Path, limits: config::Pins, outputs: usize, show: Show) -> Self {
+        let allowed = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
+        let allowed =
+            allowed.map_or(MOST_HANDLES, |files| usize::try_from(files / 2).unwrap_or(MOST_HANDLES));
+        Self {
+            series: Series::new(log),
+            limits,
+            most_handles: allowed.min(MOST_HANDLES),
+            state: Mutex::new(State {
+                known: Vec::new(),
+                next_sequence: 0,
+                store: Store::default(),
+                missing: vec![Vec::new(); outputs],
+                unseen: Unseen::default(),
+            }),
+            changes: AtomicU64::new(0),
+            show,
+        }
+    }
+
+    /// The files of `log` for one reader, whom nobody watches.
+    #[must_use]
+    pub fn of_one(log: &Path) -> Arc<Self> {
+        Arc::new(Self::new(log, config::Pins::default(), 1, Box::new(|_, _| {})))
+    }
+
+    /// The names of the log.
+    #[must_use]
+    pub fn series(&self) -> &Series {
+        &self.series
+    }
+
+    /// How often a name is known to have come or gone.
+    #[must_use]
+    pub fn changes(&self) -> u64 {
+        self.changes.load(Ordering::Acquire)
+    }
+
+    /// Looks at the directory, and says what there is for `output`, oldest first, the live file last.
+    ///
+    /// # Errors
+    /// The directory cannot be read.
+    pub fn list(&self, output: usize) -> io::Result<Vec<Listed>> {
+        let mut state = self.state();
+        self.refresh(&mut state)?;
+        self.hold_named(&mut state);
+        self.keep_limits(&mut state);
+        state.keep_stored();
+        let mut listed: Vec<Listed> = state
+            .known
+            .iter()
+            .filter(|known| known.named || known.held.is_some())
+            .map(|known| Listed {
+                live: known.is_live(),
+                named: known.named,
+                waiting: known.waiting.contains(&output),
+                entry: known.entry.clone(),
+                sequence: known.sequence,
+                id: known.id,
+                size: known.size,
+                modified: known.modified,
+                exact: known.exact && known.held.is_some(),
+                held: known.held.clone(),
+            })
+            .collect();
+        listed.sort_by_key(|listed| (listed.live, listed.sequence));
+        Ok(listed)
+    }
+
+    /// A name came to lead to a file: opens it if it is new. Called in the watcher's thread, at once.
+    pub fn appeared(&self, path: &Path) {
+        let Some(entry) = self.series.entry_at(path) else { return };
+        self.changes.fetch_add(1, Ordering::AcqRel);
+        let mut state = self.state();
+        if let Ok(metadata) = std::fs::metadata(&entry.path) {
+            let id = id_of(&metadata);
+            if state.known.iter().any(|known| known.id == id && known.held.is_some()) {
+                state.found(entry, &metadata, &self.series);
+            } else {
+                // What is older has to get its number first, whether it was told yet or not. Without a listing there is
+                // no number; the next one gives it.
+                let _ = self.refresh(&mut state);
+            }
+        }
+        self.hold_named(&mut state);
+        self.keep_limits(&mut state);
+        state.keep_stored();
+    }
+
+    /// A name was removed.
+    pub fn disappeared(&self, path: &Path) {
+        let Some(entry) = self.series.entry_at(path) else { return };
+        self.changes.fetch_add(1, Ordering::AcqRel);
+        let mut state = self.state();
+        state.look_again(&entry.path);
+        // To lead a link elsewhere is to remove it; the file that it led to may be there as before.
+        if entry.is_live() && self.series.target().is_none() {
+            state.live_removed(&entry);
+        }
+        self.keep_limits(&mut state);
+    }
+
+    /// A name was changed into another, at a time when no other change is unknown.
+    pub fn renamed(&self, from: &Path, to: &Path) {
+        let Some(to) = self.series.entry_at(to) else { return };
+        if let Some(live) = self.series.entry_at(from).filter(Entry::is_live) {
+            let mut state = self.state();
+            state.look_again(&live.path);
+            if !to.path.exists() {
+                // A second rotator may have renamed it once more, which is yet to be told.
+                let _ = self.refresh(&mut state);
+            }
+            state.live_renamed(&self.series, &live, to);
+        }
+    }
+
+    /// Whether changes of names are told; if not, or not all of them, more is possible between two looks.
+    pub fn watched(&self, is: bool) {
+        self.changes.fetch_add(1, Ordering::AcqRel);
+        self.state().unseen.watched(is);
+    }
+
+    /// Some changes of names were not told.
+    pub fn lost_track(&self) {
+        self.changes.fetch_add(1, Ordering::AcqRel);
+        self.state().unseen.lost_track();
+    }
+
+    /// `output` has settled all there is in these files: those that everybody has settled are let go.
+    pub fn settled(&self, output: usize, sequences: &[u64]) {
+        if sequences.is_empty() {
+            return;
+        }
+        let mut state = self.state();
+        state.store.settled(output, sequences);
+        for index in 0..state.known.len() {
+            let known = &mut state.known[index];
+            if !sequences.contains(&known.sequence) {
+                continue;
+            }
+            known.waiting.retain(|waiting| *waiting != output);
+            if known.waiting.is_empty() {
+                known.held = None;
+                state.drop_keeping(index);
+            }
+        }
+        if state.forget_settled() {
+            // What it was compressed to may be visible now.
+            self.changes.fetch_add(1, Ordering::AcqRel);
+        }
+        self.show_alone(&state);
+    }
+
+    /// What `output` will never be able to read, since the last call.
+    pub fn take_missing(&self, output: usize) -> Vec<Missing> {
+        std::mem::take(&mut self.state().missing[output])
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // Each step leaves the state whole; a panic in one of them is the end of the process anyway.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Brings what is known up to date with the directory.
+    fn refresh(&self, state: &mut State) -> io::Result<()> {
+        let mut entries = self.entries()?;
+        for _ in 0..LISTINGS {
+            // What is new gets its number by the order of names, and names may have been passed on meanwhile.
+            let is_new = |(entry, metadata): &(Entry, Metadata)| {
+                let id = id_of(metadata);
+                !state.known.iter().any(|known| known.id == id && known.entry.path == entry.path)
+            };
+            if !entries.iter().any(is_new) {
+                break;
+            }
+            let again = self.entries()?;
+            let name = |(entry, metadata): &(Entry, Metadata)| (entry.path.clone(), id_of(metadata));
+            let is_same = again.iter().map(name).eq(entries.iter().map(name));
+            entries = again;
+            if is_same {
+                break;
+            }
+        }
+        let nothing_there = entries.is_empty();
+        let last = state.next_sequence;
+        for known in &mut state.known {
+            (known.named, known.compressed) = (false, false);
+        }
+        for (entry, metadata) in entries {
+            state.found(entry, &metadata, &self.series);
+        }
+        state.update_nameless(nothing_there);
+        state.look_for_unwatched(last);
+        state.forget_settled();
+        Ok(())
+    }
+
+    /// The files that names lead to now, oldest first.
+    fn entries(&self) -> io::Result<Vec<(Entry, Metadata)>> {
+        let found = |entry: Entry| std::fs::metadata(&entry.path).ok().map(|metadata| (entry, metadata));
+        Ok(self.series.list()?.into_iter().filter_map(found).collect())
+    }
+
+    /// Opens named files that are not settled: the newest, which is about to be renamed, then the oldest, which is
+    /// about to be deleted.
+    fn hold_named(&self, state: &mut State) {
+        let mut handles = state.known.iter().filter(|known| known.held.is_some()).count();
+        let newest = state.known.len().saturating_sub(1);
+        let (oldest, newest) = state.known.split_at_mut(newest);
+        for known in newest.iter_mut().chain(oldest) {
+            if known.held.is_some() || !known.named || known.waiting.is_empty() {
+                continue;
+            }
+            if handles >= self.most_handles {
+                known.exact = false;
+                continue;
+            }
+            // What cannot be opened now is tried again at the next look.
+            if let Some(held) = Held::open(&known.entry.path).ok().filter(|held| held.id() == known.id) {
+                known.held = Some(Arc::new(held));
+                handles += 1;
+            } else {
+                known.exact = false;
+            }
+        }
+    }
+}

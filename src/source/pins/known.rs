@@ -1,0 +1,194 @@
+//! What is known of each file: its name, its handle, and who still waits for it.
+
+use std::fs::Metadata;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use super::kept::Keeping;
+use super::{Missing, State, limits};
+use crate::source::held::{self, FileId, Held, id_of};
+use crate::source::series::{Entry, Series};
+
+/// A file that is not held and not listed is missing after this long: a listing made during renames may miss a file.
+const MISSING_AFTER: Duration = Duration::from_secs(2);
+
+/// A file that was seen.
+#[expect(clippy::struct_excessive_bools, reason = "four facts, each of which is looked up on its own")]
+pub(super) struct Known {
+    pub(super) entry: Entry,
+    pub(super) sequence: u64,
+    pub(super) id: FileId,
+    pub(super) size: u64,
+    pub(super) modified: Option<SystemTime>,
+    pub(super) held: Option<Arc<Held>>,
+    /// Whether it has been held since it was first seen.
+    pub(super) exact: bool,
+    /// Whether its name leads to it.
+    pub(super) named: bool,
+    /// Whether it has no name anywhere: the disk holds it for us alone.
+    pub(super) alone: bool,
+    /// Whether what it was compressed to has a name.
+    pub(super) compressed: bool,
+    /// Outputs that have not settled it.
+    pub(super) waiting: Vec<usize>,
+    pub(super) missing_since: Option<Instant>,
+    pub(super) keeping: Keeping,
+}
+
+impl State {
+    /// `entry` leads to a file. Returns whether that is a file that was not known.
+    pub(super) fn found(&mut self, entry: Entry, metadata: &Metadata, series: &Series) -> bool {
+        let (id, size, modified) = (id_of(metadata), metadata.len(), metadata.modified().ok());
+        if let Some(index) = self.known.iter().position(|known| known.is(&entry, id, size)) {
+            if self.known[index].entry.base != entry.base {
+                // Under its new name it is found again.
+                self.drop_stored(index);
+            }
+            let known = &mut self.known[index];
+            (known.entry, known.size, known.modified) = (entry, size, modified);
+            (known.named, known.alone, known.missing_since) = (true, false, None);
+            return false;
+        }
+        if entry.gz && self.is_known_uncompressed(&entry, metadata, series) {
+            return false;
+        }
+        // The name leads to another file now.
+        for known in self.known.iter_mut().filter(|known| known.named && known.entry.path == entry.path) {
+            known.named = false;
+            known.look_at_handle();
+        }
+        self.known.push(Known {
+            entry,
+            sequence: self.next_sequence,
+            id,
+            size,
+            modified,
+            held: None,
+            exact: true,
+            named: true,
+            alone: false,
+            compressed: false,
+            waiting: (0..self.missing.len()).collect(),
+            missing_since: None,
+            keeping: Keeping::default(),
+        });
+        self.next_sequence += 1;
+        true
+    }
+
+    /// A compressed file is not a new one if we have what it was made of.
+    pub(super) fn is_known_uncompressed(&mut self, gz: &Entry, metadata: &Metadata, series: &Series) -> bool {
+        if gz.path.with_file_name(&gz.base).exists() {
+            return true; // it is being written
+        }
+        let plain = |known: &&mut Known| !known.entry.gz && !known.waiting.is_empty();
+        let same_name =
+            |known: &Known| known.entry.base == gz.base && known.entry.path.parent() == gz.path.parent();
+        if let Some(known) = self.known.iter_mut().filter(plain).find(|known| same_name(known)) {
+            if known.held.is_none() && gz.has_own_name() {
+                // It was never held; from now on it is read as what has become of it.
+                (known.entry, known.id) = (gz.clone(), id_of(metadata));
+                (known.size, known.modified) = (metadata.len(), metadata.modified().ok());
+                (known.named, known.exact, known.missing_since) = (true, false, None);
+            }
+            known.compressed = true;
+            return known.held.is_some() || gz.has_own_name();
+        }
+        // It may have been renamed before it was compressed, and nobody told us.
+        let renamed = self.known.iter_mut().filter(plain).find(|known| {
+            !known.named
+                && series.may_be_renamed(&known.entry.base, &gz.base)
+                && known.held.as_ref().is_some_and(|held| limits::is_compressed_from(&gz.path, held))
+        });
+        if let Some(known) = renamed {
+            known.compressed = true;
+            gz.base.clone_into(&mut known.entry.base);
+            known.entry.path.set_file_name(&gz.base);
+            return true;
+        }
+        false
+    }
+
+    /// Files that the listing did not show.
+    pub(super) fn update_nameless(&mut self, nothing_there: bool) {
+        let now = Instant::now();
+        let mut gone = Vec::new();
+        for known in self.known.iter_mut().filter(|known| !known.named) {
+            if known.held.is_some() {
+                known.look_at_handle();
+                continue;
+            }
+            // An empty directory is rather a missing mount than the end of all files.
+            let since = *known.missing_since.get_or_insert(now);
+            if !nothing_there && now - since >= MISSING_AFTER && !known.waiting.is_empty() {
+                gone.push((known.waiting.clone(), known.as_missing()));
+                known.waiting.clear();
+            }
+        }
+        for (outputs, missing) in gone {
+            self.tell(&outputs, &missing);
+        }
+    }
+
+    /// Whether the file of this name is still there.
+    pub(super) fn look_again(&mut self, path: &Path) {
+        let id = held::id_at(path);
+        for known in self.known.iter_mut().filter(|known| known.named && known.entry.path == path) {
+            if Some(known.id) != id {
+                known.named = false;
+                known.look_at_handle();
+            }
+        }
+    }
+
+    /// Forgets nameless files that everybody has settled. Returns whether there were any.
+    pub(super) fn forget_settled(&mut self) -> bool {
+        let (unseen, before) = (&mut self.unseen, self.known.len());
+        self.known.retain(|known| {
+            let keep = known.named || !known.waiting.is_empty();
+            if !keep {
+                unseen.forgotten(&known.entry);
+            }
+            keep
+        });
+        self.known.len() < before
+    }
+
+    pub(super) fn tell(&mut self, outputs: &[usize], missing: &Missing) {
+        for output in outputs {
+            self.missing[*output].push(missing.clone());
+        }
+    }
+}
+
+impl Known {
+    pub(super) fn is_live(&self) -> bool {
+        self.named && self.entry.is_live()
+    }
+
+    /// Whether `entry`, which leads to the file `id`, is this one. The inode of a file that is not held may be another's
+    /// by now; so then it has to have its name, or to be one that we wait for and that did not shrink.
+    pub(super) fn is(&self, entry: &Entry, id: FileId, size: u64) -> bool {
+        let may_be = self.entry.path == entry.path || !self.waiting.is_empty();
+        self.id == id && (self.held.is_some() || (may_be && size >= self.size))
+    }
+
+    pub(super) fn look_at_handle(&mut self) {
+        let Some(metadata) = self.held.as_ref().and_then(|held| held.metadata().ok()) else { return };
+        (self.size, self.modified) = (metadata.len(), metadata.modified().ok());
+        self.alone = metadata.nlink() == 0;
+    }
+
+    pub(super) fn as_missing(&self) -> Missing {
+        Missing {
+            sequence: Some(self.sequence),
+            base: self.entry.base.clone(),
+            from: None,
+            content_bytes: (!self.entry.gz).then_some(self.size),
+            certain: false,
+            cause: "it could not be held open and is gone".to_owned(),
+        }
+    }
+}

@@ -1,0 +1,139 @@
+//! Files that came and went before anybody could open them.
+//!
+//! While the watcher tells of every change, each end of a live file is told too: it is renamed, or removed. The file
+//! that is meant must be one that we know. If there is none, it came and went unseen.
+//!
+//! Without a watcher, or after it has lost events, there is only the order of retention: the oldest goes first. While the
+//! file that was live at the last look still has a name, no later one can have gone. If it has none, one may have.
+
+use std::collections::VecDeque;
+
+use super::known::Known;
+use super::{Missing, State};
+use crate::source::series::{Entry, Series};
+
+/// Names of settled files that are remembered, for changes that are told late.
+const REMEMBERED: usize = 1024;
+
+#[derive(Default)]
+pub(super) struct Unseen {
+    /// Whether changes are told.
+    watched: bool,
+    /// Whether some were not told since the last look.
+    lost_track: bool,
+    /// Sequence of the file that was live at the last look.
+    last_live: Option<u64>,
+    /// Settled files without a name: what they were called last.
+    forgotten: VecDeque<String>,
+    /// Live files whose removal was told, by sequence; they explain no other.
+    buried: Vec<u64>,
+}
+
+impl Unseen {
+    /// From now on changes are told, or they are not. What was before in directories that are watched anew is another
+    /// story.
+    pub(super) fn watched(&mut self, is: bool) {
+        (self.watched, self.lost_track) = (is, true);
+        if is {
+            self.last_live = None;
+        }
+    }
+
+    /// Some changes were not told.
+    pub(super) fn lost_track(&mut self) {
+        self.lost_track = true;
+    }
+
+    pub(super) fn forgotten(&mut self, entry: &Entry) {
+        if self.forgotten.len() == REMEMBERED {
+            self.forgotten.pop_front();
+        }
+        self.forgotten.push_back(entry.base.clone());
+    }
+
+    fn take_forgotten(&mut self, is_it: impl Fn(&str) -> bool) -> bool {
+        let found = self.forgotten.iter().position(|forgotten| is_it(forgotten));
+        found.and_then(|at| self.forgotten.remove(at)).is_some()
+    }
+}
+
+impl State {
+    /// The live name was changed into that of a backup.
+    pub(super) fn live_renamed(&mut self, series: &Series, live: &Entry, to: Entry) {
+        let is_it =
+            |base: &str| base == to.base || (to.has_own_name() && series.may_be_renamed(&to.base, base));
+        let is_known = self.known.iter().any(|known| is_it(&known.entry.base));
+        if is_known || to.path.exists() || gz_of(&to).is_some_and(|path| path.exists()) {
+            return;
+        }
+        // Settled since, under its new name, or under the old one if nobody saw the new one.
+        if self.unseen.take_forgotten(|base| is_it(base) || base == live.base) {
+            return;
+        }
+        if let Some(index) = self.nameless_live() {
+            // It was the live file when it was opened, and has been deleted since.
+            self.known[index].entry = to;
+        } else {
+            self.came_and_went(&to.base);
+        }
+    }
+
+    /// The live file was removed under its name.
+    pub(super) fn live_removed(&mut self, live: &Entry) {
+        let index = self
+            .nameless_live()
+            .or_else(|| self.known.iter().position(|known| self.may_have_been_live(known)));
+        if let Some(index) = index {
+            let sequence = self.known[index].sequence;
+            self.unseen.buried.push(sequence);
+        } else if !self.unseen.take_forgotten(|base| base == live.base) {
+            self.came_and_went(&live.base);
+        }
+    }
+
+    /// The oldest file that was deleted while we knew it as the live one.
+    fn nameless_live(&self) -> Option<usize> {
+        self.known.iter().position(|known| known.alone && self.may_have_been_live(known))
+    }
+
+    fn may_have_been_live(&self, known: &Known) -> bool {
+        !known.named && known.entry.is_live() && !self.unseen.buried.contains(&known.sequence)
+    }
+
+    fn came_and_went(&mut self, base: &str) {
+        let missing = Missing {
+            sequence: None,
+            base: base.to_owned(),
+            from: None,
+            content_bytes: None,
+            certain: false,
+            cause: "it came and went before it could be opened".to_owned(),
+        };
+        let everybody: Vec<usize> = (0..self.missing.len()).collect();
+        self.tell(&everybody, &missing);
+    }
+
+    /// At a look at the directory that found files from `first_new` on: what changed since the last one may not have
+    /// been told.
+    pub(super) fn look_for_unwatched(&mut self, first_new: u64) {
+        let current = self.known.iter().find(|known| known.is_live());
+        let (live, name) =
+            (current.map(|known| known.sequence), current.map(|known| known.entry.base.clone()));
+        let told = self.unseen.watched && !std::mem::take(&mut self.unseen.lost_track);
+        if let Some(last) =
+            self.unseen.last_live.filter(|_| !told && live.is_some_and(|live| live >= first_new))
+        {
+            let has_name = |known: &Known| known.sequence == last && (!known.alone || known.compressed);
+            if !self.known.iter().any(has_name) {
+                self.came_and_went(&name.unwrap_or_default());
+            }
+        }
+        self.unseen.last_live = live.or(self.unseen.last_live);
+        let known = &self.known;
+        self.unseen.buried.retain(|sequence| known.iter().any(|known| known.sequence == *sequence));
+    }
+}
+
+fn gz_of(entry: &Entry) -> Option<std::path::PathBuf> {
+    Some(entry.path.with_file_name(format!("{}.gz", entry.path.file_name()?.to_str()?)))
+}

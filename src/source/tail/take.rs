@@ -1,0 +1,77 @@
+//! Lines of the held file into a batch.
+
+use super::Open;
+use crate::batch::{Aside, Batch, Limits, Offer, Origin, Reason};
+use crate::event::glued;
+use crate::source::reader::{Line, Reader, TooLong};
+
+impl Open {
+    /// Takes all lines that were read, until the batch is full.
+    pub(super) fn take_lines(&mut self, batch: &mut Batch, limits: &Limits) -> Offer {
+        self.take_each(Reader::line, batch, limits)
+    }
+
+    /// Takes what stands behind the last newline too: the file is final.
+    pub(super) fn take_remainder(&mut self, batch: &mut Batch, limits: &Limits) -> Offer {
+        self.take_each(Reader::remainder, batch, limits)
+    }
+
+    fn take_each(
+        &mut self,
+        next: fn(&mut Reader) -> Option<(u64, Line<'_>)>,
+        batch: &mut Batch,
+        limits: &Limits,
+    ) -> Offer {
+        let base = &self.listed.entry.base;
+        while let Some((offset, line)) = next(&mut self.reader) {
+            match take(line, || Origin { file: base.clone(), offset }, batch, limits) {
+                Offer::Taken => self.reader.consume(),
+                Offer::Glued(ends) => self.reader.cut(&ends),
+                Offer::Full => {
+                    self.note_before();
+                    return Offer::Full;
+                }
+            }
+        }
+        self.note_before();
+        Offer::Taken
+    }
+}
+
+/// Offers one line to the batch. Empty lines are no events and no errors; neither are a mark of byte order before a line
+/// and a carriage return behind it.
+fn take(line: Line<'_>, origin: impl FnOnce() -> Origin, batch: &mut Batch, limits: &Limits) -> Offer {
+    let (whole, is_piece) = match line {
+        Line::Whole(line) => (line, false),
+        Line::Piece(piece) => (piece, true),
+        Line::TooLong(long) => return batch.offer_aside(too_large(long, origin()), limits),
+    };
+    let line = whole.strip_prefix(glued::BOM).unwrap_or(whole);
+    let mark_bytes = whole.len() - line.len();
+    let line = line.strip_suffix(b"\r").unwrap_or(line);
+    if line.iter().all(u8::is_ascii_whitespace) {
+        return Offer::Taken;
+    }
+    if is_piece {
+        return batch.offer_piece(line, origin, limits);
+    }
+    let mut offer = batch.offer(line, origin, limits);
+    if let Offer::Glued(ends) = &mut offer {
+        for end in ends {
+            *end += mark_bytes;
+        }
+    }
+    offer
+}
+
+fn too_large(long: TooLong, origin: Origin) -> Aside {
+    Aside {
+        reason: Reason::TooLarge,
+        detail: "longer than maxLineBytes".into(),
+        answer: None,
+        origin: Some(origin),
+        line: long.prefix,
+        line_bytes: long.line_bytes,
+        sha256: long.sha256,
+    }
+}
