@@ -141,9 +141,9 @@ pub mod gap;
 pub mod health;
 pub mod kubeconfig;
 pub mod metrics;
-#[cfg(test)]
-mod mutate;
 pub mod pipeline;
+#[cfg(test)]
+mod properties;
 pub mod receive;
 pub mod rejected;
 pub mod route;

@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::mutate::{mutated, mutations};
+use crate::properties::{mutated, mutations};
 
 fn cursor(offset: u64, marks: usize) -> Cursor {
     let mark = |name: &str, offset| Mark { name: name.into(), head: Head::of(b"abc"), offset, before: None };
@@ -111,7 +111,7 @@ fn a_directory_is_held_though_its_holder_cannot_be_noted() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(300))]
+    #![proptest_config(crate::properties::cases(300))]
 
     /// Whatever was done to the cursor file, loading it does not panic and yields no cursor but one that was committed.
     #[test]

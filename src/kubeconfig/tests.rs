@@ -182,7 +182,7 @@ fn durations_as_go_prints_them() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(256) })]
+    #![proptest_config(crate::properties::cases(256))]
 
     /// A damaged kubeconfig is an error or an endpoint, never a panic, and its secret stays out of every
     /// message.

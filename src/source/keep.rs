@@ -130,6 +130,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(crate::properties::cases(256))]
+
         // Whatever the name, the key is one for systemd and for a file system, and it comes back as itself.
         #[test]
         fn any_key_is_a_name_and_comes_back(sequence: u64, name: String, gz: bool, repeat in 0usize..40) {

@@ -162,7 +162,6 @@ impl PinSet {
     pub fn list(&self, output: usize) -> io::Result<Vec<Listed>> {
         let mut state = self.state();
         self.refresh(&mut state)?;
-        self.hold_named(&mut state);
         self.keep_limits(&mut state);
         state.keep_stored();
         let mut listed: Vec<Listed> = state
@@ -195,13 +194,13 @@ impl PinSet {
             let id = id_of(&metadata);
             if state.known.iter().any(|known| known.id == id && known.held.is_some()) {
                 state.found(entry, &metadata, &self.series);
+                self.hold_named(&mut state);
             } else {
                 // What is older has to get its number first, whether it was told yet or not. Without a listing there is
                 // no number; the next one gives it.
                 let _ = self.refresh(&mut state);
             }
         }
-        self.hold_named(&mut state);
         self.keep_limits(&mut state);
         state.keep_stored();
     }
@@ -280,7 +279,7 @@ impl PinSet {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Brings what is known up to date with the directory.
+    /// Brings what is known up to date with the directory, and opens what is new.
     fn refresh(&self, state: &mut State) -> io::Result<()> {
         let mut entries = self.entries()?;
         for _ in 0..LISTINGS {
@@ -311,6 +310,8 @@ impl PinSet {
         state.update_nameless(nothing_there);
         state.look_for_unwatched(last);
         state.forget_settled();
+        // What is not held may be gone, and its inode another file's, at the next look.
+        self.hold_named(state);
         Ok(())
     }
 

@@ -79,6 +79,12 @@ impl Entry {
         matches!(self.order, Order::Stamped(_, Reverse(Suffix::None | Suffix::Date)))
     }
 
+    /// The plain file of the same generation.
+    #[must_use]
+    pub fn uncompressed(&self) -> Self {
+        Self { path: self.path.with_file_name(&self.base), gz: false, ..self.clone() }
+    }
+
     /// Whether a rotator that copies and truncates gives such names.
     #[must_use]
     pub fn may_be_copy(&self, series: &Series) -> bool {

@@ -2,7 +2,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::event::Event;
-use crate::mutate::{mutated, mutations, real_line};
+use crate::properties::{mutated, mutations, real_line};
 
 /// Go's answer to what kube-apiserver makes of an event, from kube-apiserver-observed.md, section 4.
 const OBSERVED: &str = r#"{"kind":"Event","apiVersion":"audit.k8s.io/v1","level":"RequestResponse","auditID":"403f198f-0382-4887-aa8f-47376f9e749e","stage":"ResponseComplete","requestURI":"/api/v1/namespaces/trd-ci/configmaps","verb":"create","user":{"username":"a"},"responseStatus":{"metadata":{},"code":201},REQUESTANDRESPONSE"requestReceivedTimestamp":"2026-11-22T02:15:06.166346Z","stageTimestamp":"2026-11-22T02:15:06.252999Z","annotations":{TRUNCATED"authorization.k8s.io/decision":"allow","authorization.k8s.io/reason":""}}"#;
@@ -93,6 +93,8 @@ fn json() -> impl Strategy<Value = String> {
 }
 
 proptest! {
+    #![proptest_config(crate::properties::cases(256))]
+
     /// Whatever the event and the limit, what comes out fits, is a JSON object, and has the auditID that went in.
     #[test]
     fn what_comes_out_fits_and_is_the_same_event(
@@ -121,7 +123,7 @@ proptest! {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(1000))]
+    #![proptest_config(crate::properties::cases(1000))]
 
     /// Whatever was done to a real event, cutting it does not panic, and what comes out fits, is a JSON object, and says
     /// the same of who it is; an event stays one.

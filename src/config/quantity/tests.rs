@@ -137,6 +137,8 @@ fn floats_are_32_bit_but_keep_their_decimals() {
 }
 
 proptest! {
+    #![proptest_config(crate::properties::cases(256))]
+
     /// A duration that was printed is read back as itself.
     #[test]
     fn duration_round_trip(nanos in 0..=i64::MAX.unsigned_abs()) {

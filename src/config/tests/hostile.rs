@@ -40,6 +40,8 @@ fn an_alias_bomb_is_refused() {
 }
 
 proptest! {
+    #![proptest_config(crate::properties::cases(256))]
+
     /// No text makes the loader panic, and every mistake is a line of its own.
     #[test]
     fn any_text_is_safe(text in "\\PC{0,200}|[-:,{}\\[\\]&*!|>'\" \n\ta-d0-9]{0,80}") {

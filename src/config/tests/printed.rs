@@ -190,6 +190,8 @@ fn config() -> impl Strategy<Value = Config> {
 }
 
 proptest! {
+    #![proptest_config(crate::properties::cases(256))]
+
     /// A configuration that was printed is loaded as itself.
     #[test]
     fn round_trip(config in config()) {

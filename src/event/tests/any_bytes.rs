@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::mutate::{mutated, mutations, real_line};
+use crate::properties::{mutated, mutations, real_line};
 
 /// Whether a slow and strict reader takes the line for an event. Two things that it also minds do no harm in an event:
 /// halves of surrogate pairs, and numbers beyond its range.
@@ -20,7 +20,7 @@ fn is_event(line: &[u8]) -> bool {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(2000))]
+    #![proptest_config(crate::properties::cases(2000))]
 
     /// Whatever was done to a real event, reading it does not panic, and what is accepted is an event.
     #[test]

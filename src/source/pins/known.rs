@@ -104,8 +104,7 @@ impl State {
         });
         if let Some(known) = renamed {
             known.compressed = true;
-            gz.base.clone_into(&mut known.entry.base);
-            known.entry.path.set_file_name(&gz.base);
+            known.entry = gz.uncompressed();
             return true;
         }
         false

@@ -3,7 +3,7 @@ use std::io::Write as _;
 use proptest::prelude::*;
 
 use super::*;
-use crate::mutate::{mutated, mutations};
+use crate::properties::{mutated, mutations};
 
 fn gz(content: &[u8]) -> Vec<u8> {
     let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
@@ -43,7 +43,7 @@ fn lines(content: &[u8], compress: bool, offset: u64, max: usize) -> (Vec<Vec<u8
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
+    #![proptest_config(crate::properties::cases(64))]
 
     /// Whatever the lengths of the lines, compressed or not, they come out as they went in, those over the limit
     /// as their length, and the offset ends at the end.
@@ -145,7 +145,7 @@ fn content_of(compressed: &[u8]) -> (Vec<u8>, io::Result<()>) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(200))]
+    #![proptest_config(crate::properties::cases(200))]
 
     /// Whatever a compressed file holds, reading it does not panic and takes bounded memory. One that is cut yields a
     /// prefix of its lines; one that is spoilt yields an error, unless its content is untouched.

@@ -209,7 +209,7 @@ impl Reading {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(150))]
+    #![proptest_config(crate::properties::cases(150))]
 
     /// Whatever bytes are in the log, however they come and however small a batch is: each is in exactly one of an event
     /// that is shipped, a line that is set aside, a newline, a run of NULs, an empty line or a mark of byte order; every

@@ -334,7 +334,7 @@ fn run(watched: bool, steps: &[Step]) -> World {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(300))]
+    #![proptest_config(crate::properties::cases(300))]
 
     /// Whatever the order of writes, rotations, compressions, deletions of what was read, reads and restarts, and however
     /// late changes are told: after the cursor that a restart goes on from, each line arrives exactly once, in the order
@@ -393,4 +393,26 @@ proptest! {
         prop_assert!(world.gaps.is_empty(), "{:?}", world.gaps);
         prop_assert_eq!(world.seen, (0..world.log.written).collect::<Vec<_>>());
     }
+}
+
+/// A file that is known by what it was compressed to is not the live one any more, however late the changes of others
+/// are told.
+#[test]
+fn a_file_found_compressed_is_not_taken_for_one_that_was_renamed_before() {
+    use Step::{DeleteOldest, GzipOldest, Read, Rotate, Write};
+    let steps = [
+        Write(1),
+        Rotate,
+        Write(1),
+        Rotate,
+        DeleteOldest,
+        DeleteOldest,
+        Read(1),
+        Write(1),
+        Rotate,
+        GzipOldest,
+    ];
+    let world = run(true, &steps);
+    assert_eq!(world.seen, [0, 2]);
+    assert_eq!(world.gaps.len(), 1, "{:?}", world.gaps);
 }

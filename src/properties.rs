@@ -1,7 +1,18 @@
-//! For property tests: bytes as a crash, a broken disk or an enemy leaves them.
+//! For property tests: how many cases, and bytes as a crash, a broken disk or an enemy leaves them.
 
 use proptest::prelude::*;
 use proptest::sample::Index;
+use proptest::test_runner::RngSeed;
+
+/// In the suite the same `count` cases each time, so that a change is judged by what it changes; with
+/// `AUDIT_SHIPPER_SOAK` set, a hundred times as many, and others each time.
+pub(crate) fn cases(count: u32) -> ProptestConfig {
+    let suite = ProptestConfig { cases: count, failure_persistence: None, ..ProptestConfig::default() };
+    match std::env::var_os("AUDIT_SHIPPER_SOAK") {
+        Some(_) => ProptestConfig { cases: count.saturating_mul(100), ..suite },
+        None => ProptestConfig { rng_seed: RngSeed::Fixed(1), ..suite },
+    }
+}
 
 /// One change to some bytes.
 #[derive(Debug, Clone)]
