@@ -28,7 +28,7 @@ mod backoff;
 mod exchange;
 
 use backoff::{Backoff, SHORTEST_WAIT};
-pub use exchange::Exchange;
+pub use exchange::{Exchange, NoAnswer};
 
 /// Refusals in a row, of pieces of one batch, after which it waits for evidence instead of asking on.
 const PATIENCE: usize = 24;
@@ -121,7 +121,7 @@ impl Delivery {
         loop {
             let began = self.health.now();
             let wait = match self.exchange_once(body.clone()).await {
-                Err(reason) => {
+                Err(NoAnswer { reason, .. }) => {
                     self.health.unavailable(&reason);
                     backoff.next_wait()
                 }
@@ -137,7 +137,7 @@ impl Delivery {
                     }
                     Verdict::Hold { reread_credentials } => {
                         if reread_credentials {
-                            self.exchange.forget_token();
+                            self.exchange.reread().await;
                         }
                         self.health
                             .misconfigured(&format!("the endpoint answers {}", describe(answer.status)));
@@ -149,7 +149,7 @@ impl Delivery {
         }
     }
 
-    async fn exchange_once(&self, body: Body) -> Result<(Answer, Verdict), String> {
+    async fn exchange_once(&self, body: Body) -> Result<(Answer, Verdict), NoAnswer> {
         let began = Instant::now();
         let result = self.exchange.post(body).await;
         let judged = result.map(|answer| {

@@ -23,6 +23,15 @@ const LONGEST_ANSWER_BYTES: usize = 1 << 20;
 /// What is kept of an answer for people.
 const EXCERPT_CHARS: usize = 300;
 
+/// Why there is no complete answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NoAnswer {
+    /// In words, without the URL.
+    pub reason: String,
+    /// Whether the endpoint was connected and took too long.
+    pub timed_out: bool,
+}
+
 /// Sends requests to one endpoint.
 #[derive(Debug, Clone)]
 pub struct Exchange {
@@ -41,16 +50,22 @@ impl Exchange {
         Self { endpoint, headers }
     }
 
-    /// Credentials may have been renewed.
-    pub fn forget_token(&self) {
+    /// Reads the credentials again, which may have been renewed. True if they were.
+    pub async fn reread(&self) -> bool {
         self.endpoint.forget_token();
+        false
+    }
+
+    /// Returns when credentials, or what else stands in the kubeconfig, have changed.
+    pub async fn changed(&self) {
+        std::future::pending().await
     }
 
     /// Posts `body` once.
     ///
     /// # Errors
-    /// There is no complete answer; the reason is in words, without the URL.
-    pub async fn post(&self, body: Body) -> Result<Answer, String> {
+    /// There is no complete answer.
+    pub async fn post(&self, body: Body) -> Result<Answer, NoAnswer> {
         let mut url = self.endpoint.url().clone();
         for _ in 0..=MOST_REDIRECTS {
             let mut request = self
@@ -68,7 +83,7 @@ impl Exchange {
                 None => return complete(response).await,
             }
         }
-        Err(format!("more than {MOST_REDIRECTS} redirects"))
+        Err(NoAnswer { reason: format!("more than {MOST_REDIRECTS} redirects"), timed_out: false })
     }
 }
 
@@ -81,7 +96,7 @@ fn redirect(from: &Url, response: &Response) -> Option<Url> {
     (next.origin() == from.origin()).then_some(next)
 }
 
-async fn complete(mut response: Response) -> Result<Answer, String> {
+async fn complete(mut response: Response) -> Result<Answer, NoAnswer> {
     let status = response.status().as_u16();
     let retry_after =
         response.headers().get(RETRY_AFTER).and_then(|value| retry_after(value, SystemTime::now()));
@@ -89,7 +104,8 @@ async fn complete(mut response: Response) -> Result<Answer, String> {
     while let Some(piece) = response.chunk().await.map_err(|error| in_words(&error))? {
         body.extend_from_slice(&piece);
         if body.len() > LONGEST_ANSWER_BYTES {
-            return Err(format!("status {status}, and an answer of more than {LONGEST_ANSWER_BYTES} bytes"));
+            let reason = format!("status {status}, and an answer of more than {LONGEST_ANSWER_BYTES} bytes");
+            return Err(NoAnswer { reason, timed_out: false });
         }
     }
     Ok(Answer { status, retry_after, excerpt: excerpt(&body) })
@@ -111,7 +127,8 @@ fn excerpt(body: &[u8]) -> String {
 }
 
 /// An error and its causes, without the URL: it may hold what is nobody's business.
-fn in_words(error: &reqwest::Error) -> String {
+fn in_words(error: &reqwest::Error) -> NoAnswer {
+    let timed_out = error.is_timeout() && !error.is_connect();
     let kind = if error.is_timeout() {
         "no complete answer in time"
     } else if error.is_connect() {
@@ -128,7 +145,7 @@ fn in_words(error: &reqwest::Error) -> String {
         }
         cause = error.source();
     }
-    words.join(": ")
+    NoAnswer { reason: words.join(": "), timed_out }
 }
 
 #[cfg(test)]
