@@ -94,8 +94,9 @@ fn run(args: &RunArgs) -> Result<(), Failure> {
     let stop = CancellationToken::new();
     runtime()?.block_on(async {
         let signals = Signals::new()?;
+        let hangups = signal(SignalKind::hangup())?;
         tokio::spawn(signals.stop_then_exit(stop.clone()));
-        pipeline::run(loaded.config, endpoints, kept, stop).await?;
+        pipeline::run(loaded.config, endpoints, kept, hangups, stop).await?;
         Ok(())
     })
 }

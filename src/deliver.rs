@@ -28,7 +28,7 @@ mod backoff;
 mod exchange;
 
 use backoff::{Backoff, SHORTEST_WAIT};
-pub use exchange::{Exchange, NoAnswer};
+pub use exchange::{Credentials, Exchange, NoAnswer};
 
 /// Refusals in a row, of pieces of one batch, after which it waits for evidence instead of asking on.
 const PATIENCE: usize = 24;
@@ -125,7 +125,7 @@ impl Delivery {
                     self.health.unavailable(&reason);
                     backoff.next_wait()
                 }
-                Ok((answer, verdict)) => match verdict {
+                Ok((answer, credentials, verdict)) => match verdict {
                     Verdict::Accepted => {
                         self.health.accepted(began);
                         return Decision::Accepted { bytes };
@@ -137,7 +137,7 @@ impl Delivery {
                     }
                     Verdict::Hold { reread_credentials } => {
                         if reread_credentials {
-                            self.exchange.reread().await;
+                            self.exchange.refused(credentials).await;
                         }
                         self.health
                             .misconfigured(&format!("the endpoint answers {}", describe(answer.status)));
@@ -149,18 +149,18 @@ impl Delivery {
         }
     }
 
-    async fn exchange_once(&self, body: Body) -> Result<(Answer, Verdict), NoAnswer> {
+    async fn exchange_once(&self, body: Body) -> Result<(Answer, Credentials, Verdict), NoAnswer> {
         let began = Instant::now();
         let result = self.exchange.post(body).await;
-        let judged = result.map(|answer| {
+        let judged = result.map(|(answer, credentials)| {
             let verdict = self.sink.verdict(&answer);
-            (answer, verdict)
+            (answer, credentials, verdict)
         });
         let outcome = match &judged {
-            Ok((_, Verdict::Accepted)) => Outcome::Accepted,
-            Ok((_, Verdict::Hold { .. })) => Outcome::Hold,
-            Ok((_, Verdict::Refused { .. })) => Outcome::Refused,
-            Ok((_, Verdict::Retry { .. })) | Err(_) => Outcome::Retry,
+            Ok((.., Verdict::Accepted)) => Outcome::Accepted,
+            Ok((.., Verdict::Hold { .. })) => Outcome::Hold,
+            Ok((.., Verdict::Refused { .. })) => Outcome::Refused,
+            Ok((.., Verdict::Retry { .. })) | Err(_) => Outcome::Retry,
         };
         self.metrics.request(outcome, began.elapsed());
         judged

@@ -8,23 +8,32 @@
 //! - The **server** is the cluster's URL. Over `http` no credentials are read or sent, as in client-go.
 //! - The **token file** wins over the inline token once it could be read, and is read again while we run.
 //!
-//! Everything else is fixed at load: a changed kubeconfig, certificate or key takes a restart. All mistakes
-//! are reported together, each with the file and the line it stands on. No text of a kubeconfig is ever part
-//! of a message unless it is a name or a path, since nearly every other field can hold a secret.
+//! - An **exec** plugin is run when there is nothing to show yet, before that expires, and after it was refused.
+//!
+//! The kubeconfig and every file that it names are looked at while we run, and read again when they have
+//! changed: `current.rs` says what takes the place of what. All mistakes are reported together, each with the
+//! file and the line it stands on. No text of a kubeconfig is ever part of a message unless it is a name or a
+//! path, since nearly every other field can hold a secret.
 //!
 //! | file | what it holds |
 //! |---|---|
 //! | `file.rs` | the YAML, and the rules of which cluster and user count |
 //! | `server.rs` | `server` as the URL that is posted to |
 //! | `tls.rs` | certificate authorities, the client certificate |
+//! | `verifier.rs` | which certificates of a server are believed |
 //! | `credentials.rs` | the `Authorization` header, the token file |
+//! | `exec.rs` | commands that print credentials |
 //! | `client.rs` | all of it as a `reqwest::Client`: proxies, timeouts, `tls-server-name` |
+//! | `current.rs` | what is in use, and what takes its place |
 
 mod client;
 mod credentials;
+mod current;
+mod exec;
 mod file;
 mod server;
 mod tls;
+mod verifier;
 
 #[cfg(test)]
 mod tests;
@@ -33,29 +42,51 @@ use std::fmt;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use jiff::Timestamp;
 use reqwest::Url;
 use reqwest::header::{HeaderMap, HeaderValue};
+use tokio::sync::watch;
 
 use client::Connection;
-use credentials::Credentials;
-use file::{Cluster, User};
-use tls::Tls;
+use current::Current;
 
 /// No file that a kubeconfig is or points to is longer; a bundle of all public authorities is a tenth of it.
 const MAX_FILE_BYTES: u64 = 4 << 20;
 
-/// The endpoint that a kubeconfig names: URL, TLS, credentials.
+/// The endpoint that a kubeconfig names: URL, TLS, credentials, as they are now.
 pub struct Endpoint {
-    connection: Connection,
-    credentials: Credentials,
+    kubeconfig: PathBuf,
+    timeout: Duration,
+    current: Mutex<Current>,
+    /// Held while files are read again; who comes second finds them read.
+    rereading: tokio::sync::Mutex<()>,
+    changes: watch::Sender<u64>,
     warnings: Vec<String>,
-    display: String,
+}
+
+/// What one request is made of.
+pub struct Session {
+    connection: Arc<Connection>,
+    authorization: Option<HeaderValue>,
+    generation: u64,
+}
+
+/// How an endpoint's files are, for metrics.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Condition {
+    /// Whether all of them could be read when they were last looked at.
+    pub is_good: bool,
+    /// When the client certificate expires.
+    pub client_certificate_expires: Option<Timestamp>,
+    /// When the last of the kubeconfig's authorities expires.
+    pub authorities_expire: Option<Timestamp>,
 }
 
 impl Endpoint {
-    /// Reads the kubeconfig and everything it points to.
+    /// Reads the kubeconfig and everything it points to. A credential plugin is not run before it is needed.
     ///
     /// `timeout` limits one request, from connecting to the last byte of the answer.
     ///
@@ -63,17 +94,133 @@ impl Endpoint {
     ///
     /// All mistakes at once, each naming the file and line or field, and what to do.
     pub fn load(kubeconfig: &Path, timeout: Duration) -> Result<Endpoint, Vec<String>> {
-        let mut report = Report::new(kubeconfig);
-        match read(&mut report, timeout) {
-            Ok(endpoint) if report.errors.is_empty() => {
-                Ok(Endpoint { warnings: report.warnings, ..endpoint })
-            }
+        let mut report = Report::new(kubeconfig, true);
+        match Current::load(&mut report, timeout) {
+            Ok(current) if report.errors.is_empty() => Ok(Endpoint {
+                kubeconfig: kubeconfig.to_owned(),
+                timeout,
+                current: Mutex::new(current),
+                rereading: tokio::sync::Mutex::default(),
+                changes: watch::Sender::new(0),
+                warnings: report.warnings,
+            }),
             _ => Err(report.errors),
         }
     }
 
-    /// The client of all requests to this endpoint: pooled, with a timeout, without redirects or retries of
-    /// its own.
+    /// What the next request is made of; runs a credential plugin if need be.
+    ///
+    /// # Errors
+    /// The plugin has nothing to show, in words for people.
+    pub async fn session(&self) -> Result<Session, String> {
+        loop {
+            let plugin = self.current().plugin();
+            let Some(plugin) = plugin else { return Ok(self.current().session(None)) };
+            let issued = plugin.issued().await?;
+            let mut current = self.current();
+            // The kubeconfig may say something else by now.
+            if current.use_issued(&plugin, &issued)? {
+                self.tell(&current);
+                return Ok(current.session(Some(&issued)));
+            }
+        }
+    }
+
+    /// Looks whether the kubeconfig or a file that it names has changed, and reads all of them again if so. What cannot
+    /// be read leaves what was good in use; that is logged once.
+    pub async fn look(self: &Arc<Self>) {
+        let _one = self.rereading.lock().await;
+        self.reread(false).await;
+    }
+
+    /// Reads everything again, since the endpoint has refused the credentials of a request. True if the next request
+    /// has others than that one.
+    pub async fn refused(self: &Arc<Self>, generation: u64) -> bool {
+        let _one = self.rereading.lock().await;
+        if self.current().generation() == generation {
+            self.reread(true).await;
+            let plugin = self.current().plugin();
+            if let Some(plugin) = plugin {
+                plugin.forget().await;
+                // What it cannot print now is said when the next request asks for it.
+                let _ = self.session().await;
+            }
+        }
+        self.current().generation() != generation
+    }
+
+    /// Reads everything again because an operator wants it, and has a credential plugin run again.
+    pub async fn renew(self: &Arc<Self>) {
+        let _one = self.rereading.lock().await;
+        self.reread(true).await;
+        let plugin = self.current().plugin();
+        if let Some(plugin) = plugin {
+            plugin.forget().await;
+        }
+    }
+
+    async fn reread(self: &Arc<Self>, in_any_case: bool) {
+        let endpoint = Arc::clone(self);
+        let reading = tokio::task::spawn_blocking(move || {
+            let now = std::time::Instant::now();
+            let Some(source) = endpoint.current().source_to_reread(in_any_case, now) else { return };
+            let mut report = Report::new(&endpoint.kubeconfig, false);
+            let found = source.read(&mut report, endpoint.timeout);
+            let mut current = endpoint.current();
+            current.replace(found, report, now);
+            endpoint.tell(&current);
+        });
+        if let Err(error) = reading.await {
+            tracing::error!(%error, "the kubeconfig could not be read again");
+        }
+    }
+
+    /// Gives up all connections of the session's kind: one of them may be dead, which HTTP/2 does not notice at once.
+    /// The next request looks up the host's name again.
+    pub fn reconnect(&self, session: &Session) {
+        self.current().reconnect(&session.connection);
+    }
+
+    /// Counts the changes of what [`Endpoint::session`] returns.
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.changes.subscribe()
+    }
+
+    /// How the files are, for metrics.
+    pub fn condition(&self) -> Condition {
+        self.current().condition()
+    }
+
+    /// What an operator should know, to be said once at start: ignored fields, credentials that are not sent,
+    /// ...
+    pub fn warnings(&self) -> &[String] {
+        &self.warnings
+    }
+
+    /// `scheme://host:port/path` for logs; never a query, never credentials.
+    pub fn display(&self) -> String {
+        self.current().display()
+    }
+
+    fn tell(&self, current: &Current) {
+        let generation = current.generation();
+        self.changes.send_if_modified(|told| std::mem::replace(told, generation) != generation);
+    }
+
+    fn current(&self) -> MutexGuard<'_, Current> {
+        // The state is whole between any two statements that change it, so a panic elsewhere cannot spoil it.
+        self.current.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Endpoint").field("server", &self.display()).finish_non_exhaustive()
+    }
+}
+
+impl Session {
+    /// The client of requests to this endpoint: pooled, with a timeout, without redirects or retries of its own.
     pub fn client(&self) -> &reqwest::Client {
         &self.connection.client
     }
@@ -92,77 +239,15 @@ impl Endpoint {
         &self.connection.headers
     }
 
-    /// The `Authorization` header of the next request, marked sensitive; `None` without credentials or over
-    /// plain http.
-    ///
-    /// Reads the token file again when the last look is 50 s old or the file's time of modification changed.
-    /// While the file is bad, the last good token stays in use.
-    pub fn authorization(&self) -> Option<HeaderValue> {
-        self.credentials.authorization(std::time::Instant::now())
+    /// The `Authorization` header, marked sensitive; `None` without credentials or over plain http.
+    pub fn authorization(&self) -> Option<&HeaderValue> {
+        self.authorization.as_ref()
     }
 
-    /// Makes the next [`Endpoint::authorization`] read the token file again; for use after a 401.
-    pub fn forget_token(&self) {
-        self.credentials.forget_token();
+    /// Which credentials and connection these are, for [`Endpoint::refused`].
+    pub fn generation(&self) -> u64 {
+        self.generation
     }
-
-    /// What an operator should know, to be said once at start: ignored fields, credentials that are not sent,
-    /// ...
-    pub fn warnings(&self) -> &[String] {
-        &self.warnings
-    }
-
-    /// `scheme://host:port/path` for logs; never a query, never credentials.
-    pub fn display(&self) -> String {
-        self.display.clone()
-    }
-}
-
-impl fmt::Debug for Endpoint {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Endpoint").field("server", &self.display).finish_non_exhaustive()
-    }
-}
-
-/// Everything that `load` does; what is wrong ends in the report, and the rest is looked at nevertheless.
-fn read(report: &mut Report<'_>, timeout: Duration) -> Result<Endpoint, Reported> {
-    let (cluster, user) = file::read(report)?;
-    let url = server::parse(&cluster, &user, report);
-    let (tls, credentials) = if url.as_ref().map_or(true, |url| url.scheme() == "https") {
-        (Tls::read(&cluster, &user, report).map(Some), credentials::read(&user, report))
-    } else {
-        warn_of_plain_http(&cluster, &user, report);
-        (Ok(None), Ok(Credentials::None))
-    };
-    user.warn_of_ignored(report);
-    let proxy = client::proxy(&cluster, report);
-    let name = client::server_name(&cluster, url.as_ref().ok(), report);
-    let (url, tls, credentials) = (url?, tls?, credentials?);
-    let display = url.to_string();
-    let connection = client::connect(url, tls, proxy?, name?, timeout, report)?;
-    Ok(Endpoint { connection, credentials, warnings: Vec::new(), display })
-}
-
-fn warn_of_plain_http(cluster: &Cluster, user: &User, report: &mut Report<'_>) {
-    let line = cluster.server.line();
-    let credentials = user.credential_fields();
-    if !credentials.is_empty() {
-        let fields = are(&credentials);
-        let message =
-            format_args!("plain http: {fields} not read and not sent; use https for a credential to count");
-        report.warn(line, "server", message);
-    }
-    let tls = cluster.tls_fields();
-    if !tls.is_empty() {
-        let fields = are(&tls);
-        report.warn(line, "server", format_args!("plain http: {fields} ignored; use https for it to count"));
-    }
-}
-
-/// `token is`, or `token, tokenFile are`.
-fn are(fields: &[&str]) -> String {
-    let verb = if fields.len() == 1 { "is" } else { "are" };
-    format!("{} {verb}", fields.join(", "))
 }
 
 /// A mistake that is in the report already: the reader of the field has nothing to return.
@@ -172,13 +257,15 @@ struct Reported;
 /// Collects what is wrong and what is worth a word, each with its place in the kubeconfig.
 struct Report<'a> {
     kubeconfig: &'a Path,
+    /// Whether nothing is in use yet that could stay in use.
+    is_first: bool,
     errors: Vec<String>,
     warnings: Vec<String>,
 }
 
 impl<'a> Report<'a> {
-    fn new(kubeconfig: &'a Path) -> Report<'a> {
-        Report { kubeconfig, errors: Vec::new(), warnings: Vec::new() }
+    fn new(kubeconfig: &'a Path, is_first: bool) -> Report<'a> {
+        Report { kubeconfig, is_first, errors: Vec::new(), warnings: Vec::new() }
     }
 
     /// Returns the proof that there is something to say, for the caller to return.

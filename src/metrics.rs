@@ -5,6 +5,8 @@
 
 mod route;
 mod table;
+#[cfg(test)]
+mod tests;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -95,6 +97,8 @@ struct Families {
     lost_bytes: IntCounterVec,
     misconfigured: IntGaugeVec,
     nul_bytes: IntCounterVec,
+    certificates: IntGaugeVec,
+    reloads: IntGaugeVec,
 }
 
 impl Default for Metrics {
@@ -138,6 +142,8 @@ impl Metrics {
             lost_bytes: counters(&registry, "audit_shipper_lost_bytes_total"),
             misconfigured: gauges(&registry, "audit_shipper_misconfigured"),
             nul_bytes: counters(&registry, "audit_shipper_skipped_nul_bytes_total"),
+            certificates: gauges(&registry, "audit_shipper_certificate_expiry_timestamp_seconds"),
+            reloads: gauges(&registry, "audit_shipper_kubeconfig_last_reload_successful"),
         };
         counters(&registry, "audit_shipper_filtered_events_total");
         let pins = PinMetrics {
@@ -178,6 +184,7 @@ impl Metrics {
             families.set_aside.with_label_values(&[output, reason.as_str()]);
         }
         families.refused.with_label_values(&of);
+        families.reloads.with_label_values(&of).set(1);
         families.lost_bytes.with_label_values(&of);
         for certainty in ["certain", "possible"] {
             families.gaps.with_label_values(&[output, certainty]);
@@ -291,55 +298,4 @@ fn signed(count: u64) -> i64 {
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_contract_counters_are_there_from_the_start() {
-        let metrics = Metrics::new();
-        let _route = metrics.route("siem");
-        let text = metrics.render();
-        for line in [
-            "audit_event_total{output=\"siem\"} 0",
-            "error_total{output=\"siem\",reason=\"malformed\"} 0",
-            "error_total{output=\"siem\",reason=\"lost\"} 0",
-            "audit_shipper_rotations_total 0",
-            "audit_shipper_lag_seconds{output=\"siem\"} 0",
-        ] {
-            assert!(text.lines().any(|other| other == line), "{line} in\n{text}");
-        }
-    }
-
-    #[test]
-    fn pinned_files_are_those_that_were_shown_last() {
-        let metrics = Metrics::new();
-        let shown = |files, bytes| {
-            let text = metrics.render();
-            let lines = [
-                format!("audit_shipper_pinned_files {files}"),
-                format!("audit_shipper_pinned_bytes {bytes}"),
-            ];
-            lines.iter().all(|line| text.lines().any(|other| other == line))
-        };
-        assert!(shown(0, 0));
-        let pins = metrics.pins();
-        pins.show(2, 300);
-        assert!(shown(2, 300));
-        pins.show(1, 100);
-        assert!(shown(1, 100));
-    }
-
-    #[test]
-    fn two_outputs_that_follow_one_log_see_its_rotations_once() {
-        let metrics = Metrics::new();
-        let (a, b) = (metrics.route("a"), metrics.route("b"));
-        a.rotated(2);
-        b.rotated(3);
-        assert!(metrics.render().contains("audit_shipper_rotations_total 3\n"));
-        a.rotated(4);
-        assert!(metrics.render().contains("audit_shipper_rotations_total 6\n"));
-    }
 }

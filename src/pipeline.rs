@@ -3,11 +3,14 @@
 //! Stop: readiness turns false, routes read no further, what is in memory may finish within the grace, cursors reach
 //! the disk, the admin server goes last.
 
+mod endpoints;
+
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 
 use tokio::net::TcpListener;
+use tokio::signal::unix::Signal;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -50,7 +53,8 @@ pub enum Fatal {
 
 /// Ships until `stop`, and then until what is in memory is settled or the grace is over.
 ///
-/// `endpoints` are those of the outputs, in their order; `kept` is what systemd held for us.
+/// `endpoints` are those of the outputs, in their order; `kept` is what systemd held for us. At each of `hangups` the
+/// endpoints' files are read again.
 ///
 /// # Errors
 /// Something that all outputs need cannot be had.
@@ -58,6 +62,7 @@ pub async fn run(
     config: Config,
     endpoints: Vec<Endpoint>,
     kept: Vec<Kept>,
+    hangups: Signal,
     stop: CancellationToken,
 ) -> Result<(), Fatal> {
     let _lock = Lock::take(&config.state_dir)?;
@@ -73,13 +78,16 @@ pub async fn run(
         .with_kept(kept, FdStore::from_env(), &spool);
     let pins = Arc::new(pins);
     let watch = Arc::new(Watch::new(Arc::clone(&pins)));
+    let endpoints: Vec<Arc<Endpoint>> = endpoints.into_iter().map(Arc::new).collect();
     let routes: Vec<Route> = config
         .outputs
         .iter()
-        .zip(endpoints)
+        .zip(&endpoints)
         .enumerate()
         .map(|(number, (output, endpoint))| build(&config, number, output, endpoint, &watch, &metrics))
         .collect();
+    let to_keep = endpoints.into_iter().zip(routes.iter().map(|route| Arc::clone(&route.metrics))).collect();
+    let keeping = tokio::spawn(endpoints::keep_current(to_keep, hangups));
     let outputs = routes.iter().map(|route| Arc::clone(&route.health)).collect();
     let admin_stop = CancellationToken::new();
     let admin =
@@ -109,6 +117,7 @@ pub async fn run(
         }
     }
     stopping.abort();
+    keeping.abort();
     keep_nameless(&pins, &config, &spool);
     admin_stop.cancel();
     let _ = admin.await;
@@ -140,7 +149,7 @@ fn build(
     config: &Config,
     number: usize,
     output: &config::Output,
-    endpoint: Endpoint,
+    endpoint: &Arc<Endpoint>,
     watch: &Arc<Watch>,
     metrics: &Metrics,
 ) -> Route {
@@ -167,7 +176,7 @@ fn build(
             Arc::clone(&metrics),
         )),
         delivery: Arc::new(Delivery {
-            exchange: Exchange::new(Arc::new(endpoint)),
+            exchange: Exchange::new(Arc::clone(endpoint)),
             sink: Box::new(Webhook),
             limits: output.webhook.clone(),
             strict: output.batch.mode == Mode::BlockingStrict,

@@ -13,7 +13,7 @@ use reqwest::header::{
 use reqwest::{Response, Url};
 
 use crate::body::Body;
-use crate::kubeconfig::Endpoint;
+use crate::kubeconfig::{Endpoint, Session};
 use crate::sink::Answer;
 
 const AGENT: &str = concat!("audit-shipper/", env!("CARGO_PKG_VERSION"));
@@ -32,6 +32,10 @@ pub struct NoAnswer {
     pub timed_out: bool,
 }
 
+/// The credentials of one request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Credentials(u64);
+
 /// Sends requests to one endpoint.
 #[derive(Debug, Clone)]
 pub struct Exchange {
@@ -43,38 +47,48 @@ impl Exchange {
     /// An exchange with `endpoint`, with the headers of kube-apiserver's webhook.
     #[must_use]
     pub fn new(endpoint: Arc<Endpoint>) -> Self {
-        let mut headers = endpoint.headers().clone();
+        let mut headers = HeaderMap::new();
         headers.insert(ACCEPT, HeaderValue::from_static("application/json, */*"));
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         headers.insert(USER_AGENT, HeaderValue::from_static(AGENT));
         Self { endpoint, headers }
     }
 
-    /// Reads the credentials again, which may have been renewed. True if they were.
-    pub async fn reread(&self) -> bool {
-        self.endpoint.forget_token();
-        false
-    }
-
     /// Returns when credentials, or what else stands in the kubeconfig, have changed.
     pub async fn changed(&self) {
-        std::future::pending().await
+        // The sender lives as long as `self`.
+        let _ = self.endpoint.changes().changed().await;
     }
 
-    /// Posts `body` once.
+    /// The endpoint has refused the credentials of a request: reads them again. True if there are others now.
+    pub async fn refused(&self, credentials: Credentials) -> bool {
+        self.endpoint.refused(credentials.0).await
+    }
+
+    /// Posts `body` once. Also tells with which credentials.
     ///
     /// # Errors
     /// There is no complete answer.
-    pub async fn post(&self, body: Body) -> Result<Answer, NoAnswer> {
-        let mut url = self.endpoint.url().clone();
+    pub async fn post(&self, body: Body) -> Result<(Answer, Credentials), NoAnswer> {
+        let session = self.endpoint.session().await;
+        let session = session.map_err(|reason| NoAnswer { reason, timed_out: false })?;
+        let answer = self.post_over(&session, body).await;
+        if answer.as_ref().is_err_and(|no_answer| no_answer.timed_out) {
+            self.endpoint.reconnect(&session);
+        }
+        Ok((answer?, Credentials(session.generation())))
+    }
+
+    async fn post_over(&self, session: &Session, body: Body) -> Result<Answer, NoAnswer> {
+        let mut url = session.url().clone();
         for _ in 0..=MOST_REDIRECTS {
-            let mut request = self
-                .endpoint
+            let mut request = session
                 .client()
                 .post(url.clone())
+                .headers(session.headers().clone())
                 .headers(self.headers.clone())
                 .body(reqwest::Body::wrap(body.clone()));
-            if let Some(credentials) = self.endpoint.authorization() {
+            if let Some(credentials) = session.authorization() {
                 request = request.header(AUTHORIZATION, credentials);
             }
             let response = request.send().await.map_err(|error| in_words(&error))?;

@@ -33,7 +33,7 @@ impl Text {
     }
 
     /// The text where absent and empty are the same, as for names.
-    fn or_empty(&self) -> &str {
+    pub(super) fn or_empty(&self) -> &str {
         self.get().unwrap_or_default()
     }
 }
@@ -58,6 +58,7 @@ pub(super) struct Cluster {
     pub(super) certificate_authority: Text,
     pub(super) certificate_authority_data: Text,
     pub(super) proxy_url: Text,
+    disable_compression: Option<bool>,
 }
 
 impl Cluster {
@@ -68,6 +69,11 @@ impl Cluster {
     /// The line of `insecure-skip-tls-verify`.
     pub(super) fn insecure_line(&self) -> u64 {
         self.insecure_skip_tls_verify.as_ref().map_or(0, |insecure| insecure.referenced.line())
+    }
+
+    /// Answers are small; this is only passed on to credential plugins.
+    pub(super) fn disable_compression(&self) -> bool {
+        self.disable_compression.unwrap_or_default()
     }
 
     /// The names of the fields that only count over TLS and are set.
@@ -97,7 +103,7 @@ pub(super) struct User {
     pub(super) token_file: Text,
     pub(super) username: Text,
     pub(super) password: Text,
-    pub(super) exec: Option<Spanned<IgnoredAny>>,
+    pub(super) exec: Option<Spanned<Exec>>,
     pub(super) auth_provider: Option<Spanned<IgnoredAny>>,
     r#as: Text,
     as_uid: Text,
@@ -139,6 +145,27 @@ impl User {
             }
         }
     }
+}
+
+/// A command that prints credentials.
+#[derive(Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub(super) struct Exec {
+    pub(super) command: Text,
+    pub(super) args: Option<Vec<Text>>,
+    pub(super) env: Option<Vec<Variable>>,
+    pub(super) api_version: Text,
+    pub(super) install_hint: Text,
+    pub(super) provide_cluster_info: Option<bool>,
+    pub(super) interactive_mode: Text,
+}
+
+/// A variable of its environment.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Variable {
+    pub(super) name: Text,
+    pub(super) value: Text,
 }
 
 /// The names of those fields that are not empty.
@@ -186,8 +213,24 @@ struct Context {
     user: Text,
 }
 
+/// The cluster and the user that count.
+pub(super) struct Source {
+    pub(super) cluster: Cluster,
+    pub(super) user: User,
+}
+
+impl Source {
+    /// The files that they name, as they are written.
+    pub(super) fn paths(&self) -> impl Iterator<Item = &str> {
+        let (cluster, user) = (&self.cluster, &self.user);
+        let named =
+            [&cluster.certificate_authority, &user.client_certificate, &user.client_key, &user.token_file];
+        named.into_iter().filter_map(Text::get)
+    }
+}
+
 /// Reads the kubeconfig and picks the cluster and the user of its current context.
-pub(super) fn read(report: &mut Report<'_>) -> Result<(Cluster, User), Reported> {
+pub(super) fn read(report: &mut Report<'_>) -> Result<Source, Reported> {
     let bytes = super::read_file(report.kubeconfig)
         .map_err(|error| report.error(0, "", format_args!("cannot read the kubeconfig: {error}")))?;
     let text = String::from_utf8(bytes)
@@ -226,7 +269,7 @@ fn explain(error: &Error) -> String {
     }
 }
 
-fn select(document: Document, report: &mut Report<'_>) -> Result<(Cluster, User), Reported> {
+fn select(document: Document, report: &mut Report<'_>) -> Result<Source, Reported> {
     expect_or_absent("kind", &document.kind, "Config", report);
     expect_or_absent("apiVersion", &document.api_version, "v1", report);
     let mut clusters = document.clusters.unwrap_or_default();
@@ -251,7 +294,7 @@ fn select(document: Document, report: &mut Report<'_>) -> Result<(Cluster, User)
     let user = user.and_then(|entry| entry.user).unwrap_or_default();
     let cluster = take(&mut clusters, |entry| entry.name.or_empty() == context.cluster.or_empty());
     match (cluster, context.cluster.get()) {
-        (Some(entry), _) => Ok((entry.cluster.unwrap_or_default(), user)),
+        (Some(entry), _) => Ok(Source { cluster: entry.cluster.unwrap_or_default(), user }),
         (None, Some(name)) => {
             let message = format_args!("there is no cluster {name:?}: name one of `clusters`");
             Err(report.error(context.cluster.line(), "cluster", message))

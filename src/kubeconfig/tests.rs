@@ -3,6 +3,8 @@
 mod connections;
 mod far_end;
 mod mistakes;
+mod plugins;
+mod renewal;
 
 use std::fs;
 use std::path::Path;
@@ -10,8 +12,8 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
-use super::Endpoint;
 use super::server::clean;
+use super::{Endpoint, Session};
 use crate::config::show_duration;
 
 const TIMEOUT: Duration = Duration::from_secs(30);
@@ -25,6 +27,11 @@ fn kubeconfig(cluster: &str, user: &str) -> String {
         indent(cluster),
         indent(user)
     )
+}
+
+/// What the next request is made of, without a plugin.
+fn session(endpoint: &Endpoint) -> Session {
+    endpoint.current().session(None)
 }
 
 fn load_from(directory: &Path, text: &str) -> Result<Endpoint, Vec<String>> {
@@ -108,10 +115,10 @@ fn json_loads_and_unknown_fields_do_not_matter() {
     let text = "{\n\t\"kind\": \"Config\",\n\t\"clusters\": [{\"name\": \"\", \"extensions\": [1], \"x\": {\"y\": []},\n\
                 \t\t\"cluster\": {\"server\": \"https://h:8443/audit\", \"insecure-skip-tls-verify\": true}}]\n}\n";
     let endpoint = load(text).unwrap();
-    assert_eq!(endpoint.url().as_str(), "https://h:8443/audit?timeout=30s");
+    assert_eq!(session(&endpoint).url().as_str(), "https://h:8443/audit?timeout=30s");
     assert_eq!(endpoint.display(), "https://h:8443/audit");
     assert_eq!(endpoint.warnings().len(), 1, "only of insecure-skip-tls-verify: {:?}", endpoint.warnings());
-    assert!(endpoint.headers().is_empty());
+    assert!(session(&endpoint).headers().is_empty());
 }
 
 #[test]
@@ -129,8 +136,8 @@ fn warnings_name_what_does_not_count() {
     ] {
         assert!(warnings.contains(part), "{part}: {warnings}");
     }
-    assert_eq!(endpoint.authorization().unwrap(), "Bearer inline");
-    let debug = format!("{endpoint:?} {:?}", endpoint.authorization());
+    assert_eq!(session(&endpoint).authorization().unwrap(), "Bearer inline");
+    let debug = format!("{endpoint:?} {:?}", session(&endpoint).authorization());
     assert!(!debug.contains("inline"), "{debug}");
     let none = load("{clusters: [{name: '', cluster: {}}]}").unwrap();
     assert_eq!(none.display(), "http://localhost/");
@@ -159,7 +166,7 @@ fn server_becomes_the_url_that_is_posted_to() {
     ] {
         // The machine that runs this may have no authorities.
         let cluster = cluster.replace("server: https", "insecure-skip-tls-verify: true\nserver: https");
-        assert_eq!(load(&kubeconfig(&cluster, "")).unwrap().url().as_str(), expected, "{cluster}");
+        assert_eq!(session(&load(&kubeconfig(&cluster, "")).unwrap()).url().as_str(), expected, "{cluster}");
     }
 }
 

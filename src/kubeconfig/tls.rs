@@ -5,27 +5,33 @@ use std::sync::Arc;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use jiff::{SignedDuration, Timestamp};
 use reqwest::ClientBuilder;
-use rustls::client::WebPkiServerVerifier;
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{CryptoProvider, aws_lc_rs};
+use rustls::client::danger::ServerCertVerifier;
+use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::pem::{Error as PemError, PemObject};
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
-use rustls::server::ParsedCertificate;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
-use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use rustls::{ClientConfig, RootCertStore};
+use rustls_platform_verifier::Verifier as MachineVerifier;
 use secrecy::{ExposeSecret, SecretSlice, SecretString};
 
 use super::file::{Cluster, Text, User};
+use super::verifier::{Authorities, Checked, Named};
 use super::{Report, Reported};
 
+/// A client certificate with less to live is worth a word.
+const EXPIRES_SOON: SignedDuration = SignedDuration::from_hours(7 * 24);
+
 /// The TLS side of an endpoint.
+#[derive(PartialEq)]
 pub(super) struct Tls {
     trust: Trust,
     identity: Option<Identity>,
 }
 
 /// Which servers are believed.
+#[derive(PartialEq)]
 enum Trust {
     /// Those that the machine's own authorities vouch for.
     Machine,
@@ -36,7 +42,8 @@ enum Trust {
 }
 
 /// The client certificate, its chain and its key.
-struct Identity {
+#[derive(PartialEq)]
+pub(super) struct Identity {
     chain: Vec<CertificateDer<'static>>,
     key: PrivateKeyDer<'static>,
 }
@@ -49,24 +56,106 @@ impl Tls {
         Ok(Tls { trust: trust?, identity: identity? })
     }
 
-    /// Sets up a client for it. `http2`: whether HTTP/2 is offered.
-    pub(super) fn apply(self, builder: ClientBuilder, http2: bool) -> Result<ClientBuilder, String> {
-        let builder = match self.trust {
-            Trust::Machine => builder,
-            Trust::Anyone => builder.tls_danger_accept_invalid_certs(true),
-            Trust::Only(roots) => {
-                let config = only(roots, self.identity, http2).map_err(|error| error.to_string())?;
-                return Ok(builder.tls_backend_preconfigured(config));
+    /// Sets up a client for it; `issued` takes the place of the kubeconfig's client certificate. `http2`: whether HTTP/2
+    /// is offered.
+    pub(super) fn apply(
+        &self,
+        builder: ClientBuilder,
+        issued: Option<&Identity>,
+        checked: Option<Checked>,
+        http2: bool,
+    ) -> Result<ClientBuilder, String> {
+        let in_words = |error: rustls::Error| error.to_string();
+        let identity = issued.or(self.identity.as_ref());
+        let provider = || Arc::new(aws_lc_rs::default_provider());
+        let verifier: Arc<dyn ServerCertVerifier> = match (&self.trust, checked) {
+            (Trust::Only(roots), checked) => {
+                let authorities: Arc<dyn ServerCertVerifier> =
+                    Arc::new(Authorities::new(roots.clone(), provider()).map_err(in_words)?);
+                match checked {
+                    Some(checked) => Arc::new(Named { inner: authorities, checked }),
+                    None => authorities,
+                }
+            }
+            (Trust::Machine, Some(checked)) => {
+                let inner = Arc::new(MachineVerifier::new(provider()).map_err(in_words)?);
+                Arc::new(Named { inner, checked })
+            }
+            (Trust::Machine, None) => return with_identity(builder, identity),
+            (Trust::Anyone, _) => {
+                return with_identity(builder.tls_danger_accept_invalid_certs(true), identity);
             }
         };
-        let builder = builder.tls_version_min(reqwest::tls::Version::TLS_1_2);
-        let Some(identity) = self.identity else { return Ok(builder) };
-        let identity = reqwest::Identity::from_pem(identity.to_pem().expose_secret().as_bytes());
-        Ok(builder.identity(identity.map_err(|error| error.to_string())?))
+        let config = config(verifier, identity, http2).map_err(in_words)?;
+        Ok(builder.tls_backend_preconfigured(config))
+    }
+
+    /// The client certificate of the kubeconfig.
+    pub(super) fn identity(&self) -> Option<&Identity> {
+        self.identity.as_ref()
+    }
+
+    /// When the last of the authorities expires.
+    pub(super) fn authorities_expire(&self) -> Option<Timestamp> {
+        let Trust::Only(roots) = &self.trust else { return None };
+        roots.iter().filter_map(not_after).max()
     }
 }
 
+/// Where reqwest sets up TLS.
+fn with_identity(builder: ClientBuilder, identity: Option<&Identity>) -> Result<ClientBuilder, String> {
+    let builder = builder.tls_version_min(reqwest::tls::Version::TLS_1_2);
+    let Some(identity) = identity else { return Ok(builder) };
+    let identity = reqwest::Identity::from_pem(identity.to_pem().expose_secret().as_bytes());
+    Ok(builder.identity(identity.map_err(|error| error.to_string())?))
+}
+
+/// Where we do: TLS 1.2 and 1.3, since rustls has none below.
+fn config(
+    verifier: Arc<dyn ServerCertVerifier>,
+    identity: Option<&Identity>,
+    http2: bool,
+) -> Result<ClientConfig, rustls::Error> {
+    let provider = Arc::new(aws_lc_rs::default_provider());
+    let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
+    let builder = builder.dangerous().with_custom_certificate_verifier(verifier);
+    let mut config = match identity {
+        Some(identity) => builder.with_client_auth_cert(identity.chain.clone(), identity.key.clone_key())?,
+        None => builder.with_no_client_auth(),
+    };
+    config.alpn_protocols = if http2 { vec![b"h2".to_vec()] } else { Vec::new() };
+    config.alpn_protocols.push(b"http/1.1".to_vec());
+    Ok(config)
+}
+
+/// When a certificate expires, if that can be read.
+fn not_after(certificate: &CertificateDer<'_>) -> Option<Timestamp> {
+    let (_, certificate) = x509_parser::parse_x509_certificate(certificate).ok()?;
+    Timestamp::from_second(certificate.validity().not_after.timestamp()).ok()
+}
+
 impl Identity {
+    /// A pair that a credential plugin has printed.
+    pub(super) fn from_pem(certificate: &str, key: &SecretString) -> Result<Identity, String> {
+        let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(certificate.as_bytes()).collect();
+        let chain = chain.ok().filter(|chain| !chain.is_empty()).ok_or("no certificate in PEM")?;
+        let key = PrivateKeyDer::from_pem_slice(key.expose_secret().as_bytes());
+        let identity = Identity { chain, key: key.map_err(|_| "no private key in PEM")? };
+        identity.check().map_err(|error| error.to_string())?;
+        Ok(identity)
+    }
+
+    /// When it expires.
+    pub(super) fn expires(&self) -> Option<Timestamp> {
+        self.chain.first().and_then(not_after)
+    }
+
+    /// Whether certificate and key belong together.
+    fn check(&self) -> Result<(), rustls::Error> {
+        let provider = aws_lc_rs::default_provider();
+        CertifiedKey::from_der(self.chain.clone(), self.key.clone_key(), &provider).map(drop)
+    }
+
     /// As PEM with nothing but certificates and the key, which is all that reqwest takes.
     fn to_pem(&self) -> SecretString {
         let label = match &self.key {
@@ -81,6 +170,13 @@ impl Identity {
         };
         SecretString::from(blocks.map(encode).collect::<String>())
     }
+}
+
+/// The authorities of a cluster as they stand in `certificate-authority-data`.
+pub(super) fn authority_data(cluster: &Cluster, report: &mut Report<'_>) -> Result<Option<String>, Reported> {
+    let file = ("certificate-authority", &cluster.certificate_authority);
+    let data = ("certificate-authority-data", &cluster.certificate_authority_data);
+    Ok(read_material(file, data, report)?.map(|material| STANDARD.encode(material.pem.expose_secret())))
 }
 
 fn read_trust(cluster: &Cluster, report: &mut Report<'_>) -> Result<Trust, Reported> {
@@ -133,9 +229,11 @@ fn read_identity(user: &User, report: &mut Report<'_>) -> Result<Option<Identity
     let chain = certificate.certificates(report);
     let private = key.private_key(report);
     let identity = Identity { chain: chain?, key: private? };
-    let provider = aws_lc_rs::default_provider();
-    match CertifiedKey::from_der(identity.chain.clone(), identity.key.clone_key(), &provider) {
-        Ok(_) => Ok(Some(identity)),
+    match identity.check() {
+        Ok(()) => {
+            warn_of_expiry(&identity, &certificate, report);
+            Ok(Some(identity))
+        }
         Err(rustls::Error::InconsistentKeys(_)) => {
             let message = format_args!("is not the key of {}: set the two of one pair", certificate.field);
             Err(key.error(report, message))
@@ -144,6 +242,18 @@ fn read_identity(user: &User, report: &mut Report<'_>) -> Result<Option<Identity
             let message = format_args!("does not work together with {}: {error}", certificate.field);
             Err(key.error(report, message))
         }
+    }
+}
+
+/// An endpoint refuses an expired certificate with few words, so ours come before.
+fn warn_of_expiry(identity: &Identity, certificate: &Material, report: &mut Report<'_>) {
+    let Some(at) = identity.expires() else { return };
+    let left = at.duration_since(Timestamp::now());
+    let (place, source) = ((certificate.line, certificate.field), &certificate.source);
+    if left.is_negative() {
+        report.warn(place.0, place.1, format_args!("{source}it expired at {at}: renew it"));
+    } else if left < EXPIRES_SOON {
+        report.warn(place.0, place.1, format_args!("{source}it expires at {at}: renew it soon"));
     }
 }
 
@@ -212,94 +322,5 @@ impl Material {
             };
             self.error(report, message)
         })
-    }
-}
-
-/// TLS that believes `roots` and no other authority.
-fn only(
-    roots: Vec<CertificateDer<'static>>,
-    identity: Option<Identity>,
-    http2: bool,
-) -> Result<ClientConfig, rustls::Error> {
-    let provider = Arc::new(aws_lc_rs::default_provider());
-    let verifier = Arc::new(Authorities::new(roots, Arc::clone(&provider))?);
-    // rustls has no version below TLS 1.2.
-    let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
-    let builder = builder.dangerous().with_custom_certificate_verifier(verifier);
-    let mut config = match identity {
-        Some(identity) => builder.with_client_auth_cert(identity.chain, identity.key)?,
-        None => builder.with_no_client_auth(),
-    };
-    config.alpn_protocols = if http2 { vec![b"h2".to_vec()] } else { Vec::new() };
-    config.alpn_protocols.push(b"http/1.1".to_vec());
-    Ok(config)
-}
-
-/// webpki's verification, plus one thing that Go accepts and webpki does not: a server whose own certificate
-/// is one of the authorities. `openssl req -x509` makes such certificates, and many webhooks are set up with
-/// one.
-#[derive(Debug)]
-struct Authorities {
-    webpki: Arc<WebPkiServerVerifier>,
-    roots: Vec<CertificateDer<'static>>,
-}
-
-impl Authorities {
-    fn new(
-        roots: Vec<CertificateDer<'static>>,
-        provider: Arc<CryptoProvider>,
-    ) -> Result<Authorities, rustls::Error> {
-        let mut store = RootCertStore::empty();
-        store.add_parsable_certificates(roots.iter().cloned());
-        let webpki = WebPkiServerVerifier::builder_with_provider(Arc::new(store), provider).build();
-        let webpki = webpki.map_err(|error| rustls::Error::General(error.to_string()))?;
-        Ok(Authorities { webpki, roots })
-    }
-}
-
-impl ServerCertVerifier for Authorities {
-    fn verify_server_cert(
-        &self,
-        end_entity: &CertificateDer<'_>,
-        intermediates: &[CertificateDer<'_>],
-        server_name: &ServerName<'_>,
-        ocsp_response: &[u8],
-        now: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        let verdict =
-            self.webpki.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now);
-        match verdict {
-            // webpki looks at the dates before this and at the name after it, so the name is left to check.
-            Err(rustls::Error::InvalidCertificate(CertificateError::Other(reason)))
-                if reason.to_string() == "CaUsedAsEndEntity" && self.roots.contains(end_entity) =>
-            {
-                let certificate = ParsedCertificate::try_from(end_entity)?;
-                rustls::client::verify_server_name(&certificate, server_name)?;
-                Ok(ServerCertVerified::assertion())
-            }
-            verdict => verdict,
-        }
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.webpki.verify_tls12_signature(message, certificate, signature)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.webpki.verify_tls13_signature(message, certificate, signature)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.webpki.supported_verify_schemes()
     }
 }

@@ -9,6 +9,7 @@ use prometheus::{Histogram, IntCounter, IntGauge};
 use super::{Inner, Outcome, Shared, Unsettled, lock, signed};
 use crate::batch::Reason;
 use crate::gap::Gap;
+use crate::kubeconfig::Condition;
 
 /// The books of one output.
 #[derive(Debug)]
@@ -121,6 +122,22 @@ impl RouteMetrics {
     /// Events that were on record and no longer are.
     pub fn lost_events(&self, events: u64) {
         self.inner.families.errors.with_label_values(&[self.output.as_str(), "lost"]).inc_by(events);
+    }
+
+    /// How the files of the endpoint are.
+    pub fn endpoint(&self, condition: &Condition) {
+        let families = &self.inner.families;
+        families.reloads.with_label_values(&[&self.output]).set(i64::from(condition.is_good));
+        for (certificate, expires) in
+            [("client", condition.client_certificate_expires), ("authority", condition.authorities_expire)]
+        {
+            let of = [self.output.as_str(), certificate];
+            match expires {
+                Some(expires) => families.certificates.with_label_values(&of).set(expires.as_second()),
+                // There is none any more, or there has never been one.
+                None => drop(families.certificates.remove_label_values(&of)),
+            }
+        }
     }
 
     /// Whether the endpoint refuses what has nothing to do with single events.

@@ -6,7 +6,7 @@ pub type Row = (&'static str, &'static str, &'static [&'static str], &'static st
 const OUTPUT: &[&str] = &["output"];
 
 /// All metrics but those of the process, in the order of the README.
-pub const TABLE: [Row; 24] = [
+pub const TABLE: [Row; 26] = [
     (
         "audit_event_total",
         "counter",
@@ -109,6 +109,18 @@ pub const TABLE: [Row; 24] = [
         "gauge",
         OUTPUT,
         "1 while the endpoint refuses what has nothing to do with single events.",
+    ),
+    (
+        "audit_shipper_certificate_expiry_timestamp_seconds",
+        "gauge",
+        &["output", "certificate"],
+        "When a certificate of the kubeconfig expires: client, authority (the last one to expire).",
+    ),
+    (
+        "audit_shipper_kubeconfig_last_reload_successful",
+        "gauge",
+        OUTPUT,
+        "0 while the kubeconfig or a file that it names cannot be read; what was good before stays in use.",
     ),
     ("audit_shipper_build_info", "gauge", &["version"], "1, with the version of audit-shipper."),
 ];

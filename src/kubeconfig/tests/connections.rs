@@ -2,7 +2,8 @@
 
 use std::fs;
 use std::path::Path;
-use std::time::{Duration, Instant, SystemTime};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -10,28 +11,29 @@ use hyper::Version;
 use hyper::header::{AUTHORIZATION, HOST, USER_AGENT};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 
 use super::far_end::{Authority, FarEnd, Pair, Seen, self_signed};
-use super::{TIMEOUT, kubeconfig, load_from};
+use super::{TIMEOUT, kubeconfig, load_from, session};
 use crate::kubeconfig::Endpoint;
 
 /// A directory with `ca.crt`, and an authority to fill it from.
-fn authority() -> (Authority, TempDir) {
+pub(super) fn authority() -> (Authority, TempDir) {
     let directory = tempfile::tempdir().unwrap();
     let authority = Authority::new("the one we trust");
     fs::write(directory.path().join("ca.crt"), &authority.certificate).unwrap();
     (authority, directory)
 }
 
-fn load(directory: &Path, cluster: &str, user: &str) -> Endpoint {
+pub(super) fn load(directory: &Path, cluster: &str, user: &str) -> Endpoint {
     load_from(directory, &kubeconfig(cluster, user)).unwrap()
 }
 
 /// Posts as the delivery of batches does.
 async fn post(endpoint: &Endpoint) -> Result<(), reqwest::Error> {
-    let mut request = endpoint.client().post(endpoint.url().clone()).headers(endpoint.headers().clone());
-    if let Some(value) = endpoint.authorization() {
+    let session = session(endpoint);
+    let mut request = session.client().post(session.url().clone()).headers(session.headers().clone());
+    if let Some(value) = session.authorization() {
         request = request.header(AUTHORIZATION, value);
     }
     request.body("{}").send().await.map(drop)
@@ -191,7 +193,7 @@ async fn basic_authentication() {
     let endpoint = load(directory.path(), &cluster, "username: aladdin\npassword: opensesame");
     let seen = seen(&endpoint, &far_end).await;
     assert_eq!(seen.header(AUTHORIZATION), Some("Basic YWxhZGRpbjpvcGVuc2VzYW1l"));
-    assert!(endpoint.authorization().unwrap().is_sensitive());
+    assert!(session(&endpoint).authorization().unwrap().is_sensitive());
 }
 
 #[tokio::test]
@@ -213,51 +215,12 @@ async fn nothing_secret_over_plain_http() {
         let seen = seen(&endpoint, &far_end).await;
         assert_eq!(seen.target, "/a/c", "no timeout either");
         assert_eq!(seen.header(AUTHORIZATION), None);
-        assert_eq!(endpoint.authorization(), None);
+        assert_eq!(session(&endpoint).authorization(), None);
         let warnings = endpoint.warnings().join("\n");
         assert!(warnings.contains("not read and not sent"), "{warnings}");
         assert!(warnings.contains("tls-server-name is ignored"), "{warnings}");
         assert!(!warnings.contains("secret"));
     }
-}
-
-#[tokio::test]
-async fn token_file_is_read_again() {
-    let (authority, directory) = authority();
-    let far_end = FarEnd::tls(&authority.issue(&["127.0.0.1"]), None, &["http/1.1"]).await;
-    let cluster = format!("server: https://{}\ncertificate-authority: ca.crt", far_end.address);
-    let path = directory.path().join("token");
-    let epoch = SystemTime::UNIX_EPOCH;
-    // The same second for every write but one: a look at the time of modification alone misses them.
-    let write = |token: &str, seconds: u64| {
-        fs::write(&path, token).unwrap();
-        let file = fs::File::options().append(true).open(&path).unwrap();
-        file.set_modified(epoch + Duration::from_secs(seconds)).unwrap();
-    };
-    write("first\n", 1);
-    let endpoint = load(directory.path(), &cluster, "tokenFile: token\ntoken: inline");
-    let sent = async || seen(&endpoint, &far_end).await.header(AUTHORIZATION).unwrap().to_owned();
-    assert_eq!(sent().await, "Bearer first", "the file wins");
-    write("second", 1);
-    assert_eq!(sent().await, "Bearer first");
-    endpoint.forget_token();
-    assert_eq!(sent().await, "Bearer second", "after a 401");
-    write("third", 2);
-    assert_eq!(sent().await, "Bearer third", "after a change");
-    write(" \n", 3);
-    assert_eq!(sent().await, "Bearer third", "an empty file changes nothing");
-    fs::remove_file(&path).unwrap();
-    endpoint.forget_token();
-    assert_eq!(sent().await, "Bearer third", "nor does a missing one");
-    write("fourth", 4);
-    assert_eq!(sent().await, "Bearer fourth");
-    write("fifth", 4);
-    let at = |seconds| {
-        let now = Instant::now() + Duration::from_secs(seconds);
-        endpoint.credentials.authorization(now).unwrap().to_str().unwrap().to_owned()
-    };
-    assert_eq!(at(30), "Bearer fourth");
-    assert_eq!(at(50), "Bearer fifth", "after 50 s");
 }
 
 /// The proxy is asked for the host by name, so that a node needs no DNS of its own.
@@ -288,6 +251,50 @@ async fn a_proxy_is_asked_for_the_endpoint() {
             _ => b"\x05\x01\x00\x03\x0daudit.invalid\x01\xbb",
         };
         assert!(asked.starts_with(expected), "{}", asked.escape_ascii());
+    }
+}
+
+/// Through a proxy, which is asked for the real host, only the name that is checked is another.
+#[tokio::test]
+async fn tls_server_name_counts_behind_a_proxy_too() {
+    let (authority, directory) = authority();
+    let far_end = FarEnd::tls(&authority.issue(&["audit.example"]), None, &["h2", "http/1.1"]).await;
+    let proxy = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let cluster = format!(
+        "server: https://localhost:{}/a\nproxy-url: http://{}\ncertificate-authority: ca.crt",
+        far_end.address.port(),
+        proxy.local_addr().unwrap()
+    );
+    let asked = Arc::new(Mutex::new(Vec::new()));
+    tokio::spawn({
+        let (asked, address) = (Arc::clone(&asked), far_end.address);
+        async move {
+            loop {
+                let (mut client, _) = proxy.accept().await.unwrap();
+                let mut head = vec![0; 1024];
+                let length = client.read(&mut head).await.unwrap();
+                asked.lock().unwrap().push(String::from_utf8_lossy(&head[..length]).into_owned());
+                client.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await.unwrap();
+                let mut server = TcpStream::connect(address).await.unwrap();
+                // It ends when one of the two does.
+                drop(tokio::io::copy_bidirectional(&mut client, &mut server).await);
+            }
+        }
+    });
+    let named = load(directory.path(), &format!("{cluster}\ntls-server-name: audit.example"), "token: t");
+    assert!(
+        named.warnings()[0].contains("its certificate is checked for this name"),
+        "{:?}",
+        named.warnings()
+    );
+    let seen = seen(&named, &far_end).await;
+    assert_eq!((seen.version, seen.target.as_str()), (Version::HTTP_2, "/a?timeout=30s"));
+    assert_eq!(seen.server_name.as_deref(), Some("localhost"));
+    assert!(asked.lock().unwrap()[0].starts_with("CONNECT localhost:"), "{:?}", asked.lock().unwrap());
+    drop(named);
+    for wrong in ["tls-server-name: other.example", "x: y"] {
+        let wrong = load(directory.path(), &format!("{cluster}\n{wrong}"), "token: t");
+        assert!(post(&wrong).await.unwrap_err().is_connect());
     }
 }
 

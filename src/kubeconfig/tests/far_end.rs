@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use http_body_util::Empty;
@@ -87,6 +88,7 @@ impl Seen {
 /// A server on this machine that answers each request with an empty 200.
 pub(super) struct FarEnd {
     pub(super) address: SocketAddr,
+    connections: Arc<AtomicUsize>,
     seen: Arc<Mutex<Vec<Seen>>>,
 }
 
@@ -123,13 +125,20 @@ impl FarEnd {
         std::mem::take(&mut self.seen.lock().unwrap())
     }
 
+    /// Connections that were ever made.
+    pub(super) fn connections(&self) -> usize {
+        self.connections.load(Ordering::Relaxed)
+    }
+
     async fn serve(acceptor: Option<TlsAcceptor>) -> FarEnd {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let seen = Arc::new(Mutex::new(Vec::new()));
-        let far_end = FarEnd { address, seen: Arc::clone(&seen) };
+        let connections = Arc::<AtomicUsize>::default();
+        let far_end = FarEnd { address, connections: Arc::clone(&connections), seen: Arc::clone(&seen) };
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
+                connections.fetch_add(1, Ordering::Relaxed);
                 tokio::spawn(connection(stream, acceptor.clone(), Arc::clone(&seen)));
             }
         });

@@ -1,0 +1,262 @@
+//! What is in use of a kubeconfig and its files, and what takes its place when they change.
+//!
+//! Three things are kept apart, so that a mistake in one does not keep another from being renewed: the kubeconfig's own
+//! text, the connection (server, authorities, client certificate, proxy), and the credentials. Each stays as it was last
+//! good. A connection that did not change keeps its open connections; one that did begins anew while requests under
+//! way end on the old one.
+//!
+//! Files are looked at by name: a Secret volume renews them by leading a link elsewhere.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::client::{Connection, Target};
+use super::credentials::{self, Credentials};
+use super::exec::{Issued, Plugin};
+use super::file::{self, Cluster, Source, User};
+use super::{Condition, Report, Reported, Session};
+
+/// Files that look the same are read again all the same after this long.
+const READ_AGAIN_AFTER: Duration = Duration::from_secs(60);
+
+pub(super) struct Current {
+    source: Arc<Source>,
+    target: Target,
+    connection: Arc<Connection>,
+    credentials: Credentials,
+    issued: Option<Arc<Issued>>,
+    generation: u64,
+    stamps: Vec<Stamp>,
+    read_at: Instant,
+    /// What is wrong with the files, as it was last said.
+    complaints: Vec<String>,
+}
+
+/// How a file looks from outside.
+#[derive(PartialEq, Eq)]
+struct Stamp {
+    path: PathBuf,
+    /// Device, inode, size, modification and change in nanoseconds; `None` if it is not there.
+    found: Option<[i128; 5]>,
+}
+
+impl Stamp {
+    fn of(path: PathBuf) -> Stamp {
+        let nanos = |seconds: i64, nanos: i64| i128::from(seconds) * 1_000_000_000 + i128::from(nanos);
+        let found = fs::metadata(&path).ok().map(|found| {
+            [
+                found.dev().into(),
+                found.ino().into(),
+                found.len().into(),
+                nanos(found.mtime(), found.mtime_nsec()),
+                nanos(found.ctime(), found.ctime_nsec()),
+            ]
+        });
+        Stamp { path, found }
+    }
+}
+
+/// What was found when everything was read again.
+pub(super) struct Found {
+    stamps: Vec<Stamp>,
+    source: Arc<Source>,
+    target: Result<Target, Reported>,
+    credentials: Result<Credentials, Reported>,
+}
+
+/// The kubeconfig's text that counts if it cannot be read.
+pub(super) struct ToReread(Arc<Source>);
+
+impl ToReread {
+    /// Reads the kubeconfig and all files that it names.
+    pub(super) fn read(self, report: &mut Report<'_>, timeout: Duration) -> Found {
+        let source = file::read(report).map_or(self.0, Arc::new);
+        read_files(source, report, timeout)
+    }
+}
+
+fn read_files(source: Arc<Source>, report: &mut Report<'_>, timeout: Duration) -> Found {
+    // Before they are read: a write in between is seen at the next look.
+    let stamps = stamps(&source, report);
+    let target = Target::read(&source.cluster, &source.user, timeout, report);
+    let credentials = if target.as_ref().map_or(true, Target::is_encrypted) {
+        credentials::read(&source, report)
+    } else {
+        Ok(Credentials::None)
+    };
+    Found { stamps, source, target, credentials }
+}
+
+fn stamps(source: &Source, report: &Report<'_>) -> Vec<Stamp> {
+    let named = source.paths().map(|path| report.resolve(path));
+    std::iter::once(report.kubeconfig.to_owned()).chain(named).map(Stamp::of).collect()
+}
+
+impl Current {
+    /// Reads everything for the first time.
+    pub(super) fn load(report: &mut Report<'_>, timeout: Duration) -> Result<Current, Reported> {
+        let source = Arc::new(file::read(report)?);
+        let Found { stamps, source, target, credentials } = read_files(source, report, timeout);
+        if target.as_ref().is_ok_and(|target| !target.is_encrypted()) {
+            warn_of_plain_http(&source.cluster, &source.user, report);
+        }
+        source.user.warn_of_ignored(report);
+        let (target, credentials) = (target?, credentials?);
+        let connection = target.connect(None).map_err(|reason| tls_failed(&reason, report))?;
+        Ok(Current {
+            source,
+            target,
+            connection: Arc::new(connection),
+            credentials,
+            issued: None,
+            generation: 0,
+            stamps,
+            read_at: Instant::now(),
+            complaints: Vec::new(),
+        })
+    }
+
+    /// What is to be read again; `None` if nothing has changed.
+    pub(super) fn source_to_reread(&self, in_any_case: bool, now: Instant) -> Option<ToReread> {
+        let changed = || self.stamps.iter().any(|stamp| Stamp::of(stamp.path.clone()) != *stamp);
+        let is_old = now.saturating_duration_since(self.read_at) >= READ_AGAIN_AFTER;
+        // What is half done is looked at until it is done.
+        let is_due = in_any_case || is_old || !self.complaints.is_empty() || changed();
+        is_due.then(|| ToReread(Arc::clone(&self.source)))
+    }
+
+    /// Puts what is good in the place of what was in use.
+    pub(super) fn replace(&mut self, found: Found, mut report: Report<'_>, now: Instant) {
+        (self.source, self.stamps, self.read_at) = (found.source, found.stamps, now);
+        if let Ok(credentials) = found.credentials
+            && !credentials.are(&self.credentials)
+        {
+            (self.credentials, self.issued) = (credentials, None);
+            self.generation += 1;
+            tracing::info!(kubeconfig = %report.kubeconfig.display(), "the credentials have been renewed");
+        }
+        if let Ok(target) = found.target
+            && target != self.target
+        {
+            match target.connect(self.identity()) {
+                Ok(connection) => {
+                    (self.target, self.connection) = (target, Arc::new(connection));
+                    self.generation += 1;
+                    let endpoint = self.display();
+                    tracing::info!(endpoint, "the connection to the endpoint has been set up anew");
+                }
+                Err(reason) => drop(tls_failed(&reason, &mut report)),
+            }
+        }
+        self.complain(report);
+    }
+
+    /// Says what is wrong with the files, once.
+    fn complain(&mut self, report: Report<'_>) {
+        for mistake in report.errors.iter().filter(|mistake| !self.complaints.contains(mistake)) {
+            tracing::warn!(mistake, "what was good before stays in use");
+        }
+        if report.errors.is_empty() && !self.complaints.is_empty() {
+            tracing::warn!(kubeconfig = %report.kubeconfig.display(), "the kubeconfig and its files are good again");
+        }
+        self.complaints = report.errors;
+    }
+
+    /// Takes what a plugin has printed; false if that plugin does not count any more.
+    pub(super) fn use_issued(&mut self, plugin: &Arc<Plugin>, issued: &Arc<Issued>) -> Result<bool, String> {
+        if !self.plugin().is_some_and(|current| Arc::ptr_eq(&current, plugin)) {
+            return Ok(false);
+        }
+        if self.issued.as_ref().is_some_and(|known| Arc::ptr_eq(known, issued)) {
+            return Ok(true);
+        }
+        let is_new = self.issued.as_ref().is_none_or(|known| !known.is(issued));
+        if self.identity() != issued.identity.as_ref() {
+            self.connection = Arc::new(self.target.connect(issued.identity.as_ref())?);
+        }
+        self.issued = Some(Arc::clone(issued));
+        self.generation += u64::from(is_new);
+        Ok(true)
+    }
+
+    pub(super) fn session(&self, issued: Option<&Issued>) -> Session {
+        let header = match (&self.credentials, issued) {
+            (Credentials::Fixed(header), _) => Some(header),
+            (_, Some(issued)) => issued.header.as_ref(),
+            _ => None,
+        };
+        Session {
+            connection: Arc::clone(&self.connection),
+            authorization: header.and_then(credentials::header),
+            generation: self.generation,
+        }
+    }
+
+    /// Sets the connection up anew if it is still the one that failed.
+    pub(super) fn reconnect(&mut self, failed: &Arc<Connection>) {
+        if !Arc::ptr_eq(&self.connection, failed) {
+            return;
+        }
+        match self.target.connect(self.identity()) {
+            Ok(connection) => self.connection = Arc::new(connection),
+            Err(reason) => tracing::warn!(reason, "the old connection to the endpoint stays in use"),
+        }
+    }
+
+    pub(super) fn plugin(&self) -> Option<Arc<Plugin>> {
+        self.credentials.plugin().cloned()
+    }
+
+    pub(super) fn generation(&self) -> u64 {
+        self.generation
+    }
+
+    pub(super) fn condition(&self) -> Condition {
+        Condition {
+            is_good: self.complaints.is_empty(),
+            client_certificate_expires: self.connection.identity_expires,
+            authorities_expire: self.target.authorities_expire(),
+        }
+    }
+
+    pub(super) fn display(&self) -> String {
+        self.target.url().to_string()
+    }
+
+    /// The client certificate that a plugin has printed.
+    fn identity(&self) -> Option<&super::tls::Identity> {
+        self.issued.as_ref().and_then(|issued| issued.identity.as_ref())
+    }
+}
+
+/// What was read fits together by now, so what is left is the machine's own authorities.
+fn tls_failed(reason: &str, report: &mut Report<'_>) -> Reported {
+    let message =
+        format_args!("TLS cannot be set up ({reason}): set it, or install the machine's authorities");
+    report.error(0, "certificate-authority", message)
+}
+
+fn warn_of_plain_http(cluster: &Cluster, user: &User, report: &mut Report<'_>) {
+    let line = cluster.server.line();
+    let credentials = user.credential_fields();
+    if !credentials.is_empty() {
+        let fields = are(&credentials);
+        let message =
+            format_args!("plain http: {fields} not read and not sent; use https for a credential to count");
+        report.warn(line, "server", message);
+    }
+    let tls = cluster.tls_fields();
+    if !tls.is_empty() {
+        let fields = are(&tls);
+        report.warn(line, "server", format_args!("plain http: {fields} ignored; use https for it to count"));
+    }
+}
+
+/// `token is`, or `token, tokenFile are`.
+fn are(fields: &[&str]) -> String {
+    let verb = if fields.len() == 1 { "is" } else { "are" };
+    format!("{} {verb}", fields.join(", "))
+}
