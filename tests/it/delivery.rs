@@ -17,7 +17,7 @@ fn requests(metrics: &Metrics) -> [u64; 4] {
 }
 
 /// Asserts that these lines, and no others, were accepted once each; in any order, as requests overtake each other.
-fn assert_delivered_once<'a>(endpoint: &Endpoint, lines: impl IntoIterator<Item = &'a String>) {
+pub(crate) fn assert_delivered_once<'a>(endpoint: &Endpoint, lines: impl IntoIterator<Item = &'a String>) {
     let mut expect: Vec<&String> = lines.into_iter().collect();
     let mut items = endpoint.items();
     expect.sort();
