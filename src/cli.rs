@@ -92,13 +92,17 @@ fn run(args: &RunArgs) -> Result<(), Failure> {
     // Before anything else is opened or started.
     let kept = fdstore::inherited();
     let stop = CancellationToken::new();
-    runtime()?.block_on(async {
+    let runtime = runtime()?;
+    let result = runtime.block_on(async {
         let signals = Signals::new()?;
         let hangups = signal(SignalKind::hangup())?;
         tokio::spawn(signals.stop_then_exit(stop.clone()));
         pipeline::run(loaded.config, endpoints, kept, hangups, stop).await?;
         Ok(())
-    })
+    });
+    // A read that hangs in the kernel keeps nobody from ending in time: what it would read is not settled.
+    runtime.shutdown_background();
+    result
 }
 
 fn check(args: &RunArgs) -> Result<(), Failure> {

@@ -75,7 +75,7 @@
 //! - [`cli`]: the commands and their exit status.
 //! - [`flags`]: kube-apiserver's flags and ours, read as pflag reads them.
 //! - [`config`]: flags, variables and the YAML file into one checked configuration; all mistakes at once.
-//! - [`kubeconfig`]: the webhook's kubeconfig as a URL, TLS and credentials.
+//! - [`kubeconfig`]: the webhook's kubeconfig as a URL, TLS and credentials, renewed while we run.
 //!
 //! How it is set up:
 //! - [`pipeline`]: builds the routes, runs them, stops them in order.
