@@ -163,9 +163,9 @@ impl Endpoint {
         let endpoint = Arc::clone(self);
         let reading = tokio::task::spawn_blocking(move || {
             let now = std::time::Instant::now();
-            let Some(source) = endpoint.current().source_to_reread(in_any_case, now) else { return };
+            let to_reread = endpoint.current().to_reread(in_any_case, now);
             let mut report = Report::new(&endpoint.kubeconfig, false);
-            let found = source.read(&mut report, endpoint.timeout);
+            let Some(found) = to_reread.read(&mut report, endpoint.timeout) else { return };
             let mut current = endpoint.current();
             current.replace(found, report, now);
             endpoint.tell(&current);

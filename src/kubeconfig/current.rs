@@ -29,10 +29,11 @@ pub(super) struct Current {
     credentials: Credentials,
     issued: Option<Arc<Issued>>,
     generation: u64,
-    stamps: Vec<Stamp>,
+    stamps: Arc<[Stamp]>,
     read_at: Instant,
-    /// What is wrong with the files, as it was last said.
+    /// What is wrong with the files, and what is worth a word, as it was last said.
     complaints: Vec<String>,
+    warnings: Vec<String>,
 }
 
 /// How a file looks from outside.
@@ -61,20 +62,29 @@ impl Stamp {
 
 /// What was found when everything was read again.
 pub(super) struct Found {
-    stamps: Vec<Stamp>,
+    stamps: Arc<[Stamp]>,
     source: Arc<Source>,
     target: Result<Target, Reported>,
     credentials: Result<Credentials, Reported>,
 }
 
-/// The kubeconfig's text that counts if it cannot be read.
-pub(super) struct ToReread(Arc<Source>);
+/// What to look at, and what counts if it cannot be read. A look may hang with the file system, so it is no business of
+/// those who send requests meanwhile.
+pub(super) struct ToReread {
+    source: Arc<Source>,
+    stamps: Arc<[Stamp]>,
+    is_due: bool,
+}
 
 impl ToReread {
-    /// Reads the kubeconfig and all files that it names.
-    pub(super) fn read(self, report: &mut Report<'_>, timeout: Duration) -> Found {
-        let source = file::read(report).map_or(self.0, Arc::new);
-        read_files(source, report, timeout)
+    /// Reads the kubeconfig and all files that it names, if any of them has changed or it is time.
+    pub(super) fn read(self, report: &mut Report<'_>, timeout: Duration) -> Option<Found> {
+        let changed = || self.stamps.iter().any(|stamp| Stamp::of(stamp.path.clone()) != *stamp);
+        if !self.is_due && !changed() {
+            return None;
+        }
+        let source = file::read(report).map_or(self.source, Arc::new);
+        Some(read_files(source, report, timeout))
     }
 }
 
@@ -82,6 +92,10 @@ fn read_files(source: Arc<Source>, report: &mut Report<'_>, timeout: Duration) -
     // Before they are read: a write in between is seen at the next look.
     let stamps = stamps(&source, report);
     let target = Target::read(&source.cluster, &source.user, timeout, report);
+    if target.as_ref().is_ok_and(|target| !target.is_encrypted()) {
+        warn_of_plain_http(&source.cluster, &source.user, report);
+    }
+    source.user.warn_of_ignored(report);
     let credentials = if target.as_ref().map_or(true, Target::is_encrypted) {
         credentials::read(&source, report)
     } else {
@@ -90,7 +104,7 @@ fn read_files(source: Arc<Source>, report: &mut Report<'_>, timeout: Duration) -
     Found { stamps, source, target, credentials }
 }
 
-fn stamps(source: &Source, report: &Report<'_>) -> Vec<Stamp> {
+fn stamps(source: &Source, report: &Report<'_>) -> Arc<[Stamp]> {
     let named = source.paths().map(|path| report.resolve(path));
     std::iter::once(report.kubeconfig.to_owned()).chain(named).map(Stamp::of).collect()
 }
@@ -100,10 +114,6 @@ impl Current {
     pub(super) fn load(report: &mut Report<'_>, timeout: Duration) -> Result<Current, Reported> {
         let source = Arc::new(file::read(report)?);
         let Found { stamps, source, target, credentials } = read_files(source, report, timeout);
-        if target.as_ref().is_ok_and(|target| !target.is_encrypted()) {
-            warn_of_plain_http(&source.cluster, &source.user, report);
-        }
-        source.user.warn_of_ignored(report);
         let (target, credentials) = (target?, credentials?);
         let connection = target.connect(None).map_err(|reason| tls_failed(&reason, report))?;
         Ok(Current {
@@ -116,16 +126,16 @@ impl Current {
             stamps,
             read_at: Instant::now(),
             complaints: Vec::new(),
+            warnings: report.warnings.clone(),
         })
     }
 
-    /// What is to be read again; `None` if nothing has changed.
-    pub(super) fn source_to_reread(&self, in_any_case: bool, now: Instant) -> Option<ToReread> {
-        let changed = || self.stamps.iter().any(|stamp| Stamp::of(stamp.path.clone()) != *stamp);
+    /// What may have to be read again.
+    pub(super) fn to_reread(&self, in_any_case: bool, now: Instant) -> ToReread {
         let is_old = now.saturating_duration_since(self.read_at) >= READ_AGAIN_AFTER;
         // What is half done is looked at until it is done.
-        let is_due = in_any_case || is_old || !self.complaints.is_empty() || changed();
-        is_due.then(|| ToReread(Arc::clone(&self.source)))
+        let is_due = in_any_case || is_old || !self.complaints.is_empty();
+        ToReread { source: Arc::clone(&self.source), stamps: Arc::clone(&self.stamps), is_due }
     }
 
     /// Puts what is good in the place of what was in use.
@@ -156,13 +166,16 @@ impl Current {
 
     /// Says what is wrong with the files, once.
     fn complain(&mut self, report: Report<'_>) {
+        for warning in report.warnings.iter().filter(|warning| !self.warnings.contains(warning)) {
+            tracing::warn!("{warning}");
+        }
         for mistake in report.errors.iter().filter(|mistake| !self.complaints.contains(mistake)) {
             tracing::warn!(mistake, "what was good before stays in use");
         }
         if report.errors.is_empty() && !self.complaints.is_empty() {
             tracing::warn!(kubeconfig = %report.kubeconfig.display(), "the kubeconfig and its files are good again");
         }
-        self.complaints = report.errors;
+        (self.complaints, self.warnings) = (report.errors, report.warnings);
     }
 
     /// Takes what a plugin has printed; false if that plugin does not count any more.
