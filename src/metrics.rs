@@ -94,6 +94,7 @@ struct Families {
     gaps: IntCounterVec,
     lost_bytes: IntCounterVec,
     misconfigured: IntGaugeVec,
+    window: IntGaugeVec,
     nul_bytes: IntCounterVec,
 }
 
@@ -137,6 +138,7 @@ impl Metrics {
             gaps: counters(&registry, "audit_shipper_gaps_total"),
             lost_bytes: counters(&registry, "audit_shipper_lost_bytes_total"),
             misconfigured: gauges(&registry, "audit_shipper_misconfigured"),
+            window: gauges(&registry, "audit_shipper_window_requests"),
             nul_bytes: counters(&registry, "audit_shipper_skipped_nul_bytes_total"),
         };
         counters(&registry, "audit_shipper_filtered_events_total");
@@ -202,6 +204,7 @@ impl Metrics {
             batches: families.batches.with_label_values(&of),
             throttled: families.throttled.with_label_values(&of),
             misconfigured: families.misconfigured.with_label_values(&of),
+            window: families.window.with_label_values(&of),
             nul_bytes: families.nul_bytes.with_label_values(&of),
             rotations: AtomicU64::new(0),
             shared,
@@ -213,11 +216,9 @@ impl Metrics {
     pub fn render(&self) -> String {
         let now = Timestamp::now();
         for route in lock(&self.0.routes).iter() {
-            let lag = *lock(&route.lag);
-            route.lag_bytes.set(signed(lag.unread_bytes + lag.reading.bytes + lag.taken.bytes));
-            let oldest = lag.taken.oldest.or(lag.reading.oldest);
-            let age = oldest.map_or(0.0, |oldest| now.duration_since(oldest).as_secs_f64());
-            route.lag_seconds.set(age.max(0.0));
+            let (bytes, seconds) = route.behind(now);
+            route.lag_bytes.set(signed(bytes));
+            route.lag_seconds.set(seconds);
         }
         let _books = lock(&self.0.books);
         let seen = self.0.rotations_seen.load(Ordering::Relaxed);
@@ -235,6 +236,16 @@ struct Shared {
     lag: Mutex<Lag>,
     lag_bytes: IntGauge,
     lag_seconds: Gauge,
+}
+
+impl Shared {
+    /// Bytes that are not settled, and the age of the oldest event among them in seconds.
+    fn behind(&self, now: Timestamp) -> (u64, f64) {
+        let lag = *lock(&self.lag);
+        let oldest = lag.taken.oldest.or(lag.reading.oldest);
+        let age = oldest.map_or(0.0, |oldest| now.duration_since(oldest).as_secs_f64());
+        (lag.unread_bytes + lag.reading.bytes + lag.taken.bytes, age.max(0.0))
+    }
 }
 
 /// What is not settled: behind the reader, in the batch that is being filled, in batches that were taken.
@@ -294,52 +305,4 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_contract_counters_are_there_from_the_start() {
-        let metrics = Metrics::new();
-        let _route = metrics.route("siem");
-        let text = metrics.render();
-        for line in [
-            "audit_event_total{output=\"siem\"} 0",
-            "error_total{output=\"siem\",reason=\"malformed\"} 0",
-            "error_total{output=\"siem\",reason=\"lost\"} 0",
-            "audit_shipper_rotations_total 0",
-            "audit_shipper_lag_seconds{output=\"siem\"} 0",
-        ] {
-            assert!(text.lines().any(|other| other == line), "{line} in\n{text}");
-        }
-    }
-
-    #[test]
-    fn pinned_files_are_those_that_were_shown_last() {
-        let metrics = Metrics::new();
-        let shown = |files, bytes| {
-            let text = metrics.render();
-            let lines = [
-                format!("audit_shipper_pinned_files {files}"),
-                format!("audit_shipper_pinned_bytes {bytes}"),
-            ];
-            lines.iter().all(|line| text.lines().any(|other| other == line))
-        };
-        assert!(shown(0, 0));
-        let pins = metrics.pins();
-        pins.show(2, 300);
-        assert!(shown(2, 300));
-        pins.show(1, 100);
-        assert!(shown(1, 100));
-    }
-
-    #[test]
-    fn two_outputs_that_follow_one_log_see_its_rotations_once() {
-        let metrics = Metrics::new();
-        let (a, b) = (metrics.route("a"), metrics.route("b"));
-        a.rotated(2);
-        b.rotated(3);
-        assert!(metrics.render().contains("audit_shipper_rotations_total 3\n"));
-        a.rotated(4);
-        assert!(metrics.render().contains("audit_shipper_rotations_total 6\n"));
-    }
-}
+mod tests;
