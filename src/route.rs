@@ -10,6 +10,8 @@
 
 mod keeping;
 mod reading;
+#[cfg(test)]
+mod tests;
 mod window;
 
 use std::pin::Pin;
