@@ -72,7 +72,7 @@ impl Health {
                 after_seconds = trouble.since.elapsed().as_secs(),
                 tries = trouble.tries,
                 lag_bytes,
-                lag_seconds,
+                lag_seconds = lag_seconds.round(),
                 "the endpoint takes events again"
             );
         }

@@ -228,7 +228,7 @@ mod tests {
             }
         };
         let impatient = tokio::time::timeout(Duration::from_secs(5), one(1));
-        let (_, given_up, ..) = tokio::join!(one(0), impatient, one(2), one(3));
+        let ((), given_up, ..) = tokio::join!(one(0), impatient, one(2), one(3));
         assert!(given_up.is_err());
         assert_eq!(*order.lock().unwrap(), [0, 2, 3]);
     }

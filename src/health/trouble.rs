@@ -145,7 +145,6 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn what_somebody_must_act_on_is_told_at_once_and_stays_that() {
         let lines = told(30, |second| match second {
-            0..10 => (Unavailable, "503"),
             10..20 => (Misconfigured, "401"),
             _ => (Unavailable, "503"),
         })

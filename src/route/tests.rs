@@ -106,7 +106,10 @@ async fn an_outage_is_waited_out_as_kube_apiserver_waits_and_delivered_in_order(
             assert!(*wait > base - 0.1 && *wait < f64::min(base * 1.2, 60.0) + 0.1, "{wait} for {base}");
         }
         assert!(waits.len() > 10 && waits[5..].iter().all(|wait| (wait - 60.0).abs() < 0.1), "{waits:?}");
-        assert!(waits[..3].iter().zip([10.0, 15.0, 22.5]).any(|(wait, base)| wait - base > 0.01), "no jitter");
+        assert!(
+            waits[..3].iter().zip([10.0, 15.0, 22.5]).any(|(wait, base)| wait - base > 0.01),
+            "no jitter"
+        );
     }
 }
 

@@ -54,7 +54,7 @@ fn deliver(far: Far, sizes: &[u64], in_flight: usize, time: Duration) -> Outcome
                 Some((batch, delivered, number, first)) = deliveries.next() => {
                     let refused: BTreeSet<usize> = delivered.refused.iter().map(|refused| refused.index).collect();
                     assert_eq!(refused.len(), delivered.refused.len(), "an event was set aside twice");
-                    assert_eq!(delivered.events as usize + refused.len(), batch.events(), "the books do not balance");
+                    assert_eq!(delivered.events + refused.len() as u64, batch.events() as u64, "the books do not balance");
                     if number < sizes.len() {
                         assert_eq!(number, settled);
                         settled += 1;
