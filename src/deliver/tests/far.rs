@@ -1,6 +1,6 @@
 //! The endpoint, and what it takes to deliver to it.
 
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -44,7 +44,7 @@ struct Inside {
     started: Instant,
     history: Mutex<Vec<Request>>,
     under_way: AtomicUsize,
-    renewed: AtomicBool,
+    renewals: AtomicUsize,
     changes: Notify,
 }
 
@@ -63,7 +63,7 @@ impl Far {
             started: Instant::now(),
             history: Mutex::default(),
             under_way: AtomicUsize::new(0),
-            renewed: AtomicBool::new(false),
+            renewals: AtomicUsize::new(0),
             changes: Notify::new(),
         }))
     }
@@ -93,9 +93,9 @@ impl Far {
         accepted.into_iter().flat_map(|(_, ids)| ids.iter().copied()).collect()
     }
 
-    /// From now on there are other credentials.
+    /// The credentials have changed at one more of the looks at them.
     pub(crate) fn renew(&self) {
-        self.0.renewed.store(true, Ordering::Relaxed);
+        self.0.renewals.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Something changes of what is known of the endpoint.
@@ -150,7 +150,10 @@ impl Wire for Far {
     }
 
     fn reread(&self) -> Sending<'_, bool> {
-        Box::pin(async { self.0.renewed.swap(false, Ordering::Relaxed) })
+        Box::pin(async {
+            let one_less = |renewals: usize| renewals.checked_sub(1);
+            self.0.renewals.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_less).is_ok()
+        })
     }
 
     fn changed(&self) -> Sending<'_, ()> {
