@@ -62,7 +62,6 @@ impl<'a> Trial<'a> {
         let mut pieces: VecDeque<Range<usize>> = if all.is_empty() { VecDeque::new() } else { [all].into() };
         // In doubt the largest untried piece goes first: it is the quickest way to evidence.
         while let Some(piece) = if self.in_doubt() { pieces.pop_back() } else { pieces.pop_front() } {
-            let in_doubt = self.in_doubt();
             let body = self.body(self.batch.items(piece.clone()));
             match self.delivery.send(body, piece.len() > 1).await {
                 Decision::Accepted { bytes } => self.accepted(piece.len() as u64, bytes),
@@ -71,6 +70,7 @@ impl<'a> Trial<'a> {
                     self.suspect(piece.start, too_large, answer).await;
                 }
                 Decision::Refused { .. } => {
+                    let in_doubt = self.in_doubt();
                     self.refused();
                     let (first, second) = halves(&piece);
                     if in_doubt {
@@ -92,6 +92,9 @@ impl<'a> Trial<'a> {
                 }
             }
             if self.in_doubt() && self.refusals_in_a_row >= PATIENCE {
+                if let Some(suspect) = self.suspects.front() {
+                    self.say_refusing(&suspect.refused);
+                }
                 self.wait_for_evidence().await;
             }
         }
@@ -203,9 +206,6 @@ impl<'a> Trial<'a> {
 
     /// Returns when another batch was taken, or when it is time to try again.
     async fn wait_for_evidence(&mut self) {
-        if let Some(suspect) = self.suspects.front() {
-            self.say_refusing(&suspect.refused);
-        }
         let health = &self.delivery.health;
         let _doubt = (!self.delivery.strict).then(|| health.doubt());
         let moment = self.refused_at.filter(|_| !self.delivery.strict).unwrap_or(u64::MAX);

@@ -36,10 +36,11 @@ pub(super) struct Trouble {
     pub(super) reason: String,
     pub(super) since: Instant,
     pub(super) tries: u64,
+    was_told: bool,
     told: Option<Told>,
 }
 
-/// The last line about it.
+/// The last line about it as it is now.
 #[derive(Debug)]
 struct Told {
     at: Instant,
@@ -55,12 +56,12 @@ pub(super) struct Beginnings {
 
 impl Trouble {
     pub(super) fn new(kind: Kind) -> Self {
-        Self { kind, reason: String::new(), since: Instant::now(), tries: 0, told: None }
+        Self { kind, reason: String::new(), since: Instant::now(), tries: 0, was_told: false, told: None }
     }
 
     /// Whether anything was told of it.
     pub(super) fn was_told(&self) -> bool {
-        self.told.is_some()
+        self.was_told
     }
 
     /// Notes a failed try; returns what is to be told of it.
@@ -82,6 +83,7 @@ impl Trouble {
             }
         };
         if news.is_some() {
+            self.was_told = true;
             self.told = Some(Told { at: Instant::now(), reason: reason.to_owned() });
         }
         news
@@ -151,10 +153,16 @@ mod tests {
         .await;
         assert_eq!(lines, [(0, News::Begins), (10, News::Begins)]);
         let (mut trouble, mut beginnings) = (Trouble::new(Misconfigured), Beginnings::default());
+        assert!(!trouble.was_told());
         for (kind, reason) in [(Misconfigured, "401"), (Unavailable, "503")] {
             trouble.failed(kind, reason, &mut beginnings);
         }
         assert_eq!((trouble.kind, trouble.reason.as_str(), trouble.tries), (Misconfigured, "401", 2));
+        // It was told that the endpoint is away, so that it is back will be told too.
+        let mut another = Trouble::new(Unavailable);
+        let news = [(Unavailable, "503"), (Misconfigured, "401")]
+            .map(|(kind, reason)| another.failed(kind, reason, &mut beginnings));
+        assert_eq!((news, another.was_told()), ([Some(News::Begins), None], true));
     }
 
     #[tokio::test(start_paused = true)]
