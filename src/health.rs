@@ -1,5 +1,7 @@
-//! How an output is doing: what `/readyz` says, what is logged once per change, and the evidence that decides whether
-//! an event or the endpoint is at fault.
+//! How an output is doing: what `/readyz` says, what is logged of an endpoint, and the evidence that decides whether an
+//! event or the endpoint is at fault.
+
+mod trouble;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -9,6 +11,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::metrics::RouteMetrics;
+use trouble::{Beginnings, Kind, News, Trouble};
 
 /// The state of one output, shared by its deliveries and the admin server.
 #[derive(Debug)]
@@ -26,6 +29,7 @@ pub struct Health {
 #[derive(Debug, Default)]
 struct State {
     trouble: Option<Trouble>,
+    beginnings: Beginnings,
     /// Why lines cannot be set aside, which holds up what comes after them.
     cannot_set_aside: Option<String>,
     /// Since when something has been in memory without any of it being settled.
@@ -33,22 +37,6 @@ struct State {
     stopping: bool,
     /// When an event was last set aside without evidence.
     credit_taken_at: Option<u64>,
-}
-
-#[derive(Debug)]
-struct Trouble {
-    kind: Kind,
-    reason: String,
-    since: Instant,
-    tries: u64,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
-    /// It will pass.
-    Unavailable,
-    /// Somebody must change something.
-    Misconfigured,
 }
 
 impl Health {
@@ -77,35 +65,65 @@ impl Health {
         self.newest_accepted.send_modify(|newest| *newest = began.max(*newest));
         let Some(trouble) = self.lock().trouble.take() else { return };
         self.metrics.misconfigured(false);
-        tracing::warn!(
-            output = self.output,
-            after_seconds = trouble.since.elapsed().as_secs_f64(),
-            tries = trouble.tries,
-            "the endpoint takes events again"
-        );
+        if trouble.was_told() {
+            let (lag_bytes, lag_seconds) = self.metrics.lag();
+            tracing::warn!(
+                output = self.output,
+                after_seconds = trouble.since.elapsed().as_secs(),
+                tries = trouble.tries,
+                lag_bytes,
+                lag_seconds = lag_seconds.round(),
+                "the endpoint takes events again"
+            );
+        }
     }
 
     /// The endpoint cannot take anything now.
     pub fn unavailable(&self, reason: &str) {
-        if self.trouble(Kind::Unavailable, reason) {
-            tracing::warn!(
-                output = self.output,
-                reason,
-                "the endpoint does not answer as it should; trying again until it does"
-            );
-        }
+        self.failed(Kind::Unavailable, reason);
     }
 
     /// The endpoint refuses what has nothing to do with single events.
     pub fn misconfigured(&self, reason: &str) {
-        if self.trouble(Kind::Misconfigured, reason) {
-            tracing::error!(
-                output = self.output,
-                reason,
-                "the endpoint needs attention; nothing is lost, the log waits"
-            );
-        }
+        self.failed(Kind::Misconfigured, reason);
         self.metrics.misconfigured(true);
+    }
+
+    fn failed(&self, kind: Kind, reason: &str) {
+        let mut state = self.lock();
+        let State { trouble, beginnings, .. } = &mut *state;
+        let trouble = trouble.get_or_insert_with(|| Trouble::new(kind));
+        let news = trouble.failed(kind, reason, beginnings);
+        let (kind, tries, seconds) = (trouble.kind, trouble.tries, trouble.since.elapsed().as_secs());
+        drop(state);
+        let output = &self.output;
+        match (news, kind) {
+            (Some(News::Begins), Kind::Unavailable) => tracing::warn!(
+                output,
+                reason,
+                "the endpoint does not answer as it should; trying again until it does"
+            ),
+            (Some(News::Begins), Kind::Misconfigured) => {
+                tracing::error!(
+                    output,
+                    reason,
+                    "the endpoint needs attention; nothing is lost, the log waits"
+                );
+            }
+            (Some(News::Lasts), Kind::Unavailable) => {
+                tracing::warn!(
+                    output,
+                    reason,
+                    tries,
+                    seconds,
+                    "the endpoint still does not answer as it should"
+                );
+            }
+            (Some(News::Lasts), Kind::Misconfigured) => {
+                tracing::error!(output, reason, tries, seconds, "the endpoint still needs attention");
+            }
+            (None, _) => tracing::debug!(output, reason, tries, "a try has failed"),
+        }
     }
 
     /// The file of rejected events does not take a line; `None` once it does again.
@@ -121,32 +139,6 @@ impl Health {
             }
             (Some(_), None) => tracing::warn!(output = self.output, "lines can be set aside again"),
             _ => {}
-        }
-    }
-
-    /// Notes trouble; true if it is news. What somebody must act on stays that, also while the endpoint is away, until
-    /// it takes something.
-    fn trouble(&self, kind: Kind, reason: &str) -> bool {
-        let mut state = self.lock();
-        match &mut state.trouble {
-            Some(trouble) if trouble.kind == Kind::Misconfigured && kind == Kind::Unavailable => {
-                trouble.tries += 1;
-                false
-            }
-            Some(trouble)
-                if trouble.kind == kind && (kind == Kind::Unavailable || trouble.reason == reason) =>
-            {
-                trouble.tries += 1;
-                reason.clone_into(&mut trouble.reason);
-                false
-            }
-            other => {
-                let (since, tries) = other
-                    .as_ref()
-                    .map_or_else(|| (Instant::now(), 0), |trouble| (trouble.since, trouble.tries));
-                *other = Some(Trouble { kind, reason: reason.to_owned(), since, tries: tries + 1 });
-                true
-            }
         }
     }
 

@@ -33,7 +33,7 @@
 //!   route          up to maxInFlight batches under way, settled in order
 //!                    v
 //!   sink           items -> body, the same bytes                            (pure)
-//!   deliver        POST, timeout, backoff, halving ------------------------------> endpoint
+//!   deliver        window, POST, timeout, backoff, halving ----------------------> endpoint
 //!   sink           answer -> Accepted | Retry | Hold | Refused  <----- answer -----+
 //!                    v
 //!   rejected       asides and refused events -> <output>.rejected.ndjson, fsync

@@ -96,6 +96,7 @@ struct Families {
     gaps: IntCounterVec,
     lost_bytes: IntCounterVec,
     misconfigured: IntGaugeVec,
+    window: IntGaugeVec,
     nul_bytes: IntCounterVec,
     certificates: IntGaugeVec,
     reloads: IntGaugeVec,
@@ -141,6 +142,7 @@ impl Metrics {
             gaps: counters(&registry, "audit_shipper_gaps_total"),
             lost_bytes: counters(&registry, "audit_shipper_lost_bytes_total"),
             misconfigured: gauges(&registry, "audit_shipper_misconfigured"),
+            window: gauges(&registry, "audit_shipper_window_requests"),
             nul_bytes: counters(&registry, "audit_shipper_skipped_nul_bytes_total"),
             certificates: gauges(&registry, "audit_shipper_certificate_expiry_timestamp_seconds"),
             reloads: gauges(&registry, "audit_shipper_kubeconfig_last_reload_successful"),
@@ -209,6 +211,7 @@ impl Metrics {
             batches: families.batches.with_label_values(&of),
             throttled: families.throttled.with_label_values(&of),
             misconfigured: families.misconfigured.with_label_values(&of),
+            window: families.window.with_label_values(&of),
             nul_bytes: families.nul_bytes.with_label_values(&of),
             rotations: AtomicU64::new(0),
             shared,
@@ -220,11 +223,9 @@ impl Metrics {
     pub fn render(&self) -> String {
         let now = Timestamp::now();
         for route in lock(&self.0.routes).iter() {
-            let lag = *lock(&route.lag);
-            route.lag_bytes.set(signed(lag.unread_bytes + lag.reading.bytes + lag.taken.bytes));
-            let oldest = lag.taken.oldest.or(lag.reading.oldest);
-            let age = oldest.map_or(0.0, |oldest| now.duration_since(oldest).as_secs_f64());
-            route.lag_seconds.set(age.max(0.0));
+            let (bytes, seconds) = route.behind(now);
+            route.lag_bytes.set(signed(bytes));
+            route.lag_seconds.set(seconds);
         }
         let _books = lock(&self.0.books);
         let seen = self.0.rotations_seen.load(Ordering::Relaxed);
@@ -242,6 +243,16 @@ struct Shared {
     lag: Mutex<Lag>,
     lag_bytes: IntGauge,
     lag_seconds: Gauge,
+}
+
+impl Shared {
+    /// Bytes that are not settled, and the age of the oldest event among them in seconds.
+    fn behind(&self, now: Timestamp) -> (u64, f64) {
+        let lag = *lock(&self.lag);
+        let oldest = lag.taken.oldest.or(lag.reading.oldest);
+        let age = oldest.map_or(0.0, |oldest| now.duration_since(oldest).as_secs_f64());
+        (lag.unread_bytes + lag.reading.bytes + lag.taken.bytes, age.max(0.0))
+    }
 }
 
 /// What is not settled: behind the reader, in the batch that is being filled, in batches that were taken.

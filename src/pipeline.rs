@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use crate::admin::Admin;
 use crate::buffers::Buffers;
 use crate::checkpoint::{Cursor, HEAD_BYTES, Loaded, Lock, LockError, Mark, Store};
-use crate::config::{self, Config, Mode};
+use crate::config::{self, Config};
 use crate::deliver::{Delivery, Exchange};
 use crate::health::Health;
 use crate::kubeconfig::Endpoint;
@@ -175,14 +175,13 @@ fn build(
             Buffers::new(output.max_memory.get() / 4),
             Arc::clone(&metrics),
         )),
-        delivery: Arc::new(Delivery {
-            exchange: Exchange::new(Arc::clone(endpoint)),
-            sink: Box::new(Webhook),
-            limits: output.webhook.clone(),
-            strict: output.batch.mode == Mode::BlockingStrict,
-            metrics: Arc::clone(&metrics),
-            health: Arc::clone(&health),
-        }),
+        delivery: Arc::new(Delivery::new(
+            Box::new(Exchange::new(Arc::clone(endpoint))),
+            Box::new(Webhook),
+            output,
+            Arc::clone(&metrics),
+            Arc::clone(&health),
+        )),
         store,
         rejected: Arc::new(RejectedFile::new(&config.state_dir, &output.name, output.rejected.clone())),
         metrics,

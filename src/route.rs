@@ -10,6 +10,8 @@
 
 mod keeping;
 mod reading;
+#[cfg(test)]
+mod tests;
 mod window;
 
 use std::pin::Pin;
@@ -39,7 +41,8 @@ use window::{Held, Window};
 const SYNC_EVERY: Duration = Duration::from_secs(1);
 /// How often the backlog is measured while nothing can be read.
 const MEASURE_EVERY: Duration = Duration::from_secs(5);
-/// Further batches that are sent while the endpoint refuses everything, to see whether any is taken.
+/// Further batches that may be sent while the endpoint refuses everything, to see whether any is taken. There are no more
+/// requests at a time for it: the deliveries that are waiting leave room for them.
 const PROBES: usize = 16;
 
 type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
@@ -161,7 +164,7 @@ impl Shipping {
         }
     }
 
-    /// Requests that may be under way now.
+    /// Batches that may be under way now.
     fn most_in_flight(&self) -> usize {
         let probes = if *self.doubts.borrow() > 0 { PROBES } else { 0 };
         self.route.config.max_in_flight.get() + probes

@@ -29,13 +29,12 @@ impl Backoff {
         self.next = self.next.mul_f64(Self::FACTOR).min(self.most);
         wait.min(self.most)
     }
+}
 
-    /// The wait that the endpoint asks for wins. One of nothing does not: it is a date that has passed, most likely by
-    /// a clock that is wrong, and the endpoint is still in trouble.
-    pub(super) fn wait_asked_for(&mut self, after: Option<Duration>) -> Duration {
-        let own = self.next_wait();
-        after.filter(|after| !after.is_zero()).map_or(own, |after| after.min(LONGEST_RETRY_AFTER))
-    }
+/// The wait that an endpoint asks for, within limits. One of nothing is none: it is a date that has passed, most likely
+/// by a clock that is wrong, and the endpoint is still in trouble.
+pub(super) fn wait_asked_for(after: Option<Duration>) -> Option<Duration> {
+    after.filter(|after| !after.is_zero()).map(|after| after.clamp(SHORTEST_WAIT, LONGEST_RETRY_AFTER))
 }
 
 #[cfg(test)]
@@ -64,13 +63,12 @@ mod tests {
     }
 
     #[test]
-    fn what_the_endpoint_asks_for_wins_within_limits() {
+    fn what_the_endpoint_asks_for_is_kept_within_limits() {
         let seconds = Duration::from_secs;
-        assert_eq!(backoff().wait_asked_for(Some(seconds(1))), seconds(1));
-        assert_eq!(backoff().wait_asked_for(Some(seconds(300))), seconds(300));
-        assert_eq!(backoff().wait_asked_for(Some(seconds(86_400))), seconds(600));
-        for none in [None, Some(Duration::ZERO)] {
-            assert!(backoff().wait_asked_for(none) >= seconds(10));
+        for (asked, granted) in [(1, 1), (300, 300), (600, 600), (601, 600), (86_400, 600)] {
+            assert_eq!(wait_asked_for(Some(seconds(asked))), Some(seconds(granted)));
         }
+        assert_eq!(wait_asked_for(Some(Duration::from_nanos(1))), Some(SHORTEST_WAIT));
+        assert_eq!((wait_asked_for(Some(Duration::ZERO)), wait_asked_for(None)), (None, None));
     }
 }

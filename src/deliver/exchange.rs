@@ -34,7 +34,7 @@ pub struct NoAnswer {
 
 /// The credentials of one request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Credentials(u64);
+pub struct Credentials(pub(super) u64);
 
 /// Sends requests to one endpoint.
 #[derive(Debug, Clone)]

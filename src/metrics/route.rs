@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use jiff::Timestamp;
 use prometheus::{Histogram, IntCounter, IntGauge};
 
 use super::{Inner, Outcome, Shared, Unsettled, lock, signed};
@@ -27,6 +28,7 @@ pub struct RouteMetrics {
     pub(super) batches: Histogram,
     pub(super) throttled: prometheus::Counter,
     pub(super) misconfigured: IntGauge,
+    pub(super) window: IntGauge,
     pub(super) nul_bytes: IntCounter,
     pub(super) rotations: AtomicU64,
     pub(super) shared: Arc<Shared>,
@@ -99,6 +101,12 @@ impl RouteMetrics {
         }
     }
 
+    /// How far the output is behind: bytes that are not settled, and the age of the oldest event among them in seconds.
+    #[must_use]
+    pub fn lag(&self) -> (u64, f64) {
+        self.shared.behind(Timestamp::now())
+    }
+
     /// Rotations that this output followed. All outputs follow the same log, so the one that is ahead counts.
     pub fn rotated(&self, rotations: u64) {
         let own = self.rotations.fetch_add(rotations, Ordering::Relaxed) + rotations;
@@ -143,5 +151,10 @@ impl RouteMetrics {
     /// Whether the endpoint refuses what has nothing to do with single events.
     pub fn misconfigured(&self, is: bool) {
         self.misconfigured.set(i64::from(is));
+    }
+
+    /// So many requests may be under way at a time.
+    pub fn window(&self, requests: usize) {
+        self.window.set(signed(requests as u64));
     }
 }

@@ -6,7 +6,7 @@ pub type Row = (&'static str, &'static str, &'static [&'static str], &'static st
 const OUTPUT: &[&str] = &["output"];
 
 /// All metrics but those of the process, in the order of the README.
-pub const TABLE: [Row; 26] = [
+pub const TABLE: [Row; 27] = [
     (
         "audit_event_total",
         "counter",
@@ -68,6 +68,12 @@ pub const TABLE: [Row; 26] = [
         "histogram",
         OUTPUT,
         "Time from sending a request to the end of its answer.",
+    ),
+    (
+        "audit_shipper_window_requests",
+        "gauge",
+        OUTPUT,
+        "Requests that may be under way at a time: maxInFlight, or fewer after the endpoint said that it is too much.",
     ),
     ("audit_shipper_batch_events", "histogram", OUTPUT, "Audit events in a batch."),
     (

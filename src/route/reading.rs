@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::batch::{Batch, Limits};
@@ -25,7 +25,7 @@ const ACTIVE_TICK: Duration = Duration::from_secs(1);
 const IDLE_TICK: Duration = Duration::from_secs(15);
 /// How long "a while" is.
 const IDLE_AFTER: Duration = Duration::from_secs(60);
-/// How often the backlog is measured while it is drained.
+/// How often the backlog is measured while it is drained, or held back.
 const MEASURE_EVERY: Duration = Duration::from_secs(1);
 
 /// Reads, makes fit, and holds back.
@@ -98,10 +98,22 @@ impl Reading {
         }
         batch.seal();
         if batch.events() > 0 {
-            self.metrics.throttled(self.throttle.ready().await);
+            self.hold_back().await;
         }
         let is_some = batch.end().is_some() || batch.is_gap_record();
         (self, is_some.then_some(batch))
+    }
+
+    /// Waits until the throttle lets one more batch go. With a rate of few batches an hour that takes long, and it is
+    /// shown while it lasts.
+    async fn hold_back(&mut self) {
+        loop {
+            match timeout(MEASURE_EVERY, self.throttle.ready()).await {
+                Ok(waited) => return self.metrics.throttled(waited),
+                Err(_) => self.metrics.throttled(MEASURE_EVERY),
+            }
+            self.look_behind().await;
+        }
     }
 
     /// Reads until the batch is to go, or a gap record is to go after it.
@@ -175,20 +187,23 @@ impl Reading {
 
     /// Measures the backlog while nothing can be read, since the log grows meanwhile.
     pub async fn measure(mut self) -> Self {
-        if let Some(mut tail) = self.tail.take() {
-            let (tail, unread, news) = blocking(move || {
-                let unread = tail.unread_bytes().ok();
-                let news = tail.take_news();
-                (tail, unread, news)
-            })
-            .await;
-            self.tail = Some(tail);
-            self.show_unread(unread);
-            for gap in &news {
-                self.tell(gap);
-            }
-        }
+        self.look_behind().await;
         self
+    }
+
+    async fn look_behind(&mut self) {
+        let Some(mut tail) = self.tail.take() else { return };
+        let (tail, unread, news) = blocking(move || {
+            let unread = tail.unread_bytes().ok();
+            let news = tail.take_news();
+            (tail, unread, news)
+        })
+        .await;
+        self.tail = Some(tail);
+        self.show_unread(unread);
+        for gap in &news {
+            self.tell(gap);
+        }
     }
 
     fn show_unread(&mut self, bytes: Option<u64>) {

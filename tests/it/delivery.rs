@@ -5,6 +5,7 @@ mod redirects;
 mod refused;
 mod retry;
 mod too_large;
+mod window;
 
 use crate::support::books::count;
 use crate::support::daemon::{Daemon, Metrics};

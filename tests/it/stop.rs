@@ -1,10 +1,14 @@
 //! How the daemon ends, and how little it does while there is nothing to do.
 
+use std::io::Write as _;
+use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
+use crate::support::books::assert_books_balance;
 use crate::support::cli::flags;
 use crate::support::daemon::Daemon;
 use crate::support::endpoint::{Answer, Endpoint};
+use crate::support::shipper::{Rejected, Shipper};
 use crate::support::wait_until;
 use crate::support::workdir::{Workdir, real_events};
 
@@ -60,6 +64,110 @@ fn the_grace_bounds_the_wait_and_the_next_start_sends_again() {
     workdir.kubeconfig(&healthy.url());
     let _daemon = Daemon::start(flags("run", &workdir));
     assert_eq!(healthy.wait_for_items(3), real_events(3));
+}
+
+/// An endpoint that takes a byte of its answer for each 20 ms, and never gets to the end of it.
+fn trickling() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/audit", listener.local_addr().unwrap());
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            std::thread::spawn(move || {
+                let mut stream = stream.unwrap();
+                let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n");
+                while stream.write_all(b" ").is_ok() {
+                    std::thread::sleep(Duration::from_millis(20));
+                }
+            });
+        }
+    });
+    url
+}
+
+/// Stops a daemon while this endpoint has all that it may have; what it did not take arrives after the next start.
+fn stop_under_load(server: &str, busy: impl Fn(&Daemon)) -> Vec<String> {
+    let events = real_events(60);
+    let shipper = Shipper::to(server).log(&events).batches_of(2).flag("shutdown-grace", "200ms");
+    let shipper = shipper.flag("audit-webhook-batch-throttle-enable", false);
+    let mut first = shipper.start();
+    busy(&first);
+    assert_books_balance(&first);
+    let asked = Instant::now();
+    first.terminate();
+    assert_eq!(first.wait().code(), Some(0));
+    assert!(asked.elapsed() < Duration::from_secs(10), "{:?}", asked.elapsed());
+    assert!(first.log().contains("the grace is over"), "{}", first.log());
+
+    let healthy = Endpoint::start(|_, _| Answer::ok());
+    shipper.workdir.kubeconfig(&healthy.url());
+    let daemon = shipper.start();
+    let aside: Vec<String> = shipper.rejected().iter().map(Rejected::line).collect();
+    let mut arrived = healthy.wait_for_items(events.len() - aside.len());
+    arrived.extend(aside.iter().cloned());
+    arrived.sort();
+    let mut expect = events;
+    expect.sort();
+    assert_eq!(arrived, expect, "each once, as nothing was acknowledged before");
+    assert_books_balance(&daemon);
+    aside
+}
+
+fn requests(daemon: &Daemon) -> f64 {
+    daemon.metrics().value("audit_shipper_requests_total", &[])
+}
+
+#[test]
+fn all_of_the_window_hangs() {
+    let endpoint = Endpoint::start(|_, _| Answer::Hang);
+    let aside = stop_under_load(&endpoint.url(), |_| endpoint.wait_for("all", |all| all.len() == 4));
+    assert!(aside.is_empty());
+}
+
+#[test]
+fn all_of_the_window_trickles() {
+    let aside = stop_under_load(&trickling(), |daemon| {
+        daemon.wait_for_metrics("a full memory", |metrics| {
+            metrics.value("audit_shipper_buffered_events", &[]) >= 8.0
+        });
+    });
+    assert!(aside.is_empty());
+}
+
+#[test]
+fn the_endpoint_asks_for_ten_minutes() {
+    let endpoint = Endpoint::start(|_, n| match n {
+        0 => Answer::with_header(503, "Retry-After", "86400"),
+        // As long as the first is not answered, three more may begin.
+        _ => Answer::status(503),
+    });
+    let aside = stop_under_load(&endpoint.url(), |daemon| {
+        daemon.wait_for_line("status 503");
+        daemon.wait_for_metrics("memory to fill", |metrics| {
+            metrics.value("audit_shipper_buffered_events", &[]) >= 10.0
+        });
+    });
+    assert!(aside.is_empty());
+    assert!(endpoint.requests().len() <= 4, "{} requests", endpoint.requests().len());
+}
+
+#[test]
+fn the_endpoint_refuses_everything() {
+    for (status, most) in [(400, 1), (413, 1), (401, 0), (404, 0), (500, 0)] {
+        let endpoint = Endpoint::start(move |_, _| Answer::status(status));
+        let aside = stop_under_load(&endpoint.url(), |daemon| {
+            wait_until("many tries", || (requests(daemon) >= 40.0).then_some(()));
+        });
+        assert!(aside.len() <= most, "{status}: {} events set aside", aside.len());
+    }
+}
+
+#[test]
+fn there_is_no_endpoint() {
+    let nobody = TcpListener::bind("127.0.0.3:0").unwrap().local_addr().unwrap();
+    let aside = stop_under_load(&format!("http://{nobody}/audit"), |daemon| {
+        wait_until("many tries", || (requests(daemon) >= 20.0).then_some(()));
+    });
+    assert!(aside.is_empty());
 }
 
 /// Clock ticks that the process has used so far, in user mode and in the kernel.

@@ -1,8 +1,8 @@
 //! The throttle.
 
 use super::sizes;
-use crate::support::books::assert_books_balance;
-use crate::support::daemon::Daemon;
+use crate::support::books::{assert_books_balance, count};
+use crate::support::daemon::{Daemon, Metrics};
 use crate::support::endpoint::{Answer, Endpoint};
 use crate::support::shipper::{Shipper, wait_until_settled};
 use crate::support::workdir::{Workdir, real_events};
@@ -51,4 +51,25 @@ fn without_the_throttle_nothing_waits() {
     let daemon = shipper.start();
     wait_until_settled(&daemon, 10);
     assert_eq!(endpoint.items(), real_events(10));
+}
+
+#[test]
+fn what_is_held_back_shows_while_it_is() {
+    let events = real_events(12);
+    let endpoint = Endpoint::start(|_, _| Answer::ok());
+    let shipper = Shipper::new(&endpoint).log(&events[..6]).batches_of(2);
+    let shipper = shipper.flag("audit-webhook-batch-throttle-qps", 0.01);
+    let shipper = shipper.flag("audit-webhook-batch-throttle-burst", 1);
+    let daemon = shipper.start();
+    endpoint.wait_for_items(2);
+    let behind = |lines: &[String]| lines.iter().map(|line| line.len() as u64).sum::<u64>();
+    let lag = |metrics: &Metrics| count(metrics, "audit_shipper_lag_bytes", &[]);
+    daemon.wait_for_metrics("the lag", |metrics| lag(metrics) == behind(&events[2..6]));
+    shipper.workdir.append(&events[6..]);
+    daemon.wait_for_metrics("the lag as it grows", |metrics| lag(metrics) == behind(&events[2..]));
+    let waited = |metrics: &Metrics| metrics.value("audit_shipper_throttle_wait_seconds_total", &[]);
+    let first = waited(&daemon.wait_for_metrics("some wait", |metrics| waited(metrics) >= 1.0));
+    daemon.wait_for_metrics("more of it", |metrics| waited(metrics) > first);
+    assert_eq!(endpoint.items(), events[..2]);
+    assert_books_balance(&daemon);
 }

@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use super::{assert_delivered_once, requests};
 use crate::support::books::count;
-use crate::support::endpoint::{Answer, Endpoint};
+use crate::support::endpoint::{Answer, Endpoint, Gate};
 use crate::support::shipper::{Shipper, wait_until_settled};
 use crate::support::workdir::real_events;
 
@@ -102,6 +102,50 @@ fn an_endpoint_that_is_not_there_yet() {
     wait_until_settled(&daemon, 20);
     assert_delivered_once(&endpoint, &real_events(20));
     assert_eq!(daemon.log().matches("no connection").count(), 1, "said once, not at each try");
+}
+
+/// Hundreds of tries, each with another of three reasons, within less than a minute.
+#[test]
+fn an_outage_is_told_when_it_begins_and_when_it_is_over() {
+    let better = Gate::closed();
+    let endpoint = Endpoint::start({
+        let better = better.clone();
+        move |_, n| match n % 3 {
+            _ if better.is_open() => Answer::ok(),
+            0 => Answer::status(503),
+            1 => Answer::Close,
+            _ => Answer::with_body(500, format!("request {n}")),
+        }
+    });
+    let events = real_events(20);
+    let shipper = Shipper::new(&endpoint).log(&events).batches_of(2).webhook("maxBackoff: 20ms");
+    let mut daemon = shipper.start();
+    endpoint.wait_for("hundreds of tries", |requests| requests.len() >= 400);
+    better.open();
+    wait_until_settled(&daemon, 20);
+    assert_delivered_once(&endpoint, &events);
+    let tries = requests(&daemon.metrics())[1];
+    daemon.terminate();
+    assert_eq!(daemon.wait().code(), Some(0));
+    let log = daemon.log();
+    let told: Vec<&str> =
+        log.lines().filter(|line| [" WARN ", " ERROR "].iter().any(|level| line.contains(level))).collect();
+    let [begins, ends] = told[..] else { panic!("{} lines: {told:#?}", told.len()) };
+    assert!(
+        begins.contains("the endpoint does not answer as it should")
+            && begins.contains("reason=\"status 503\"")
+    );
+    assert!(ends.contains("the endpoint takes events again"), "{ends}");
+    let figure = |name: &str| -> u64 {
+        let (_, rest) = ends.split_once(&format!("{name}=")).unwrap_or_else(|| panic!("no {name} in {ends}"));
+        rest.split([' ', '.']).next().unwrap().parse().unwrap()
+    };
+    assert_eq!(figure("tries"), tries);
+    // The first batch that was taken is not settled yet. The backlog is measured now and then, so that a batch may be
+    // counted in it for a while after it was read.
+    let behind = events.iter().map(|line| line.len() as u64).sum::<u64>();
+    assert!((behind..2 * behind).contains(&figure("lag_bytes")), "{ends}");
+    assert!(figure("lag_seconds") > 1 && figure("after_seconds") < 60, "{ends}");
 }
 
 #[test]

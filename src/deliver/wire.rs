@@ -1,0 +1,36 @@
+//! What requests travel on: the one place where a test puts an endpoint of its own under a paused clock.
+
+use std::pin::Pin;
+
+use super::exchange::{Credentials, Exchange, NoAnswer};
+use crate::body::Body;
+use crate::sink::Answer;
+
+/// A future of a [`Wire`].
+pub type Sending<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// Carries requests to one endpoint; see [`Exchange`] for what its functions promise.
+pub trait Wire: Send + Sync {
+    /// Posts `body` once. Also tells with which credentials.
+    fn post(&self, body: Body) -> Sending<'_, Result<(Answer, Credentials), NoAnswer>>;
+
+    /// The endpoint has refused the credentials of a request: reads them again. True if there are others now.
+    fn refused(&self, credentials: Credentials) -> Sending<'_, bool>;
+
+    /// Returns when anything has changed of what is known of the endpoint.
+    fn changed(&self) -> Sending<'_, ()>;
+}
+
+impl Wire for Exchange {
+    fn post(&self, body: Body) -> Sending<'_, Result<(Answer, Credentials), NoAnswer>> {
+        Box::pin(self.post(body))
+    }
+
+    fn refused(&self, credentials: Credentials) -> Sending<'_, bool> {
+        Box::pin(self.refused(credentials))
+    }
+
+    fn changed(&self) -> Sending<'_, ()> {
+        Box::pin(self.changed())
+    }
+}
