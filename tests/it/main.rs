@@ -21,4 +21,5 @@ mod soak;
 mod stop;
 mod support;
 mod truncation;
+mod weather;
 mod wire;

@@ -10,6 +10,7 @@ pub(crate) mod certificates;
 pub(crate) mod cli;
 pub(crate) mod daemon;
 pub(crate) mod endpoint;
+pub(crate) mod faults;
 pub(crate) mod http1;
 pub(crate) mod proc;
 pub(crate) mod rotators;

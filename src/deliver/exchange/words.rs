@@ -135,6 +135,7 @@ fn step(text: &str) -> Told {
         "client error (",
         "tcp connect error",
         "operation timed out",
+        "deadline has elapsed",
         "request or response body error",
         "error connecting to socks proxy",
     ];

@@ -132,14 +132,34 @@ impl Endpoint {
         tls: Option<TlsAcceptor>,
         script: impl Fn(&Recorded, usize) -> Answer + Send + Sync + 'static,
     ) -> Self {
+        Self::serve_on(scheme, std::net::TcpListener::bind(address).unwrap(), tls, script)
+    }
+
+    fn serve_on(
+        scheme: &'static str,
+        listener: std::net::TcpListener,
+        tls: Option<TlsAcceptor>,
+        script: impl Fn(&Recorded, usize) -> Answer + Send + Sync + 'static,
+    ) -> Self {
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
-        let listener = std::net::TcpListener::bind(address).unwrap();
         let address = listener.local_addr().unwrap();
         listener.set_nonblocking(true).unwrap();
         let shared = Arc::new(Shared { script: Box::new(script), history: Mutex::default() });
         runtime.spawn(accept(listener, tls, Arc::clone(&shared)));
         Self { address, scheme, shared, runtime: Some(runtime) }
+    }
+
+    /// The same on a listener that may have a past.
+    pub(crate) fn start_on(
+        listener: std::net::TcpListener,
+        script: impl Fn(&Recorded, usize) -> Answer + Send + Sync + 'static,
+    ) -> Self {
+        Self::serve_on("http", listener, None, script)
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
     }
 
     /// Where it listens, with the path `/audit`. Over TLS the host is the name in the certificate.
@@ -187,6 +207,12 @@ impl Endpoint {
 }
 
 impl Endpoint {
+    /// Ends it, with what it is doing, and returns the items of all that it has accepted.
+    pub(crate) fn stop(mut self) -> Vec<String> {
+        self.runtime.take().unwrap().shutdown_timeout(Duration::from_secs(10));
+        self.items()
+    }
+
     /// Forgets what arrived, so that a long test does not keep all of it. Not while the daemon may still be waiting for an
     /// answer.
     pub(crate) fn forget(&self) {
