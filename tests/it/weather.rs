@@ -6,6 +6,7 @@
 mod answers;
 mod connections;
 mod restarts;
+mod tls;
 
 use std::collections::HashSet;
 

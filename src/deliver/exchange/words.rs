@@ -236,7 +236,8 @@ fn alerted(alert: AlertDescription) -> String {
         | A::CertificateExpired
         | A::CertificateUnknown
         | A::UnknownCA
-        | A::AccessDenied => {
+        | A::AccessDenied
+        | A::DecryptError => {
             format!("does not accept our client certificate, or misses one (TLS alert {alert:?})")
         }
         A::HandshakeFailure | A::InsufficientSecurity => {
