@@ -11,6 +11,7 @@ pub(crate) mod cli;
 pub(crate) mod daemon;
 pub(crate) mod endpoint;
 pub(crate) mod faults;
+pub(crate) mod hosts;
 pub(crate) mod http1;
 pub(crate) mod proc;
 pub(crate) mod rotators;

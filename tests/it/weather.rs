@@ -5,6 +5,7 @@
 
 mod answers;
 mod connections;
+mod names;
 mod restarts;
 mod tls;
 

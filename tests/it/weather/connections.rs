@@ -67,7 +67,8 @@ fn a_connection_that_nobody_serves() {
 /// A firewall that drops packets does the same: not even a refusal comes.
 #[test]
 fn a_connection_that_never_comes_about() {
-    let (listener, address) = full_listener();
+    let listener = full_listener_at(([127, 0, 0, 1], 0).into());
+    let address = listener.local_addr().unwrap();
     let waiting = fill(address);
     let events = real_events(2 * BATCH);
     let shipper = shipper_to(&format!("http://{address}/audit")).one_at_a_time().log(&events);
@@ -81,16 +82,15 @@ fn a_connection_that_never_comes_about() {
 }
 
 /// Takes one connection that nobody accepts, and drops the packets of others.
-fn full_listener() -> (TcpListener, SocketAddr) {
+pub(super) fn full_listener_at(address: SocketAddr) -> TcpListener {
     let socket = socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();
-    bind(&socket, &SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
+    bind(&socket, &address).unwrap();
     listen(&socket, 0).unwrap();
-    let listener = TcpListener::from(socket);
-    let address = listener.local_addr().unwrap();
-    (listener, address)
+    TcpListener::from(socket)
 }
 
-fn fill(address: SocketAddr) -> Vec<TcpStream> {
+/// Its queue is full while these connections live.
+pub(super) fn fill(address: SocketAddr) -> Vec<TcpStream> {
     let mut waiting = Vec::new();
     while let Ok(stream) = TcpStream::connect_timeout(&address, Duration::from_millis(100)) {
         waiting.push(stream);
