@@ -14,6 +14,7 @@ pub(crate) mod faults;
 pub(crate) mod hosts;
 pub(crate) mod http1;
 pub(crate) mod proc;
+pub(crate) mod proxies;
 pub(crate) mod rotators;
 pub(crate) mod shipper;
 pub(crate) mod systemd;

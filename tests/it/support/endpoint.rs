@@ -160,7 +160,16 @@ impl Endpoint {
         config: rustls::ServerConfig,
         script: impl Fn(&Recorded, usize) -> Answer + Send + Sync + 'static,
     ) -> Self {
-        Self::serve("https", ([127, 0, 0, 1], 0).into(), Some(TlsAcceptor::from(Arc::new(config))), script)
+        Self::start_tls_at(([127, 0, 0, 1], 0).into(), config, script)
+    }
+
+    /// The same at a given address.
+    pub(crate) fn start_tls_at(
+        address: SocketAddr,
+        config: rustls::ServerConfig,
+        script: impl Fn(&Recorded, usize) -> Answer + Send + Sync + 'static,
+    ) -> Self {
+        Self::serve("https", address, Some(TlsAcceptor::from(Arc::new(config))), script)
     }
 
     fn serve(

@@ -8,6 +8,7 @@ use super::{BATCH, requests, shipper_to};
 use crate::support::certificates::{Authority, Leaf};
 use crate::support::daemon::Daemon;
 use crate::support::endpoint::{Answer, Endpoint};
+use crate::support::faults::{Break, Fault, Network, Then};
 use crate::support::shipper::{Shipper, wait_until_settled};
 use crate::support::wait_until;
 use crate::support::workdir::real_events;
@@ -46,12 +47,19 @@ fn http2_where_it_is_offered_and_http1_elsewhere() {
     let authority = Authority::new();
     for (config, http2) in [(authority.sign().server_http2(), true), (authority.sign().server(), false)] {
         let endpoint = over_tls(config);
-        let shipper = trusting(&authority, &endpoint.url(), "token: t");
-        assert_arrived(&shipper.start(), &endpoint);
+        let shipper = trusting(&authority, &endpoint.url(), "token: s3cret");
+        let mut command = Daemon::command();
+        command.args(shipper.args()).env("RUST_LOG", "trace");
+        let daemon = Daemon::spawn(command);
+        assert_arrived(&daemon, &endpoint);
         for request in endpoint.requests() {
             assert_eq!(request.header(":authority").is_some(), http2, "{:?}", request.headers);
-            assert_eq!(request.header("authorization"), Some("Bearer t"));
+            assert_eq!(request.header("authorization"), Some("Bearer s3cret"));
         }
+        // The library of HTTP/2 tells of every frame.
+        let log = daemon.log();
+        assert_eq!(log.contains(" DEBUG ") && log.contains(" h2::"), http2);
+        assert!(!log.contains("s3cret") && !log.contains("auditID"));
     }
 }
 
@@ -182,4 +190,28 @@ fn a_scheme_that_the_endpoint_does_not_speak() {
     let server = endpoint.url().replace("https://", "http://");
     let words = "the answer is not HTTP; perhaps the server in the kubeconfig wants https://";
     told(&impatient(shipper_to(&server).log(&real_events(1))), words);
+}
+
+/// What breaks here is the handshake: the endpoint has seen no request, so nothing comes twice.
+#[test]
+fn a_handshake_that_breaks() {
+    let authority = Authority::new();
+    let endpoint = over_tls(authority.sign().server());
+    let faults = [
+        Fault::Mute,
+        Fault::Answer(0, Break::Stall),
+        Fault::Answer(100, Break::Stall),
+        Fault::Answer(100, Break::Reset),
+        Fault::Answer(0, Break::HalfClose),
+        Fault::Answer(100, Break::HalfClose),
+        Fault::Instead { answer: vec![0; 1000], then: Then::KeepOpen },
+        Fault::Before(b"220 mail.example ESMTP\r\n"),
+    ];
+    let broken = faults.len();
+    let network = Network::start(endpoint.address(), move |n| faults.get(n).cloned().unwrap_or(Fault::Pass));
+    let shipper = trusting(&authority, &format!("https://localhost:{}/audit", network.address().port()), "");
+    let daemon = shipper.start();
+    assert_eq!(requests(&wait_until_settled(&daemon, 2 * BATCH)), [2, broken as u64]);
+    assert!(endpoint.items() == real_events(2 * BATCH));
+    assert!(daemon.wait_for_line(" WARN ").contains("reason=\"no connection in time\""));
 }
