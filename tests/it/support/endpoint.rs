@@ -105,7 +105,7 @@ struct History {
 
 impl Shared {
     /// Notes a request; the answer belongs to the returned index.
-    fn arrived(&self, request: Recorded) -> (usize, Answer) {
+    fn arrived(&self, request: &Recorded) -> (usize, Answer) {
         let index = {
             let mut history = self.history.lock().unwrap();
             history.requests.push(request.clone());
@@ -113,7 +113,7 @@ impl Shared {
             history.most_under_way = history.most_under_way.max(history.under_way);
             history.requests.len() - 1
         };
-        (index, (self.script)(&request, index))
+        (index, (self.script)(request, index))
     }
 
     /// Returns when it is time for the answer, and notes it. Before it is given, or its successor could arrive first.

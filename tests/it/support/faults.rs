@@ -256,7 +256,7 @@ async fn downward(
         }
     }
     let answered = async {
-        let mut bytes = [0; 16 << 10];
+        let mut bytes = vec![0; 16 << 10];
         let count = from.read(&mut bytes).await?;
         hung.passed().await;
         to.write_all(&bytes[..count]).await?;
@@ -304,7 +304,7 @@ async fn copy(
     to: &mut (impl AsyncWrite + Unpin),
     hung: &Hung,
 ) -> io::Result<()> {
-    let mut bytes = [0; 16 << 10];
+    let mut bytes = vec![0; 16 << 10];
     loop {
         let count = from.read(&mut bytes).await?;
         hung.passed().await;

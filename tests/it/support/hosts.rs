@@ -36,9 +36,9 @@ impl Hosts {
 
     /// From now on these, and no others, are the addresses of these names.
     pub(crate) fn set(&self, entries: &[(&str, &str)]) {
-        let text: String = entries.iter().map(|(name, address)| format!("{address} {name}\n")).collect();
+        let lines: Vec<String> = entries.iter().map(|(name, address)| format!("{address} {name}")).collect();
         // The mount is on this very file: it is rewritten, not replaced.
-        std::fs::write(&self.file, text).unwrap();
+        std::fs::write(&self.file, lines.join("\n") + "\n").unwrap();
     }
 
     /// A daemon that sees them.

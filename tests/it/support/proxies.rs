@@ -17,7 +17,7 @@ use super::http1::{self, Recorded};
 /// What a proxy speaks.
 pub(crate) enum Speaks {
     Http,
-    Https(rustls::ServerConfig),
+    Https(Arc<rustls::ServerConfig>),
     Socks,
 }
 
@@ -115,7 +115,7 @@ impl Drop for Proxy {
 async fn accept(listener: std::net::TcpListener, speaks: Speaks, shared: Arc<Shared>) {
     let listener = TcpListener::from_std(listener).unwrap();
     let tls = match &speaks {
-        Speaks::Https(config) => Some(TlsAcceptor::from(Arc::new(config.clone()))),
+        Speaks::Https(config) => Some(TlsAcceptor::from(Arc::clone(config))),
         Speaks::Http | Speaks::Socks => None,
     };
     let speaks_socks = matches!(speaks, Speaks::Socks);
@@ -155,7 +155,7 @@ impl Shared {
         let ((mut near_read, mut near_write), (mut far_read, mut far_write)) =
             (tokio::io::split(near), far.into_split());
         let up = async {
-            let mut bytes = [0; 16 << 10];
+            let mut bytes = vec![0; 16 << 10];
             loop {
                 let count = near_read.read(&mut bytes).await?;
                 if count == 0 {

@@ -1,5 +1,7 @@
 //! Proxies, by the kubeconfig and by the environment.
 
+use std::sync::Arc;
+
 use super::{BATCH, requests, shipper_to};
 use crate::support::certificates::Authority;
 use crate::support::daemon::Daemon;
@@ -30,12 +32,11 @@ impl Site {
     fn at(scheme: &str, address: &str) -> Self {
         let authority = Authority::new();
         let address = format!("{address}:0").parse().unwrap();
-        let endpoint = match scheme {
-            "http" => Endpoint::start_at(address, |_, _| Answer::ok()),
-            _ => {
-                let server = authority.sign_for(&[NAME], 2000..4000).server();
-                Endpoint::start_tls_at(address, server, |_, _| Answer::ok())
-            }
+        let endpoint = if scheme == "http" {
+            Endpoint::start_at(address, |_, _| Answer::ok())
+        } else {
+            let server = authority.sign_for(&[NAME], 2000..4000).server();
+            Endpoint::start_tls_at(address, server, |_, _| Answer::ok())
         };
         let server = format!("{scheme}://{NAME}:{}/audit", endpoint.address().port());
         Self { authority, endpoint, server }
@@ -44,7 +45,7 @@ impl Site {
     fn proxy(&self, scheme: &str, mood: Mood) -> Proxy {
         let speaks = match scheme {
             "http" => Speaks::Http,
-            "https" => Speaks::Https(self.authority.sign().server()),
+            "https" => Speaks::Https(Arc::new(self.authority.sign().server())),
             _ => Speaks::Socks,
         };
         Proxy::start(speaks, self.endpoint.address(), mood)
@@ -234,7 +235,7 @@ fn a_proxy_that_is_not_there() {
 fn a_proxy_with_a_certificate_of_another() {
     let (site, other) = (Site::new("https"), Authority::new());
     let leaf = other.sign();
-    let proxy = Proxy::start(Speaks::Https(leaf.server()), site.endpoint.address(), Mood::Willing);
+    let proxy = Proxy::start(Speaks::Https(Arc::new(leaf.server())), site.endpoint.address(), Mood::Willing);
     let shipper = site.shipper(&format!("proxy-url: {}", proxy.url(CREDENTIALS.0)));
     let daemon = spawn(&shipper, &[]);
     let line = daemon.wait_for_line(" WARN ");

@@ -47,7 +47,7 @@ async fn over_tls(stream: TcpStream, tls: TlsAcceptor, shared: Arc<Shared>) {
 async fn requests(stream: impl AsyncRead + AsyncWrite + Unpin, shared: &Shared) {
     let mut stream = BufReader::new(stream);
     while let Ok(Some(request)) = http1::read(&mut stream).await {
-        let (index, answer) = shared.arrived(request);
+        let (index, answer) = shared.arrived(&request);
         let answer = shared.due(index, answer).await;
         if !give(answer, &mut stream).await {
             break;
@@ -79,7 +79,7 @@ async fn give(answer: Answer, stream: &mut (impl AsyncWrite + Unpin)) -> bool {
 
 /// Over HTTP/2 an answer that is none is a stream that is reset.
 async fn respond(request: Request<Incoming>, shared: Arc<Shared>) -> io::Result<Response<Full<Bytes>>> {
-    let (index, answer) = shared.arrived(recorded(request).await?);
+    let (index, answer) = shared.arrived(&recorded(request).await?);
     let Answer::Status { code, headers, body } = shared.due(index, answer).await else {
         return Err(io::ErrorKind::ConnectionReset.into());
     };
