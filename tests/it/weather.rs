@@ -5,6 +5,7 @@
 
 mod answers;
 mod connections;
+mod early;
 mod names;
 mod proxies;
 mod restarts;

@@ -20,7 +20,7 @@ fn a_reset_within_the_request() {
 /// The endpoint has the events, and nobody can know: they come twice, and are never lost.
 #[test]
 fn a_reset_before_and_within_the_answer() {
-    weathered(&[0, 1, 40].map(|bytes| Fault::Answer(bytes, Break::Reset)), 3);
+    weathered(&[0, 1, 45].map(|bytes| Fault::Answer(bytes, Break::Reset)), 3);
 }
 
 #[test]
@@ -31,14 +31,14 @@ fn a_request_that_gets_stuck() {
 
 #[test]
 fn an_answer_that_gets_stuck() {
-    weathered(&[0, 20, 40].map(|bytes| Fault::Answer(bytes, Break::Stall)), 3);
+    weathered(&[0, 20, 45].map(|bytes| Fault::Answer(bytes, Break::Stall)), 3);
 }
 
 #[test]
 fn an_end_that_closes_in_order_too_early() {
     let request = weathered(&[0, 1000].map(|bytes| Fault::Request(bytes, Break::HalfClose)), 0);
     assert!(request.0.wait_for_line(" WARN ").contains("no complete answer: the connection was closed"));
-    weathered(&[0, 20, 40].map(|bytes| Fault::Answer(bytes, Break::HalfClose)), 3);
+    weathered(&[0, 20, 45].map(|bytes| Fault::Answer(bytes, Break::HalfClose)), 3);
 }
 
 #[test]

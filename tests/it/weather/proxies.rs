@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{BATCH, requests, shipper_to};
+use super::{BATCH, requests, shipper_to, taking_everything};
 use crate::support::certificates::Authority;
 use crate::support::daemon::Daemon;
 use crate::support::endpoint::{Answer, Endpoint};
@@ -175,6 +175,17 @@ fn no_proxy_for_those_who_are_excepted() {
         site.assert_arrived(&daemon);
         assert!(proxy.asked().is_empty(), "{except}");
     }
+}
+
+/// As Go does it: this machine is no affair of the environment's proxy.
+#[test]
+fn no_proxy_for_this_machine() {
+    let endpoint = taking_everything();
+    let proxy = Proxy::start(Speaks::Http, endpoint.address(), Mood::Willing);
+    let shipper = shipper_to(&endpoint.url()).log(&real_events(2 * BATCH));
+    let daemon = spawn(&shipper, &["HTTP_PROXY", "http_proxy"].map(|name| (name, proxy.url(""))));
+    assert_eq!(requests(&wait_until_settled(&daemon, 2 * BATCH)), [2, 0]);
+    assert!(proxy.asked().is_empty());
 }
 
 /// Until the proxy is willing it is an outage, with a reason; nobody is called.

@@ -17,6 +17,7 @@ fn the_endpoint_restarts_under_load() {
     let mut endpoint = start(([127, 0, 0, 3], 0).into());
     let address = endpoint.address();
     let shipper = shipper_to(&endpoint.url()).output("maxInFlight: 4").batches_of(40);
+    let shipper = shipper.flag("audit-webhook-batch-throttle-enable", false);
     let daemon = shipper.start();
     let mut writer = Writer::new(shipper.workdir.log(), 200_000);
     let mut arrived = Vec::new();
