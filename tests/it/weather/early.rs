@@ -73,9 +73,11 @@ fn serve(stream: &TcpStream, taken: &Mutex<Vec<Recorded>>, lingers: bool) -> io:
 }
 
 fn halved(lingers: bool) {
-    let events: Vec<String> = large_events().into_iter().filter(|line| line.len() < LIMIT / 2).collect();
+    // More than the system takes over from us in one piece.
+    let small = large_events().into_iter().filter(|line| line.len() < LIMIT / 2);
+    let events: Vec<String> = small.collect::<Vec<_>>().into_iter().cycle().take(4000).collect();
     let server = Server::start(lingers);
-    let shipper = shipper_to(&format!("http://{}/audit", server.address)).log(&events).batches_of(600);
+    let shipper = shipper_to(&format!("http://{}/audit", server.address)).log(&events).batches_of(4000);
     let shipper = shipper.webhook("maxBackoff: 50ms, timeout: 5s");
     let daemon = shipper.start();
     let metrics = wait_until_settled(&daemon, events.len());
