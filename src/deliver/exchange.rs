@@ -3,7 +3,6 @@
 //! An answer that does not arrive, or not whole, is no answer. Redirects are followed where the body is sent again
 //! (307, 308) and the host stays the same; a 302 would make a GET of it and lose the events.
 
-use std::error::Error as _;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -15,6 +14,10 @@ use reqwest::{Response, Url};
 use crate::body::Body;
 use crate::kubeconfig::{Endpoint, Session};
 use crate::sink::Answer;
+
+mod words;
+
+use words::in_words;
 
 const AGENT: &str = concat!("audit-shipper/", env!("CARGO_PKG_VERSION"));
 const MOST_REDIRECTS: usize = 5;
@@ -138,28 +141,6 @@ fn retry_after(value: &HeaderValue, now: SystemTime) -> Option<Duration> {
 fn excerpt(body: &[u8]) -> String {
     let text = String::from_utf8_lossy(&body[..body.len().min(4 * EXCERPT_CHARS)]);
     text.split_whitespace().collect::<Vec<_>>().join(" ").chars().take(EXCERPT_CHARS).collect()
-}
-
-/// An error and its causes, without the URL: it may hold what is nobody's business.
-fn in_words(error: &reqwest::Error) -> NoAnswer {
-    let timed_out = error.is_timeout() && !error.is_connect();
-    let kind = if error.is_timeout() {
-        "no complete answer in time"
-    } else if error.is_connect() {
-        "no connection"
-    } else {
-        "no complete answer"
-    };
-    let mut words = vec![kind.to_owned()];
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let text = error.to_string();
-        if words.last() != Some(&text) {
-            words.push(text);
-        }
-        cause = error.source();
-    }
-    NoAnswer { reason: words.join(": "), timed_out }
 }
 
 #[cfg(test)]

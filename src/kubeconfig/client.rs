@@ -22,7 +22,8 @@ use super::verifier::Checked;
 use super::{Report, Reported, server};
 use crate::config::show_duration;
 
-/// A connection is given up after this, or after the timeout of a request if that is less.
+/// A connection is given up after this, or after nine tenths of the timeout of a request if that is less: so what has no
+/// connection is told from what has no answer.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Shorter than the idle timeout of common load balancers, so that we close first.
 const POOL_IDLE: Duration = Duration::from_secs(50);
@@ -190,7 +191,7 @@ fn base(timeout: Duration) -> ClientBuilder {
     Client::builder()
         .user_agent(concat!("audit-shipper/", env!("CARGO_PKG_VERSION")))
         .timeout(timeout)
-        .connect_timeout(CONNECT_TIMEOUT.min(timeout))
+        .connect_timeout(CONNECT_TIMEOUT.min(timeout / 10 * 9))
         .pool_idle_timeout(POOL_IDLE)
         .tcp_keepalive(TCP_KEEPALIVE)
         .http2_keep_alive_interval(HTTP2_PING_AFTER)

@@ -22,4 +22,5 @@ mod soak;
 mod stop;
 mod support;
 mod truncation;
+mod weather;
 mod wire;

@@ -1,6 +1,5 @@
 //! An audit webhook that misbehaves by script.
 
-use std::fmt::Write;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -8,14 +7,14 @@ use std::time::Duration;
 use flate2::read::GzDecoder;
 use serde::Deserialize;
 use serde_json::value::RawValue;
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, BufReader};
-use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
 
-use super::http1::{self, Recorded};
+use super::http1::Recorded;
 use super::wait_until;
+
+mod connection;
 
 /// What becomes of a request.
 #[derive(Debug, Clone)]
@@ -104,6 +103,44 @@ struct History {
     most_under_way: usize,
 }
 
+impl Shared {
+    /// Notes a request; the answer belongs to the returned index.
+    fn arrived(&self, request: &Recorded) -> (usize, Answer) {
+        let index = {
+            let mut history = self.history.lock().unwrap();
+            history.requests.push(request.clone());
+            history.under_way += 1;
+            history.most_under_way = history.most_under_way.max(history.under_way);
+            history.requests.len() - 1
+        };
+        (index, (self.script)(request, index))
+    }
+
+    /// Returns when it is time for the answer, and notes it. Before it is given, or its successor could arrive first.
+    async fn due(&self, index: usize, mut answer: Answer) -> Answer {
+        loop {
+            answer = match answer {
+                Answer::Delay(delay, later) => {
+                    tokio::time::sleep(delay).await;
+                    *later
+                }
+                Answer::After(gate, later) => {
+                    gate.passed().await;
+                    *later
+                }
+                Answer::Hang => return std::future::pending().await,
+                _ => break,
+            };
+        }
+        let mut history = self.history.lock().unwrap();
+        history.under_way -= 1;
+        if matches!(answer, Answer::Status { code: 200..300, .. }) {
+            history.accepted.push(index);
+        }
+        answer
+    }
+}
+
 impl Endpoint {
     /// Answers the n-th request (from 0, in order of arrival) as the script says.
     pub(crate) fn start(script: impl Fn(&Recorded, usize) -> Answer + Send + Sync + 'static) -> Self {
@@ -118,12 +155,21 @@ impl Endpoint {
         Self::serve("http", address, None, script)
     }
 
-    /// The same over TLS.
+    /// The same over TLS; over HTTP/2 if the configuration offers it and the client wants it.
     pub(crate) fn start_tls(
         config: rustls::ServerConfig,
         script: impl Fn(&Recorded, usize) -> Answer + Send + Sync + 'static,
     ) -> Self {
-        Self::serve("https", ([127, 0, 0, 1], 0).into(), Some(TlsAcceptor::from(Arc::new(config))), script)
+        Self::start_tls_at(([127, 0, 0, 1], 0).into(), config, script)
+    }
+
+    /// The same at a given address.
+    pub(crate) fn start_tls_at(
+        address: SocketAddr,
+        config: rustls::ServerConfig,
+        script: impl Fn(&Recorded, usize) -> Answer + Send + Sync + 'static,
+    ) -> Self {
+        Self::serve("https", address, Some(TlsAcceptor::from(Arc::new(config))), script)
     }
 
     fn serve(
@@ -132,14 +178,34 @@ impl Endpoint {
         tls: Option<TlsAcceptor>,
         script: impl Fn(&Recorded, usize) -> Answer + Send + Sync + 'static,
     ) -> Self {
+        Self::serve_on(scheme, std::net::TcpListener::bind(address).unwrap(), tls, script)
+    }
+
+    fn serve_on(
+        scheme: &'static str,
+        listener: std::net::TcpListener,
+        tls: Option<TlsAcceptor>,
+        script: impl Fn(&Recorded, usize) -> Answer + Send + Sync + 'static,
+    ) -> Self {
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
-        let listener = std::net::TcpListener::bind(address).unwrap();
         let address = listener.local_addr().unwrap();
         listener.set_nonblocking(true).unwrap();
         let shared = Arc::new(Shared { script: Box::new(script), history: Mutex::default() });
-        runtime.spawn(accept(listener, tls, Arc::clone(&shared)));
+        runtime.spawn(connection::accept(listener, tls, Arc::clone(&shared)));
         Self { address, scheme, shared, runtime: Some(runtime) }
+    }
+
+    /// The same on a listener that may have a past.
+    pub(crate) fn start_on(
+        listener: std::net::TcpListener,
+        script: impl Fn(&Recorded, usize) -> Answer + Send + Sync + 'static,
+    ) -> Self {
+        Self::serve_on("http", listener, None, script)
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
     }
 
     /// Where it listens, with the path `/audit`. Over TLS the host is the name in the certificate.
@@ -187,6 +253,12 @@ impl Endpoint {
 }
 
 impl Endpoint {
+    /// Ends it, with what it is doing, and returns the items of all that it has accepted.
+    pub(crate) fn stop(mut self) -> Vec<String> {
+        self.runtime.take().unwrap().shutdown_timeout(Duration::from_secs(10));
+        self.items()
+    }
+
     /// Forgets what arrived, so that a long test does not keep all of it. Not while the daemon may still be waiting for an
     /// answer.
     pub(crate) fn forget(&self) {
@@ -223,89 +295,6 @@ pub(crate) fn lines(request: &Recorded) -> Vec<String> {
         format!("{{\"kind\":\"Event\",\"apiVersion\":\"{}\",{}\n", list.api_version, &item.get()[1..])
     };
     list.items.iter().map(line).collect()
-}
-
-async fn accept(listener: std::net::TcpListener, tls: Option<TlsAcceptor>, shared: Arc<Shared>) {
-    let listener = TcpListener::from_std(listener).unwrap();
-    while let Ok((stream, _)) = listener.accept().await {
-        let shared = Arc::clone(&shared);
-        let tls = tls.clone();
-        tokio::spawn(async move {
-            match tls {
-                None => requests(stream, &shared).await,
-                Some(tls) => {
-                    if let Ok(stream) = tls.accept(stream).await {
-                        requests(stream, &shared).await;
-                    }
-                }
-            }
-        });
-    }
-}
-
-async fn requests(stream: impl AsyncRead + AsyncWrite + Unpin, shared: &Shared) {
-    let mut stream = BufReader::new(stream);
-    while let Ok(Some(request)) = http1::read(&mut stream).await {
-        let index = {
-            let mut history = shared.history.lock().unwrap();
-            history.requests.push(request.clone());
-            history.under_way += 1;
-            history.most_under_way = history.most_under_way.max(history.under_way);
-            history.requests.len() - 1
-        };
-        let answer = (shared.script)(&request, index);
-        if !give(answer, index, shared, &mut stream).await {
-            break;
-        }
-    }
-    // Over TLS an end without a close_notify would be another error than the one that the script asks for.
-    let _ = stream.shutdown().await;
-}
-
-/// Returns whether the connection goes on.
-async fn give(
-    mut answer: Answer,
-    index: usize,
-    shared: &Shared,
-    stream: &mut (impl AsyncWrite + Unpin),
-) -> bool {
-    loop {
-        answer = match answer {
-            Answer::Delay(delay, later) => {
-                tokio::time::sleep(delay).await;
-                *later
-            }
-            Answer::After(gate, later) => {
-                gate.passed().await;
-                *later
-            }
-            _ => break,
-        };
-    }
-    if !matches!(answer, Answer::Hang) {
-        // Before the answer, or its successor could arrive first.
-        shared.history.lock().unwrap().under_way -= 1;
-    }
-    match answer {
-        Answer::Status { code, headers, body } => {
-            if (200..300).contains(&code) {
-                shared.history.lock().unwrap().accepted.push(index);
-            }
-            let mut head = format!("HTTP/1.1 {code} Scripted\r\nContent-Length: {}\r\n", body.len());
-            for (name, value) in headers {
-                write!(head, "{name}: {value}\r\n").unwrap();
-            }
-            stream.write_all(format!("{head}\r\n{body}").as_bytes()).await.is_ok()
-                && stream.flush().await.is_ok()
-        }
-        Answer::CutOff => {
-            let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n{\"cut").await;
-            let _ = stream.flush().await;
-            false
-        }
-        Answer::Hang => std::future::pending().await,
-        Answer::Close | Answer::Delay(..) | Answer::After(..) => false,
-    }
 }
 
 #[tokio::test]
