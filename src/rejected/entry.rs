@@ -65,7 +65,7 @@ impl<'a> Entry<'a> {
             detail: aside.detail.as_str().into(),
             status: aside.answer.as_ref().map(|(status, _)| *status),
             answer: aside.answer.as_ref().map(|(_, excerpt)| excerpt.as_str().into()),
-            file: aside.origin.as_ref().map(|origin| origin.file.as_str().into()),
+            file: aside.origin.as_ref().map(|origin| Cow::Borrowed(&*origin.file)),
             offset: aside.origin.as_ref().map(|origin| origin.offset),
             bytes: aside.line_bytes,
             sha256: aside.sha256.as_str().into(),

@@ -15,6 +15,7 @@ mod gaps;
 mod logs;
 mod mistakes;
 mod receive;
+mod rejected;
 mod rotation;
 mod scenarios;
 mod soak;
