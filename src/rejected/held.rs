@@ -45,19 +45,23 @@ impl Held {
     fn with(options: &OpenOptions, path: &Path) -> io::Result<Self> {
         let deadline = Instant::now() + LONGEST_WAIT;
         loop {
-            let file = options.open(path)?;
-            match file.try_lock() {
-                Ok(()) if is_at(&file, path)? => return Ok(Self { file, path: path.to_owned() }),
-                Ok(()) => {}
-                Err(TryLockError::WouldBlock) if Instant::now() < deadline => {
-                    std::thread::sleep(LOOK_AGAIN_AFTER);
-                }
-                Err(TryLockError::WouldBlock) => {
-                    let what = "another process has held it for 10 s";
-                    return Err(io::Error::new(io::ErrorKind::ResourceBusy, what));
-                }
-                Err(TryLockError::Error(error)) => return Err(error),
+            if let Some(held) = Self::try_hold(options.open(path)?, path)? {
+                return Ok(held);
             }
+            if Instant::now() > deadline {
+                let what = "others have held it for 10 s";
+                return Err(io::Error::new(io::ErrorKind::ResourceBusy, what));
+            }
+            std::thread::sleep(LOOK_AGAIN_AFTER);
+        }
+    }
+
+    /// `None` if another holds it, or if it is no longer the file at `path`.
+    fn try_hold(file: File, path: &Path) -> io::Result<Option<Self>> {
+        match file.try_lock() {
+            Ok(()) => Ok(is_at(&file, path)?.then(|| Self { file, path: path.to_owned() })),
+            Err(TryLockError::WouldBlock) => Ok(None),
+            Err(TryLockError::Error(error)) => Err(error),
         }
     }
 

@@ -142,6 +142,10 @@ fn what_is_no_entry_is_not_lost_when_others_are_taken_out() {
     assert!(!path.exists());
     rejected.append(&[aside(b"x")]).unwrap();
     let entry = std::fs::read_to_string(&path).unwrap();
+    let inode = |path| std::os::unix::fs::MetadataExt::ino(&std::fs::metadata(path).unwrap());
+    let before = inode(&path);
+    assert_eq!(remove(&path, |_| false).unwrap(), 0);
+    assert_eq!(inode(&path), before, "there was nothing to rewrite it for");
     std::fs::write(&path, format!("foreign\n{entry}\0\0\n{{\"torn")).unwrap();
     assert_eq!(remove(&path, |line| Entry::parse(line).is_some()).unwrap(), 1);
     rejected.append(&[aside(b"y")]).unwrap();

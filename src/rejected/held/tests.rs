@@ -14,7 +14,9 @@ fn whoever_waited_for_a_file_that_was_replaced_gets_the_one_in_its_place() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("siem.rejected.ndjson");
     std::fs::write(&path, "old\nkept\n").unwrap();
+    let late = File::options().append(true).open(&path).unwrap();
     let held = Held::take(&path).unwrap();
+    assert!(Held::try_hold(late.try_clone().unwrap(), &path).unwrap().is_none(), "it is held");
     std::thread::scope(|scope| {
         let appending = scope.spawn(|| Held::take(&path).unwrap().append(b"new\n"));
         let (held, removed) = held.rewrite(|line| line != b"old").unwrap();
@@ -23,6 +25,7 @@ fn whoever_waited_for_a_file_that_was_replaced_gets_the_one_in_its_place() {
         assert!(File::open(&path).unwrap().try_lock().is_err());
         assert_eq!(contents(&path), "kept\n");
         drop(held);
+        assert!(Held::try_hold(late, &path).unwrap().is_none(), "it was replaced");
         appending.join().unwrap().unwrap();
     });
     assert_eq!(contents(&path), "kept\nnew\n");
