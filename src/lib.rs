@@ -98,9 +98,10 @@
 //! - [`fingerprint`]: the hashes that identify content.
 //!
 //! What others see of it:
-//! - [`health`]: how an output is doing, and the evidence for suspects.
+//! - [`health`]: how an output is doing, the evidence for suspects, and whether its loop still runs (`pulse`).
 //! - [`metrics`]: every metric, and the books that always balance.
 //! - [`admin`]: metrics and health over HTTP.
+//! - [`supervisor`]: what systemd is told, and its watchdog.
 //!
 //! Beside the daemon:
 //! - [`receive`]: an endpoint for people who have none.
@@ -151,5 +152,6 @@ pub mod route;
 pub(crate) mod serve;
 pub mod sink;
 pub mod source;
+pub mod supervisor;
 pub mod throttle;
 pub mod truncate;
