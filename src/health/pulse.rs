@@ -30,7 +30,7 @@ struct State {
 impl Pulse {
     /// Runs the loop, and beats as long as its task gets its turns.
     pub async fn beat_while<T>(&self, running: impl Future<Output = T>) -> T {
-        let mut running = std::pin::pin!(running);
+        let mut running = Box::pin(running);
         let output = loop {
             self.lock().beat = Some(Instant::now());
             if let Ok(output) = tokio::time::timeout(EVERY, &mut running).await {

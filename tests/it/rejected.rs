@@ -8,7 +8,7 @@ use crate::support::cli::{Ended, audit_shipper};
 use crate::support::daemon::Daemon;
 use crate::support::endpoint::{Answer, Endpoint};
 use crate::support::http1::Recorded;
-use crate::support::shipper::{POISON, Shipper, poisoned, wait_until_settled};
+use crate::support::shipper::{POISON, Rejected, Shipper, poisoned, wait_until_settled};
 use crate::support::workdir::{lines_of, real_events};
 
 /// Its configuration is valid without the flags of `run`.
@@ -24,6 +24,11 @@ fn rejected_args(shipper: &Shipper, words: &[&str]) -> Vec<String> {
 
 fn rejected(shipper: &Shipper, words: &[&str]) -> Ended {
     audit_shipper(rejected_args(shipper, words))
+}
+
+/// The lines that are set aside now, all of them events.
+fn left(shipper: &Shipper) -> Vec<String> {
+    shipper.rejected().iter().map(Rejected::line).collect()
 }
 
 /// The first `n` events, every third of them poisoned.
@@ -126,9 +131,9 @@ fn drop_takes_out_what_the_filter_names_and_the_daemon_goes_on() {
         "siem: dropped 2 entries\n"
     );
     let more = poisoned(&real_events(10)[9]);
-    shipper.workdir.append(&[more.clone()]);
+    shipper.workdir.append(std::slice::from_ref(&more));
     wait_until_settled(&daemon, events.len() + 1);
-    let mut left: Vec<String> = shipper.rejected().iter().map(|entry| entry.line()).collect();
+    let mut left = left(&shipper);
     let mut poison: Vec<String> = events.iter().filter(|line| line.contains(POISON)).cloned().collect();
     poison.push(more);
     left.sort_unstable();

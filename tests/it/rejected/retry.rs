@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use super::{audit_id, events, refuses_poison, rejected, rejected_args, shipper};
+use super::{audit_id, events, left, refuses_poison, rejected, rejected_args, shipper};
 use crate::support::books::{assert_books_balance, count};
 use crate::support::cli::{audit_shipper, flags};
 use crate::support::daemon::Daemon;
@@ -48,7 +48,7 @@ impl Healing {
 
     /// What is in the file now.
     fn left(&self) -> Vec<String> {
-        self.shipper.rejected().iter().map(|entry| entry.line()).collect()
+        left(&self.shipper)
     }
 
     /// Each event was taken once, or is in the file once.
@@ -143,7 +143,7 @@ fn what_is_set_aside_meanwhile_is_neither_lost_nor_sent_twice() {
         let said = retrying.join().unwrap();
         assert_eq!(said, "siem: 40 taken by the endpoint, 0 refused again, 0 not tried\n");
     });
-    let left: Vec<String> = shipper.rejected().iter().map(|entry| entry.line()).collect();
+    let left = left(&shipper);
     assert_eq!(left.len(), 40);
     assert_each_once(events.clone(), [endpoint.items(), left].concat());
     assert_eq!(count(&daemon.metrics(), "audit_shipper_set_aside_events_total", &[]), 80);
@@ -192,7 +192,7 @@ fn what_is_refused_still_stays_and_the_rest_of_its_request_is_taken() {
     assert_eq!(ended.stdout, "siem: 9 taken by the endpoint, 1 refused again, 0 not tried\n");
     assert_eq!(ended.errors(), ["siem: the endpoint refuses events with status 400"]);
     assert_eq!(ended.code, Some(1));
-    let left: Vec<String> = shipper.rejected().iter().map(|entry| entry.line()).collect();
+    let left = left(&shipper);
     assert_eq!(left, [events[14].clone()]);
     assert_each_once(events, [endpoint.items(), left].concat());
     assert_books_balance(&daemon);
