@@ -1,6 +1,6 @@
 //! `/metrics`, `/healthz`, `/livez` and `/readyz`.
 //!
-//! Health and liveness say that the process answers; they never fail because of an endpoint, or a supervisor would
+//! Health and liveness say that no loop of ours hangs; they never fail because of an endpoint, or a supervisor would
 //! restart what works. Readiness says whether events get through, and if not, why.
 
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use hyper::{Method, Request, Response, StatusCode};
 
 use crate::health::Health;
 use crate::metrics::Metrics;
-use crate::serve;
+use crate::{serve, supervisor};
 
 const PROMETHEUS_TEXT: HeaderValue = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
 const PLAIN_TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
@@ -34,10 +34,11 @@ impl Admin {
 
     fn ready(&self) -> Response<Full<Bytes>> {
         let reasons: Vec<String> = self.outputs.iter().filter_map(|health| health.not_ready()).collect();
-        if reasons.is_empty() {
-            return text(StatusCode::OK, PLAIN_TEXT, "ok\n".into());
-        }
-        text(StatusCode::SERVICE_UNAVAILABLE, PLAIN_TEXT, reasons.join("\n") + "\n")
+        ok_unless(&reasons, StatusCode::SERVICE_UNAVAILABLE)
+    }
+
+    fn alive(&self) -> Response<Full<Bytes>> {
+        ok_unless(&supervisor::stalled(&self.outputs), StatusCode::INTERNAL_SERVER_ERROR)
     }
 }
 
@@ -50,11 +51,18 @@ impl serve::Answer for Admin {
         }
         match request.uri().path() {
             "/metrics" => text(StatusCode::OK, PROMETHEUS_TEXT, self.metrics.render()),
-            "/healthz" | "/livez" => text(StatusCode::OK, PLAIN_TEXT, "ok\n".into()),
+            "/healthz" | "/livez" => self.alive(),
             "/readyz" => self.ready(),
             _ => text(StatusCode::NOT_FOUND, PLAIN_TEXT, "/metrics /healthz /livez /readyz\n".into()),
         }
     }
+}
+
+fn ok_unless(reasons: &[String], status: StatusCode) -> Response<Full<Bytes>> {
+    if reasons.is_empty() {
+        return text(StatusCode::OK, PLAIN_TEXT, "ok\n".into());
+    }
+    text(status, PLAIN_TEXT, reasons.join("\n") + "\n")
 }
 
 fn text(status: StatusCode, content_type: HeaderValue, body: String) -> Response<Full<Bytes>> {
@@ -62,4 +70,28 @@ fn text(status: StatusCode, content_type: HeaderValue, body: String) -> Response
     *response.status_mut() = status;
     response.headers_mut().insert(CONTENT_TYPE, content_type);
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::pending;
+    use std::time::Duration;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn what_hangs_is_not_alive_and_what_has_no_endpoint_is() {
+        let metrics = Metrics::new();
+        let health = Arc::new(Health::new("siem", Duration::ZERO, Arc::new(metrics.route("siem"))));
+        let admin = Admin::new(metrics, [Arc::clone(&health)].into());
+        health.misconfigured("status 401");
+        assert_eq!(
+            (admin.alive().status(), admin.ready().status()),
+            (StatusCode::OK, StatusCode::SERVICE_UNAVAILABLE)
+        );
+        let mut read = Box::pin(health.pulse().reading(pending::<()>()));
+        assert!(futures_util::poll!(&mut read).is_pending());
+        tokio::time::advance(Duration::from_secs(601)).await;
+        assert_eq!(admin.alive().status(), StatusCode::INTERNAL_SERVER_ERROR);
+    }
 }

@@ -43,6 +43,8 @@ pub struct Record {
     /// Whether its line does not begin as kube-apiserver's lines do, so that the item is the whole line.
     whole: bool,
     level: Level,
+    /// Where its line came from; a gap record came from nowhere.
+    origin: Option<Origin>,
 }
 
 /// What became of a line that was offered to a batch.
@@ -104,7 +106,7 @@ impl Batch {
     #[must_use]
     pub fn of_gap_record(buffers: Buffers, line: &[u8]) -> Self {
         let mut batch = Self { gap_record: true, ..Self::new(buffers) };
-        batch.append(line, Level::Metadata);
+        batch.append(line, Level::Metadata, None);
         batch
     }
 
@@ -164,7 +166,8 @@ impl Batch {
         detail: String,
         answer: Option<(u16, String)>,
     ) -> Aside {
-        Aside { answer, ..Aside::of(&self.line(index), reason, detail, None) }
+        let origin = self.records[index].origin.clone();
+        Aside { answer, ..Aside::of(&self.line(index), reason, detail, origin) }
     }
 
     /// Whether it holds neither events nor asides.

@@ -27,6 +27,9 @@ pub use lock::{Lock, LockError};
 /// Bytes at the head of a file that identify it. Each event's auditID is within them.
 pub const HEAD_BYTES: usize = 1024;
 
+/// What the names of cursor files end in.
+pub const SUFFIX: &str = ".cursor.json";
+
 const FORMAT_VERSION: u32 = 1;
 const SMALLEST_SLOT_BYTES: usize = 4096;
 /// A cursor file with more bytes than this was not written by us.
@@ -127,7 +130,7 @@ impl Store {
     /// Path of the cursor file of `output`.
     #[must_use]
     pub fn path(state_dir: &Path, output: &str) -> PathBuf {
-        state_dir.join(format!("{output}.cursor.json"))
+        state_dir.join(format!("{output}{SUFFIX}"))
     }
 
     /// Opens the cursor of `output` and reads it. The file is created at the first commit.

@@ -3,6 +3,8 @@
 //! Exit status: 0 done, 1 failed while running, 2 wrong usage (clap's), 78 the configuration is wrong.
 
 mod cursor;
+mod rejected;
+mod state;
 
 use std::io::Write as _;
 use std::process::ExitCode;
@@ -43,12 +45,17 @@ enum Cli {
     /// Where each output stands
     #[command(subcommand)]
     Cursor(cursor::Command),
+    /// What was set aside
+    #[command(subcommand)]
+    Rejected(rejected::Command),
 }
 
 /// Why a command ended without success.
 enum Failure {
     Config(Vec<String>),
     Running(anyhow::Error),
+    /// Several things went wrong while running.
+    Several(Vec<String>),
 }
 
 impl<E: Into<anyhow::Error>> From<E> for Failure {
@@ -66,21 +73,22 @@ pub fn main() -> ExitCode {
         Cli::Receive(args) => receive(args),
         Cli::Demo(args) => demo(args),
         Cli::Cursor(command) => cursor::command(&command),
+        Cli::Rejected(command) => rejected::command(&command),
     };
-    let mut stderr = std::io::stderr();
     match result {
         Ok(()) => ExitCode::SUCCESS,
-        Err(Failure::Config(mistakes)) => {
-            for mistake in mistakes {
-                let _ = writeln!(stderr, "error: {mistake}");
-            }
-            ExitCode::from(EXIT_CONFIG)
-        }
-        Err(Failure::Running(error)) => {
-            let _ = writeln!(stderr, "error: {error:#}");
-            ExitCode::FAILURE
-        }
+        Err(Failure::Config(mistakes)) => say(mistakes, ExitCode::from(EXIT_CONFIG)),
+        Err(Failure::Running(error)) => say(vec![format!("{error:#}")], ExitCode::FAILURE),
+        Err(Failure::Several(errors)) => say(errors, ExitCode::FAILURE),
     }
+}
+
+fn say(errors: Vec<String>, status: ExitCode) -> ExitCode {
+    let mut stderr = std::io::stderr();
+    for error in errors {
+        let _ = writeln!(stderr, "error: {error}");
+    }
+    status
 }
 
 fn run(args: &RunArgs) -> Result<(), Failure> {

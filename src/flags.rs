@@ -33,10 +33,15 @@ struct Given {
 }
 
 impl RunArgs {
-    /// The flags of a daemon that is told of nothing but its configuration file.
+    /// The flags of a daemon that is told of nothing but these files.
     #[must_use]
-    pub(crate) fn with_config(path: &std::path::Path) -> Self {
-        Self { given: vec![Given { flag: "config", text: path.to_string_lossy().into_owned(), index: 0 }] }
+    pub(crate) fn with<'a>(files: impl IntoIterator<Item = (&'static str, &'a std::path::Path)>) -> Self {
+        let given = |(index, (flag, path)): (usize, (&'static str, &std::path::Path))| Given {
+            flag,
+            text: path.to_string_lossy().into_owned(),
+            index,
+        };
+        Self { given: files.into_iter().enumerate().map(given).collect() }
     }
 
     /// Loads the configuration from these flags, the environment, and the file that one of them names.

@@ -1,6 +1,7 @@
 //! How an output is doing: what `/readyz` says, what is logged of an endpoint, and the evidence that decides whether an
 //! event or the endpoint is at fault.
 
+mod pulse;
 mod trouble;
 
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -11,6 +12,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::metrics::RouteMetrics;
+use pulse::Pulse;
 use trouble::{Beginnings, Kind, News, Trouble};
 
 /// The state of one output, shared by its deliveries and the admin server.
@@ -24,6 +26,7 @@ pub struct Health {
     clock: AtomicU64,
     newest_accepted: watch::Sender<u64>,
     in_doubt: watch::Sender<usize>,
+    pulse: Pulse,
 }
 
 #[derive(Debug, Default)]
@@ -32,8 +35,12 @@ struct State {
     beginnings: Beginnings,
     /// Why lines cannot be set aside, which holds up what comes after them.
     cannot_set_aside: Option<String>,
-    /// Since when something has been in memory without any of it being settled.
+    /// Since when something has been unsettled, in memory or in the log, without any of it being settled.
     waiting_since: Option<Instant>,
+    in_memory: bool,
+    unread: bool,
+    /// Why the log cannot be read.
+    cannot_read: Option<String>,
     stopping: bool,
     /// When an event was last set aside without evidence.
     credit_taken_at: Option<u64>,
@@ -51,6 +58,7 @@ impl Health {
             clock: AtomicU64::new(0),
             newest_accepted: watch::Sender::new(0),
             in_doubt: watch::Sender::new(0),
+            pulse: Pulse::default(),
         }
     }
 
@@ -181,12 +189,47 @@ impl Health {
 
     /// Something was settled; `waiting` tells whether there is more in memory.
     pub fn progressed(&self, waiting: bool) {
-        self.lock().waiting_since = waiting.then(Instant::now);
+        let mut state = self.lock();
+        state.in_memory = waiting;
+        state.waiting_since = (waiting || state.unread).then(Instant::now);
     }
 
     /// Something was read.
     pub fn began_to_wait(&self) {
-        self.lock().waiting_since.get_or_insert_with(Instant::now);
+        let mut state = self.lock();
+        state.in_memory = true;
+        state.waiting_since.get_or_insert_with(Instant::now);
+    }
+
+    /// How much there is in the log behind what was read, if that is known; why it cannot be read, if it cannot.
+    pub fn behind(&self, unread_bytes: Option<u64>, cannot_read: Option<String>) {
+        let mut state = self.lock();
+        // What can be neither read nor measured may have grown.
+        state.unread = unread_bytes.map_or(state.unread || cannot_read.is_some(), |bytes| bytes > 0);
+        state.cannot_read = cannot_read;
+        if state.unread {
+            state.waiting_since.get_or_insert_with(Instant::now);
+        } else if !state.in_memory {
+            state.waiting_since = None;
+        }
+    }
+
+    /// The books of the output.
+    #[must_use]
+    pub fn metrics(&self) -> &Arc<RouteMetrics> {
+        &self.metrics
+    }
+
+    /// The life of its loop.
+    #[must_use]
+    pub fn pulse(&self) -> &Pulse {
+        &self.pulse
+    }
+
+    /// What hangs, if anything does: a reason to be restarted.
+    #[must_use]
+    pub fn stalled(&self) -> Option<String> {
+        self.pulse.stalled().map(|reason| format!("{}: {reason}", self.output))
     }
 
     /// The daemon is about to stop.
@@ -216,7 +259,8 @@ impl Health {
                 trouble.reason
             )),
             (None, Some(since)) => {
-                Some(format!("{output}: nothing was acknowledged for {} s", since.elapsed().as_secs()))
+                let why = state.cannot_read.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
+                Some(format!("{output}: nothing was acknowledged for {} s{why}", since.elapsed().as_secs()))
             }
             (_, None) => None,
         }
@@ -263,6 +307,32 @@ mod tests {
         health.accepted(health.now());
         assert!(metrics.render().contains("audit_shipper_misconfigured{output=\"siem\"} 0"));
         assert_eq!(health.not_ready(), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_still_in_the_log_waits_too() {
+        let health = Health::new("siem", Duration::from_secs(300), Arc::new(Metrics::new().route("siem")));
+        let pass = |seconds| tokio::time::advance(Duration::from_secs(seconds));
+        health.behind(Some(9), Some("audit.log: denied".into()));
+        pass(200).await;
+        health.behind(None, Some("audit.log: denied".into()));
+        pass(101).await;
+        let said = "siem: nothing was acknowledged for 301 s: audit.log: denied";
+        assert_eq!(health.not_ready().as_deref(), Some(said));
+        // It can be read again, and something is settled; there is more.
+        health.behind(Some(9), None);
+        health.began_to_wait();
+        health.progressed(false);
+        assert_eq!(health.not_ready(), None);
+        pass(301).await;
+        assert_eq!(health.not_ready().as_deref(), Some("siem: nothing was acknowledged for 301 s"));
+        health.behind(Some(0), None);
+        assert_eq!(health.not_ready(), None);
+        // What is in memory waits, though nothing is behind it.
+        health.began_to_wait();
+        pass(301).await;
+        health.behind(Some(0), None);
+        assert!(health.not_ready().is_some());
     }
 
     #[test]

@@ -92,15 +92,16 @@
 //! - [`sink`]: one file per protocol; so far kube-apiserver's audit webhook.
 //! - [`body`]: a request's body, which shares the buffers of its batch.
 //! - [`deliver`]: requests until the endpoint has decided on every event.
-//! - [`rejected`]: the bounded file of what is not shipped.
+//! - [`rejected`]: the bounded file of what is not shipped: an `entry` of it, and the file while it is `held` alone.
 //! - [`checkpoint`]: the cursor in memory and on disk, and the lock on the state directory.
 //! - [`gap`]: what is said of a place where events are or may be missing, in our log and in the stream.
 //! - [`fingerprint`]: the hashes that identify content.
 //!
 //! What others see of it:
-//! - [`health`]: how an output is doing, and the evidence for suspects.
+//! - [`health`]: how an output is doing, the evidence for suspects, and whether its loop still runs (`pulse`).
 //! - [`metrics`]: every metric, and the books that always balance.
 //! - [`admin`]: metrics and health over HTTP.
+//! - [`supervisor`]: what systemd is told, and its watchdog.
 //!
 //! Beside the daemon:
 //! - [`receive`]: an endpoint for people who have none.
@@ -116,7 +117,8 @@
 //! - **I2** `sink`, `truncate`, `event` and `batch` do no I/O, read no clock and know no tokio.
 //! - **I3** What is below `source` is blocking std code; `source.rs` alone knows `notify`.
 //! - **I4** No channel carries events between tasks. What crosses a task's boundary are wake-ups, counts and the stop.
-//! - **I5** Each file in the state directory has exactly one writer.
+//! - **I5** Each file in the state directory has one writer at a time: the daemon that holds the directory. Only a file of
+//!   rejected events is changed by operators too while it runs, and by each of them under the lock on that file.
 //! - **I6** Every buffer, file and wait has a configured bound, and loading proves that the bounds fit together.
 //! - **I7** No JSON value of a whole document is ever built on the hot path.
 //! - **I8** A line is delivered, set aside with a reason, or reported lost; each is counted, and there is no fourth way.
@@ -150,5 +152,6 @@ pub mod route;
 pub(crate) mod serve;
 pub mod sink;
 pub mod source;
+pub mod supervisor;
 pub mod throttle;
 pub mod truncate;

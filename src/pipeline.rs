@@ -31,6 +31,7 @@ use crate::source::fdstore::{FdStore, Kept};
 use crate::source::held::Held;
 use crate::source::pins::PinSet;
 use crate::source::reader;
+use crate::supervisor;
 
 /// Why the daemon cannot run. The supervisor may start it again.
 #[derive(Debug, thiserror::Error)]
@@ -88,7 +89,8 @@ pub async fn run(
         .collect();
     let to_keep = endpoints.into_iter().zip(routes.iter().map(|route| Arc::clone(&route.metrics))).collect();
     let keeping = tokio::spawn(endpoints::keep_current(to_keep, hangups));
-    let outputs = routes.iter().map(|route| Arc::clone(&route.health)).collect();
+    let outputs: Arc<[_]> = routes.iter().map(|route| Arc::clone(&route.health)).collect();
+    let watchdog = tokio::spawn(supervisor::feed_watchdog(Arc::clone(&outputs)));
     let admin_stop = CancellationToken::new();
     let admin =
         serve::serve(listener, None, Admin::new(metrics, outputs), admin_stop.clone().cancelled_owned());
@@ -97,15 +99,16 @@ pub async fn run(
 
     let mut tasks = JoinSet::new();
     for route in routes {
-        tasks.spawn(route.run(stop.clone(), config.shutdown_grace));
+        let (health, stop) = (Arc::clone(&route.health), stop.clone());
+        tasks.spawn(async move { health.pulse().beat_while(route.run(stop, config.shutdown_grace)).await });
     }
-    notify_supervisor(&[sd_notify::NotifyState::Ready]);
+    supervisor::notify(&[sd_notify::NotifyState::Ready]);
     let stopping = tokio::spawn({
         let stop = stop.clone();
         async move {
             stop.cancelled().await;
             tracing::info!("stopping");
-            notify_supervisor(&[sd_notify::NotifyState::Stopping]);
+            supervisor::notify(&[sd_notify::NotifyState::Stopping]);
         }
     });
     let mut result = Ok(());
@@ -121,6 +124,7 @@ pub async fn run(
     keep_nameless(&pins, &config, &spool);
     admin_stop.cancel();
     let _ = admin.await;
+    watchdog.abort();
     result
 }
 
@@ -173,7 +177,7 @@ fn build(
             cursor.as_ref(),
             Arc::clone(watch),
             Buffers::new(output.max_memory.get() / 4),
-            Arc::clone(&metrics),
+            Arc::clone(&health),
         )),
         delivery: Arc::new(Delivery::new(
             Box::new(Exchange::new(Arc::clone(endpoint))),
@@ -203,12 +207,5 @@ fn cursor_of(output: &str, loaded: Loaded) -> Option<Cursor> {
             );
             Some(Cursor::default())
         }
-    }
-}
-
-/// Outside of systemd there is nobody to tell.
-fn notify_supervisor(state: &[sd_notify::NotifyState<'_>]) {
-    if let Err(error) = sd_notify::notify(state) {
-        tracing::debug!(%error, "systemd could not be notified");
     }
 }

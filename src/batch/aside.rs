@@ -1,12 +1,14 @@
 //! Lines that will not be shipped: what they are, where they came from, and why.
 
+use std::sync::Arc;
+
 use crate::fingerprint;
 
 /// Where a line came from, for the people who read the file of rejected events.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Origin {
     /// Name of the file at the time, without its directory.
-    pub file: String,
+    pub file: Arc<str>,
     /// Offset of the line in the uncompressed file.
     pub offset: u64,
 }
@@ -20,7 +22,7 @@ pub struct Aside {
     pub detail: String,
     /// The status and the beginning of the body of the endpoint's answer, where there was one.
     pub answer: Option<(u16, String)>,
-    /// Where it came from; events that a sink refused no longer know.
+    /// Where it came from; a gap record came from nowhere.
     pub origin: Option<Origin>,
     /// The line, or the beginning of one that is too long to keep.
     pub line: Vec<u8>,

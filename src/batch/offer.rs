@@ -71,7 +71,7 @@ impl Batch {
             self.first_stage_time = event.stage_timestamp.as_deref().and_then(|time| time.parse().ok());
         }
         self.note_time(event.stage_timestamp.as_deref());
-        self.append(fitting, event.level);
+        self.append(fitting, event.level, Some(origin()));
         self.truncated += u64::from(cut.is_some());
         self.log_bytes += line.len() as u64 + 1;
         Offer::Taken
@@ -110,7 +110,7 @@ impl Batch {
     }
 
     /// Adds an event to the buffers, as an item behind a comma.
-    pub(super) fn append(&mut self, line: &[u8], level: Level) {
+    pub(super) fn append(&mut self, line: &[u8], level: Level, origin: Option<Origin>) {
         let (opening, rest) = split(line, self.version);
         let bytes = 1 + opening.len() + rest.len();
         let full = self.filling.take_if(|buffer| !buffer.has_room(bytes));
@@ -122,6 +122,7 @@ impl Batch {
         buffer.extend_from_slice(rest);
         let range = start..buffer.len();
         self.event_bytes += bytes;
-        self.records.push(Record { buffer: self.full.len(), range, whole: opening.is_empty(), level });
+        let (buffer, whole) = (self.full.len(), opening.is_empty());
+        self.records.push(Record { buffer, range, whole, level, origin });
     }
 }

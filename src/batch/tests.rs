@@ -86,7 +86,7 @@ fn items_of_any_events_are_the_buffers_with_commas_between() {
     let lines: Vec<Vec<u8>> = [1, 200_000, 100_000, 300_000, 2, 3].map(|padding| event("v1", padding)).into();
     let mut batch = Batch::new(Buffers::default());
     for line in &lines {
-        batch.offer(line, || unreachable!("no line is set aside"), &limits);
+        batch.offer(line, || Origin { file: "audit.log".into(), offset: line.len() as u64 }, &limits);
     }
     batch.seal();
     for (start, end) in [(0, 6), (0, 1), (1, 3), (2, 6), (5, 6), (3, 3)] {
@@ -101,5 +101,7 @@ fn items_of_any_events_are_the_buffers_with_commas_between() {
     }
     for (index, line) in lines.iter().enumerate() {
         assert_eq!(&batch.line(index), line);
+        let aside = batch.aside_of(index, Reason::Rejected, String::new(), None);
+        assert_eq!(aside.origin, Some(Origin { file: "audit.log".into(), offset: line.len() as u64 }));
     }
 }

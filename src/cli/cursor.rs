@@ -6,11 +6,11 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, bail};
 
 use super::Failure;
+use super::state::{self, State};
 use crate::batch::{Aside, Batch, Limits, Reason};
 use crate::buffers::Buffers;
-use crate::checkpoint::{Cursor, Loaded, Lock, Store};
+use crate::checkpoint::{Cursor, Loaded, Lock, SUFFIX, Store};
 use crate::config::{self, Config};
-use crate::flags::RunArgs;
 use crate::gap::Gap;
 use crate::rejected::RejectedFile;
 use crate::source::pins::PinSet;
@@ -47,34 +47,6 @@ pub(super) enum Command {
     },
 }
 
-/// Where the cursors are.
-#[derive(Debug, clap::Args)]
-pub(super) struct State {
-    /// Configuration file of the daemon
-    #[arg(long, value_name = "FILE", env = "AUDIT_SHIPPER_CONFIG")]
-    config: Option<PathBuf>,
-    /// State directory of the daemon; wins over the configuration file
-    #[arg(long, value_name = "DIR", env = "AUDIT_SHIPPER_STATE_DIR")]
-    state_dir: Option<PathBuf>,
-}
-
-impl State {
-    /// The state directory, and the rest of the configuration if a file was named.
-    fn load(&self) -> Result<(PathBuf, Option<Config>), Failure> {
-        let config = match &self.config {
-            None => None,
-            Some(path) => {
-                let args = RunArgs::with_config(path);
-                Some(args.load(|name| std::env::var_os(name)).map_err(Failure::config)?.config)
-            }
-        };
-        let named = self.state_dir.clone().or_else(|| config.as_ref().map(|config| config.state_dir.clone()));
-        let directory = named
-            .unwrap_or_else(|| config::default_state_dir(std::env::var("STATE_DIRECTORY").ok().as_deref()));
-        Ok((directory, config))
-    }
-}
-
 pub(super) fn command(command: &Command) -> Result<(), Failure> {
     match command {
         Command::Show(state) => Ok(show(&state.load()?.0)?),
@@ -87,7 +59,8 @@ pub(super) fn command(command: &Command) -> Result<(), Failure> {
 }
 
 fn show(state_dir: &Path) -> anyhow::Result<()> {
-    let names = outputs(state_dir).with_context(|| format!("the state directory {}", state_dir.display()))?;
+    let names = state::outputs(state_dir, SUFFIX)
+        .with_context(|| format!("the state directory {}", state_dir.display()))?;
     let mut out = std::io::stdout().lock();
     if names.is_empty() {
         writeln!(out, "no output has a cursor in {}", state_dir.display())?;
@@ -115,18 +88,6 @@ fn show(state_dir: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Names of the outputs that have a cursor, sorted.
-fn outputs(state_dir: &Path) -> std::io::Result<Vec<String>> {
-    let mut names = Vec::new();
-    for entry in std::fs::read_dir(state_dir)? {
-        if let Some(name) = entry?.file_name().to_str().and_then(|name| name.strip_suffix(".cursor.json")) {
-            names.push(name.to_owned());
-        }
-    }
-    names.sort();
-    Ok(names)
-}
-
 fn reset(state_dir: &Path, output: &str) -> anyhow::Result<()> {
     let _lock = lock(state_dir)?;
     let mut store = known(state_dir, output)?.0;
@@ -147,7 +108,7 @@ fn lock(state_dir: &Path) -> anyhow::Result<Lock> {
 fn known(state_dir: &Path, output: &str) -> anyhow::Result<(Store, Loaded)> {
     let (store, loaded) = Store::open(state_dir, output);
     if matches!(loaded, Loaded::Never) {
-        let names = outputs(state_dir)?;
+        let names = state::outputs(state_dir, SUFFIX)?;
         let known = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
         bail!("the output {output} has no cursor in {}; those that have one: {known}", state_dir.display());
     }

@@ -12,6 +12,7 @@ use crate::buffers::Buffers;
 use crate::checkpoint::Cursor;
 use crate::config;
 use crate::gap::Gap;
+use crate::health::Health;
 use crate::metrics::{RouteMetrics, Unsettled};
 use crate::source::tail::{self, Progress, Tail};
 use crate::source::{Wake, Watch};
@@ -37,6 +38,7 @@ pub struct Reading {
     throttle: Throttle,
     buffers: Buffers,
     metrics: Arc<RouteMetrics>,
+    health: Arc<Health>,
     output: String,
     gap_records: bool,
     /// Gap records that are sent before anything more is read.
@@ -57,7 +59,7 @@ impl Reading {
         cursor: Option<&Cursor>,
         watch: Arc<Watch>,
         buffers: Buffers,
-        metrics: Arc<RouteMetrics>,
+        health: Arc<Health>,
     ) -> Self {
         Self {
             tail: Some(Tail::new(
@@ -72,7 +74,8 @@ impl Reading {
             max_wait: output.batch.max_wait,
             throttle: Throttle::new(output.batch.throttle),
             buffers,
-            metrics,
+            metrics: Arc::clone(health.metrics()),
+            health,
             output: output.name.clone(),
             gap_records: output.gap_records,
             records: VecDeque::new(),
@@ -166,19 +169,21 @@ impl Reading {
         let Some(mut tail) = self.tail.take() else { return Progress::AtEnd };
         let mut filled = std::mem::replace(batch, Batch::new(self.buffers.clone()));
         let measure = self.measured_at.is_none_or(|at| at.elapsed() >= MEASURE_EVERY);
-        let (tail, filled, result, unread) = blocking(move || {
+        let work = blocking(move || {
             let result = tail.fill(&mut filled, &limits);
             let unread = match result {
-                Ok(Progress::Full) if measure => tail.unread_bytes().ok(),
-                Ok(Progress::AtEnd) => Some(0),
-                _ => None,
+                Ok(Progress::AtEnd) if !tail.leaves_out_files() => Some(0),
+                Ok(Progress::Gap) => None,
+                Ok(_) if !measure => None,
+                _ => tail.unread_bytes().ok(),
             };
             (tail, filled, result, unread)
-        })
-        .await;
+        });
+        let (tail, filled, result, unread) = self.health.pulse().reading(work).await;
         *batch = filled;
         self.filled_at = Instant::now();
         self.show_unread(unread);
+        self.health.behind(unread, result.as_ref().err().map(ToString::to_string));
         self.metrics.reading(Unsettled { bytes: batch.log_bytes(), oldest: batch.first_stage_time() });
         self.tail = Some(tail);
         self.report(batch);
@@ -193,12 +198,12 @@ impl Reading {
 
     async fn look_behind(&mut self) {
         let Some(mut tail) = self.tail.take() else { return };
-        let (tail, unread, news) = blocking(move || {
+        let work = blocking(move || {
             let unread = tail.unread_bytes().ok();
             let news = tail.take_news();
             (tail, unread, news)
-        })
-        .await;
+        });
+        let (tail, unread, news) = self.health.pulse().reading(work).await;
         self.tail = Some(tail);
         self.show_unread(unread);
         for gap in &news {
@@ -285,6 +290,7 @@ mod tests {
     fn reading(log: &std::path::Path) -> Reading {
         let pins = Arc::new(PinSet::new(log, Pins::default(), 1, Box::new(|_, _| {})));
         let watch = Arc::new(Watch::new(Arc::clone(&pins)));
+        let metrics = Arc::new(Metrics::new().route("siem"));
         Reading {
             tail: Some(Tail::new(pins, 0, None, StartAt::Oldest, 1 << 20)),
             wake: watch.wake(),
@@ -292,7 +298,8 @@ mod tests {
             max_wait: Duration::from_millis(10),
             throttle: Throttle::new(None),
             buffers: Buffers::default(),
-            metrics: Arc::new(Metrics::new().route("siem")),
+            health: Arc::new(Health::new("siem", Duration::MAX, Arc::clone(&metrics))),
+            metrics,
             output: "siem".to_owned(),
             gap_records: true,
             records: VecDeque::new(),

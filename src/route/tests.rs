@@ -46,13 +46,13 @@ fn route(directory: &Path, output: &config::Output, far: &Far, metrics: &Metrics
     let watch = Arc::new(Watch::new(Arc::clone(&pins)));
     let metrics: Arc<RouteMetrics> = Arc::new(metrics.route(&output.name));
     let health = Arc::new(Health::new(&output.name, output.ready_after, Arc::clone(&metrics)));
-    let (books, buffers) = (Arc::clone(&metrics), Buffers::default());
+    let (seen_by, buffers) = (Arc::clone(&health), Buffers::default());
     let (exchange, sink) = (Box::new(far.clone()), Box::new(Webhook));
     Route {
         config: output.clone(),
         pins,
         number: 0,
-        reading: Some(Reading::new(&source, output, 0, None, watch, buffers, books)),
+        reading: Some(Reading::new(&source, output, 0, None, watch, buffers, seen_by)),
         delivery: Arc::new(Delivery::new(exchange, sink, output, Arc::clone(&metrics), Arc::clone(&health))),
         store: Store::open(&state, &output.name).0,
         rejected: Arc::new(RejectedFile::new(&state, &output.name, output.rejected.clone())),

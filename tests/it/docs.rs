@@ -148,7 +148,8 @@ fn every_flag_of_run_is_described_and_every_flag_described_exists() {
         known.extend(flags_of(command));
     }
     let of_others = [
-        "--output",                              // cursor
+        "--output",                              // cursor, rejected
+        "--reason",                              // rejected
         "--audit-webhook-batch-initial-backoff", // deprecated, and not shown
         "--lib",
         "--release",

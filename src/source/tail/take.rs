@@ -1,5 +1,7 @@
 //! Lines of the held file into a batch.
 
+use std::sync::Arc;
+
 use super::Open;
 use crate::batch::{Aside, Batch, Limits, Offer, Origin, Reason};
 use crate::event::glued;
@@ -22,9 +24,9 @@ impl Open {
         batch: &mut Batch,
         limits: &Limits,
     ) -> Offer {
-        let base = &self.listed.entry.base;
+        let file: Arc<str> = self.listed.entry.base.as_str().into();
         while let Some((offset, line)) = next(&mut self.reader) {
-            match take(line, || Origin { file: base.clone(), offset }, batch, limits) {
+            match take(line, || Origin { file: Arc::clone(&file), offset }, batch, limits) {
                 Offer::Taken => self.reader.consume(),
                 Offer::Glued(ends) => self.reader.cut(&ends),
                 Offer::Full => {

@@ -84,6 +84,12 @@ impl Failed {
 }
 
 impl Tail {
+    /// Whether there are files that could not be read when they were tried last.
+    #[must_use]
+    pub fn leaves_out_files(&self) -> bool {
+        !self.trouble.0.is_empty()
+    }
+
     /// Reading the held file failed.
     pub(super) fn unreadable(
         &mut self,

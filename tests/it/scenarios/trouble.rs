@@ -13,6 +13,7 @@ use crate::support::daemon::Daemon;
 use crate::support::endpoint::Gate;
 use crate::support::rotators::{appending, rotate_numbered, write_lines};
 use crate::support::shipper::Shipper;
+use crate::support::wait_until;
 use crate::support::workdir::real_events;
 use crate::support::writer::Writer;
 
@@ -63,6 +64,36 @@ fn permission_denied_then_restored() {
     endpoint.wait_for_items(40);
     rotate_numbered(&log);
     write_lines(&mut appending(&log), &events[40..]);
+    assert_in_order(&daemon, &endpoint, &events);
+}
+
+/// Nothing of it is in memory, and still it waits.
+#[test]
+fn a_log_that_grew_and_cannot_be_read_is_a_reason_not_to_be_ready() {
+    if !others_may_run_the_program() {
+        eprintln!("skipped: nobody but root may run the program where it is");
+        return;
+    }
+    let endpoint = taking_everything();
+    let shipper = shipper(&endpoint).output("readyAfter: 200ms");
+    let (log, events) = (shipper.workdir.log(), real_events(40));
+    write_lines(&mut appending(&log), &events[..20]);
+    let daemon = start_without_privileges(&shipper);
+    endpoint.wait_for_items(20);
+    wait_until("readiness", || (daemon.get("/readyz").0 == 200).then_some(()));
+    let next = log.with_file_name("next");
+    write_lines(&mut appending(&next), &events[20..]);
+    fs::set_permissions(&next, Permissions::from_mode(0o000)).unwrap();
+    rotate_numbered(&log);
+    fs::rename(next, &log).unwrap();
+    let said =
+        wait_until("readiness to fail", || Some(daemon.get("/readyz")).filter(|(status, _)| *status == 503));
+    assert!(said.1.starts_with("siem: nothing was acknowledged for "), "{}", said.1);
+    assert!(said.1.contains("audit.log: Permission denied"), "{}", said.1);
+    assert_eq!(daemon.get("/livez"), (200, "ok\n".to_owned()));
+    fs::set_permissions(&log, Permissions::from_mode(0o644)).unwrap();
+    endpoint.wait_for_items(40);
+    wait_until("readiness", || (daemon.get("/readyz").0 == 200).then_some(()));
     assert_in_order(&daemon, &endpoint, &events);
 }
 

@@ -1,0 +1,87 @@
+use super::*;
+
+fn contents(path: &Path) -> String {
+    std::fs::read_to_string(path).unwrap()
+}
+
+fn mode_and_owner(path: &Path) -> (u32, u32) {
+    let metadata = std::fs::metadata(path).unwrap();
+    (metadata.permissions().mode() & 0o777, metadata.uid())
+}
+
+#[test]
+fn whoever_waited_for_a_file_that_was_replaced_gets_the_one_in_its_place() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("siem.rejected.ndjson");
+    std::fs::write(&path, "old\nkept\n").unwrap();
+    let late = File::options().append(true).open(&path).unwrap();
+    let held = Held::take(&path).unwrap();
+    assert!(Held::try_hold(late.try_clone().unwrap(), &path).unwrap().is_none(), "it is held");
+    std::thread::scope(|scope| {
+        let appending = scope.spawn(|| Held::take(&path).unwrap().append(b"new\n"));
+        let (held, removed) = held.rewrite(|line| line != b"old").unwrap();
+        assert_eq!(removed, 1);
+        // What was put in its place is held as well.
+        assert!(File::open(&path).unwrap().try_lock().is_err());
+        assert_eq!(contents(&path), "kept\n");
+        drop(held);
+        assert!(Held::try_hold(late, &path).unwrap().is_none(), "it was replaced");
+        appending.join().unwrap().unwrap();
+    });
+    assert_eq!(contents(&path), "kept\nnew\n");
+}
+
+#[test]
+fn a_rewrite_is_the_owners_alone_and_survives_what_a_killed_one_left() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("siem.rejected.ndjson");
+    std::fs::write(&path, "a\nb\ntorn").unwrap();
+    std::fs::write(dir.path().join("siem.rejected.ndjson.new"), "half of a rewr").unwrap();
+    let user = if fchown(File::open(&path).unwrap(), Some(12_345), None).is_ok() {
+        12_345
+    } else {
+        mode_and_owner(&path).1
+    };
+    Held::take(&path).unwrap().rewrite(|line| line != b"a").unwrap();
+    assert_eq!(contents(&path), "b\ntorn\n");
+    assert_eq!(mode_and_owner(&path), (0o600, user));
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
+}
+
+#[test]
+fn a_new_file_is_the_directorys_owners() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("siem.rejected.ndjson");
+    let _ = fchown(File::open(dir.path()).unwrap(), Some(12_345), None);
+    Held::take(&path).unwrap().append(b"a\n").unwrap();
+    assert_eq!(mode_and_owner(&path), (0o600, std::fs::metadata(dir.path()).unwrap().uid()));
+}
+
+#[test]
+fn a_file_that_was_moved_away_is_not_put_back_and_what_came_in_its_place_stays() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("siem.rejected.ndjson");
+    std::fs::write(&path, "a\nb\n").unwrap();
+    let held = Held::take(&path).unwrap();
+    std::fs::rename(&path, dir.path().join("moved")).unwrap();
+    std::fs::write(&path, "later\n").unwrap();
+    let error = held.rewrite(|line| line != b"a").unwrap_err();
+    assert_eq!(error.to_string(), "it was moved away meanwhile");
+    assert_eq!(contents(&path), "later\n");
+    assert_eq!(contents(&dir.path().join("moved")), "a\nb\n");
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 2);
+}
+
+#[test]
+fn lines_that_were_looked_at_stay_as_they_were() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("siem.rejected.ndjson");
+    assert!(Held::look(&path).unwrap().is_none());
+    std::fs::write(&path, "a\nb\n").unwrap();
+    let mut lines = Held::look(&path).unwrap().unwrap();
+    Held::take(&path).unwrap().append(b"c\n").unwrap();
+    assert_eq!(lines.next_line().unwrap(), Some(b"a".as_slice()));
+    Held::take(&path).unwrap().rewrite(|line| line == b"c").unwrap();
+    assert_eq!(lines.next_line().unwrap(), Some(b"b".as_slice()));
+    assert_eq!(lines.next_line().unwrap(), None);
+}
