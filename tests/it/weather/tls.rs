@@ -1,6 +1,7 @@
 //! What TLS can be, and what it can lack: the log and `/readyz` say it in the same words.
 
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use rustls::version::{TLS12, TLS13};
 
@@ -214,4 +215,27 @@ fn a_handshake_that_breaks() {
     assert_eq!(requests(&wait_until_settled(&daemon, 2 * BATCH)), [2, broken as u64]);
     assert!(endpoint.items() == real_events(2 * BATCH));
     assert!(daemon.wait_for_line(" WARN ").contains("reason=\"no connection in time\""));
+}
+
+/// HTTP/2 keeps a connection although a request on it ran into the timeout: it must not stay in use. Without that only the
+/// pings of HTTP/2 would end it, after 45 s.
+#[test]
+fn an_http2_connection_that_hangs_is_left() {
+    let authority = Authority::new();
+    let endpoint = over_tls(authority.sign().server_http2());
+    let network = Network::start(endpoint.address(), |_| Fault::Pass);
+    let shipper = trusting(&authority, &format!("https://localhost:{}/audit", network.address().port()), "");
+    let daemon = shipper.start();
+    wait_until_settled(&daemon, 2 * BATCH);
+    for round in 1..3 {
+        let started = Instant::now();
+        network.hang();
+        let written = 2 * BATCH * round;
+        shipper.workdir.append(&real_events(written + 2 * BATCH)[written..]);
+        wait_until_settled(&daemon, written + 2 * BATCH);
+        assert!(network.connections() > round, "round {round}");
+        assert!(endpoint.items() == real_events(written + 2 * BATCH));
+        assert!(started.elapsed() < Duration::from_secs(15), "{:?}", started.elapsed());
+    }
+    assert!(endpoint.requests().iter().all(|request| request.header(":authority").is_some()));
 }
