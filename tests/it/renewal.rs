@@ -180,7 +180,8 @@ fn a_credential_plugin_is_run_again_at_once_when_its_token_is_refused() {
     shipper.workdir.kubeconfig_with(&endpoint.url(), CA, &user);
     std::fs::write(next.path("next"), "first\n").unwrap();
     // A wait of an hour would show.
-    let daemon = shipper.webhook("maxBackoff: 1h").start();
+    let shipper = shipper.webhook("maxBackoff: 1h");
+    let daemon = shipper.start();
     wait_until_settled(&daemon, 20);
     assert_delivered_once(&endpoint, &events);
     assert_eq!(endpoint.requests().len(), 11, "ten that were taken and one that was not");
