@@ -149,7 +149,8 @@ impl Endpoint {
         self.current().generation() != generation
     }
 
-    /// Reads everything again because an operator wants it, and has a credential plugin run again.
+    /// Reads everything again because an operator wants it, and has a credential plugin run again. Whoever waits for a
+    /// change need not wait any longer: it may have been made at the endpoint.
     pub async fn renew(self: &Arc<Self>) {
         let _one = self.rereading.lock().await;
         self.reread(true).await;
@@ -157,6 +158,7 @@ impl Endpoint {
         if let Some(plugin) = plugin {
             plugin.forget().await;
         }
+        self.changes.send_modify(|_| ());
     }
 
     async fn reread(self: &Arc<Self>, in_any_case: bool) {

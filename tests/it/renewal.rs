@@ -9,7 +9,7 @@ use crate::delivery::assert_delivered_once;
 use crate::support::certificates::{Authority, Leaf};
 use crate::support::cli;
 use crate::support::daemon::Daemon;
-use crate::support::endpoint::{Answer, Endpoint};
+use crate::support::endpoint::{Answer, Endpoint, Gate};
 use crate::support::shipper::{Shipper, wait_until_settled};
 use crate::support::wait_until;
 use crate::support::workdir::{Workdir, real_events};
@@ -79,6 +79,8 @@ fn client_certificates_are_renewed_under_load() {
     };
     publish(&authority.sign());
     let daemon = shipper.start();
+    // Before that a hangup would end it, as it ends any other process.
+    daemon.wait_for_line("serving metrics");
     let events = real_events(1200);
     for (n, part) in events.chunks(200).enumerate() {
         shipper.workdir.append(&part[..100]);
@@ -146,6 +148,23 @@ fn a_broken_kubeconfig_is_told_and_what_was_good_stays_in_use() {
     wait_until_settled(&daemon, 30);
     assert_delivered_once(&endpoint, &events);
     assert_eq!(daemon.log().matches("stays in use").count(), 1, "said once");
+}
+
+#[test]
+fn a_hangup_ends_the_wait_for_somebody_to_act() {
+    let repaired = Gate::closed();
+    let endpoint = Endpoint::start({
+        let repaired = repaired.clone();
+        move |_, _| if repaired.is_open() { Answer::ok() } else { Answer::status(404) }
+    });
+    let events = real_events(10);
+    let shipper = Shipper::new(&endpoint).webhook("maxBackoff: 1h").log(&events);
+    let daemon = shipper.start();
+    daemon.wait_for_line("the endpoint needs attention");
+    repaired.open();
+    hang_up(&daemon);
+    wait_until_settled(&daemon, 10);
+    assert_delivered_once(&endpoint, &events);
 }
 
 /// A command that prints the token in the file `next`, or fails if there is none.
