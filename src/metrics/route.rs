@@ -87,6 +87,12 @@ impl RouteMetrics {
         lock(&self.shared.lag).unread_bytes = bytes;
     }
 
+    /// So many of these were read since they were counted.
+    pub fn took(&self, bytes: u64) {
+        let mut lag = lock(&self.shared.lag);
+        lag.unread_bytes = lag.unread_bytes.saturating_sub(bytes);
+    }
+
     /// What is in the batch that is being filled.
     pub fn reading(&self, unsettled: Unsettled) {
         lock(&self.shared.lag).reading = unsettled;

@@ -169,6 +169,7 @@ impl Reading {
         let Some(mut tail) = self.tail.take() else { return Progress::AtEnd };
         let mut filled = std::mem::replace(batch, Batch::new(self.buffers.clone()));
         let measure = self.measured_at.is_none_or(|at| at.elapsed() >= MEASURE_EVERY);
+        let bytes_before = filled.log_bytes();
         let work = blocking(move || {
             let result = tail.fill(&mut filled, &limits);
             let unread = match result {
@@ -182,6 +183,10 @@ impl Reading {
         let (tail, filled, result, unread) = self.health.pulse().reading(work).await;
         *batch = filled;
         self.filled_at = Instant::now();
+        // A compressed file counts at its compressed size, so what was taken of it says nothing of what is left.
+        if !tail.reads_compressed() {
+            self.metrics.took(batch.log_bytes() - bytes_before);
+        }
         self.show_unread(unread);
         self.health.behind(unread, result.as_ref().err().map(ToString::to_string));
         self.metrics.reading(Unsettled { bytes: batch.log_bytes(), oldest: batch.first_stage_time() });

@@ -181,6 +181,12 @@ impl Tail {
         Ok(listing.iter().map(unread).sum())
     }
 
+    /// Whether the file that is being read is a compressed one.
+    #[must_use]
+    pub fn reads_compressed(&self) -> bool {
+        self.open.as_ref().is_some_and(|open| open.listed.entry.gz)
+    }
+
     fn list(&self) -> Result<Vec<Listed>, Error> {
         let at_directory = |source| Error { path: self.pins.series().directory().to_owned(), source };
         self.pins.list(self.output).map_err(at_directory)

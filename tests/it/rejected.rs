@@ -1,6 +1,7 @@
 //! `rejected list | retry | drop`: what was set aside, looked at, sent again and given up while the daemon runs.
 
 mod durable;
+mod full;
 mod retry;
 
 use crate::support::books::assert_books_balance;

@@ -162,3 +162,33 @@ fn any_2xx_is_success() {
     assert_eq!(requests(&metrics), [8, 0, 0, 0]);
     assert_eq!(endpoint.items(), real_events(8));
 }
+
+/// The pace is the endpoint's, little is read ahead, and the lag is what was not acknowledged, byte for byte.
+#[test]
+fn a_slow_endpoint_sets_the_pace_and_the_lag_tells_the_truth() {
+    let events = real_events(400);
+    let gates: Vec<Gate> = (0..4).map(|_| Gate::closed()).collect();
+    let endpoint = Endpoint::start({
+        let gates = gates.clone();
+        move |_, n| match gates.get(n / 10) {
+            Some(gate) => Answer::After(gate.clone(), Box::new(Answer::ok())),
+            None => Answer::ok(),
+        }
+    });
+    let shipper = Shipper::new(&endpoint).one_at_a_time().batches_of(10).log(&events);
+    let shipper = shipper.flag("audit-webhook-batch-buffer-size", 50);
+    let shipper = shipper.flag("audit-webhook-batch-throttle-enable", false);
+    let daemon = shipper.start();
+    for (n, gate) in gates.iter().enumerate() {
+        let unsettled: u64 = events[n * 100..].iter().map(|line| line.len() as u64).sum();
+        daemon.wait_for_metrics(&format!("a lag of {unsettled} bytes"), |metrics| {
+            assert!(count(metrics, "audit_shipper_buffered_events", &[]) <= 50);
+            count(metrics, "audit_shipper_delivered_events_total", &[]) == n as u64 * 100
+                && count(metrics, "audit_shipper_lag_bytes", &[]) == unsettled
+        });
+        gate.open();
+    }
+    let metrics = wait_until_settled(&daemon, events.len());
+    assert_eq!(count(&metrics, "audit_shipper_lag_bytes", &[]), 0);
+    assert_eq!(endpoint.items(), events);
+}
