@@ -159,7 +159,9 @@ impl Wire for Far {
             let one_less = |renewals: usize| renewals.checked_sub(1);
             let generation = &self.0.generation;
             let _one = self.0.rereading.lock().await;
-            sleep(Duration::from_millis(20)).await;
+            if generation.load(Ordering::Relaxed) == credentials.0 {
+                sleep(Duration::from_millis(20)).await;
+            }
             if generation.load(Ordering::Relaxed) == credentials.0
                 && self.0.renewals.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_less).is_ok()
             {
