@@ -158,7 +158,9 @@ impl Delivery {
                     }
                 },
             };
-            self.pause(wait, failed).await;
+            // Whoever changed something has read the credentials just now: if these are refused too, that is no reason
+            // to read again, or two deliveries would wake each other for ever.
+            at_once = self.pause(wait, failed).await;
             if several && timeouts == TIMEOUTS {
                 return Decision::TooSlow;
             }
@@ -198,17 +200,17 @@ impl Delivery {
     }
 
     /// Waits after a failure; not to the end if another request that began after it was accepted, or if somebody has
-    /// changed something.
-    async fn pause(&self, wait: Duration, failed: u64) {
+    /// changed something, which it tells.
+    async fn pause(&self, wait: Duration, failed: u64) -> bool {
         let wait = wait.max(SHORTEST_WAIT);
         let recovered = async {
             sleep(wait.min(NOTICE_AFTER)).await;
             self.health.accepted_after(failed).await;
         };
         tokio::select! {
-            () = sleep(wait) => {}
-            () = recovered => {}
-            () = self.changed() => {}
+            () = sleep(wait) => false,
+            () = recovered => false,
+            () = self.changed() => true,
         }
     }
 

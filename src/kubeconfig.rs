@@ -23,6 +23,7 @@
 //! | `verifier.rs` | which certificates of a server are believed |
 //! | `credentials.rs` | the `Authorization` header, the token file |
 //! | `exec.rs` | commands that print credentials |
+//! | `exec/run.rs` | one run of such a command |
 //! | `client.rs` | all of it as a `reqwest::Client`: proxies, timeouts, `tls-server-name` |
 //! | `current.rs` | what is in use, and what takes its place |
 
@@ -41,6 +42,7 @@ mod tests;
 use std::fmt;
 use std::fs::File;
 use std::io::{self, Read};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -48,6 +50,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use reqwest::Url;
 use reqwest::header::{HeaderMap, HeaderValue};
+use rustix::fs::OFlags;
 use tokio::sync::watch;
 
 use client::Connection;
@@ -294,10 +297,15 @@ impl<'a> Report<'a> {
     }
 }
 
-/// A whole file, up to [`MAX_FILE_BYTES`].
+/// A whole file, up to [`MAX_FILE_BYTES`]. A pipe would be waited for until somebody opens its other end.
 fn read_file(path: &Path) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    File::open(path)?.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes)?;
+    let no_wait = OFlags::NONBLOCK.bits().cast_signed();
+    let file = File::options().read(true).custom_flags(no_wait).open(path)?;
+    if !file.metadata()?.is_file() {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
+    }
+    file.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > MAX_FILE_BYTES {
         return Err(io::Error::new(io::ErrorKind::FileTooLarge, "the file is larger than 4 MiB"));
     }

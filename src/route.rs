@@ -187,10 +187,14 @@ impl Shipping {
         if self.needs_all_memory {
             return None;
         }
-        let one_at_a_time = config.batch.mode != Mode::Batch && *self.doubts.borrow() == 0;
+        let in_doubt = *self.doubts.borrow() > 0;
+        let one_at_a_time = config.batch.mode != Mode::Batch && !in_doubt;
         let free = config.max_memory.get().saturating_sub(memory);
-        let fits = lines + limits.max_lines <= config.batch.buffer_size.get() && free >= max_bytes;
-        (fits && !one_at_a_time).then_some(Limits { max_first_line_bytes: free, ..limits })
+        let free_lines = config.batch.buffer_size.get().saturating_sub(lines);
+        // In doubt a smaller batch will do: without another one there is no evidence.
+        let max_lines = if in_doubt { limits.max_lines.min(free_lines) } else { limits.max_lines };
+        let fits = (1..=free_lines).contains(&max_lines) && free >= max_bytes;
+        (fits && !one_at_a_time).then_some(Limits { max_lines, max_first_line_bytes: free, ..limits })
     }
 
     /// Enters a batch that was read into the books.

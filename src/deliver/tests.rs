@@ -125,6 +125,26 @@ async fn renewed_credentials_are_tried_at_once_but_only_once() {
     assert_began(&far, &[0.0, 0.0, 60.0, 60.0, 120.0]);
 }
 
+/// As with a plugin that prints another token at each run: one that is renewed for one delivery wakes the other.
+#[tokio::test(start_paused = true)]
+async fn two_that_are_refused_do_not_wake_each_other_for_ever() {
+    let far = Far::new(|_, n| {
+        assert!(n < 100, "a storm");
+        Act::Status(401)
+    });
+    let setting = Setting::new(&far, |_| {});
+    (0..100).for_each(|_| far.renew());
+    let (first, second) = (batch(0, 2), batch(2, 2));
+    let later = async {
+        sleep(seconds(30)).await;
+        setting.delivery.deliver(&second).await
+    };
+    let both = async { tokio::join!(setting.delivery.deliver(&first), later) };
+    assert!(tokio::time::timeout(seconds(605), both).await.is_err());
+    // Of each delivery two at most for each maxBackoff, and one for each renewal by the other.
+    assert!(far.began().len() <= 60, "{:?}", far.began());
+}
+
 #[tokio::test(start_paused = true)]
 async fn several_that_are_refused_together_all_try_the_renewed_credentials() {
     let far = Far::new(|_, n| {

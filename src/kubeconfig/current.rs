@@ -141,6 +141,7 @@ impl Current {
     /// Puts what is good in the place of what was in use.
     pub(super) fn replace(&mut self, found: Found, mut report: Report<'_>, now: Instant) {
         (self.source, self.stamps, self.read_at) = (found.source, found.stamps, now);
+        let had_issued_identity = self.identity().is_some();
         if let Ok(credentials) = found.credentials
             && !credentials.are(&self.credentials)
         {
@@ -158,6 +159,13 @@ impl Current {
                     let endpoint = self.display();
                     tracing::info!(endpoint, "the connection to the endpoint has been set up anew");
                 }
+                Err(reason) => drop(tls_failed(&reason, &mut report)),
+            }
+        }
+        if had_issued_identity && self.identity().is_none() {
+            // The connection in use still shows the certificate of the user before.
+            match self.target.connect(None) {
+                Ok(connection) => self.connection = Arc::new(connection),
                 Err(reason) => drop(tls_failed(&reason, &mut report)),
             }
         }

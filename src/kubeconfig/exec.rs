@@ -3,6 +3,8 @@
 //! It is run when there is nothing to show yet, when nine tenths of what it printed has expired, and after the endpoint
 //! has refused that. While it fails, what it printed before stays in use until it expires. It has no terminal.
 
+mod run;
+
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::Arc;
@@ -12,7 +14,6 @@ use jiff::Timestamp;
 use rustix::fs::{Access, access};
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
-use tokio::io::AsyncReadExt as _;
 use tokio::process::Command;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
@@ -233,22 +234,14 @@ impl Plugin {
         command.args(&self.args).envs(self.env.iter().map(|(name, value)| (name, value)));
         command.env("KUBERNETES_EXEC_INFO", &self.info).env_remove("NOTIFY_SOCKET");
         // What it complains of goes where our own log goes.
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).kill_on_drop(true);
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).kill_on_drop(true).process_group(0);
         let hint = || self.install_hint.as_ref().map(|hint| format!("; {hint}")).unwrap_or_default();
-        let mut child = command
+        let child = command
             .spawn()
             .map_err(|error| format!("the credential plugin {name} cannot be run: {error}{}", hint()))?;
-        let mut printed = Vec::new();
-        let output = child.stdout.take();
-        let run = async {
-            if let Some(output) = output {
-                output.take(MOST_PRINTED_BYTES + 1).read_to_end(&mut printed).await?;
-            }
-            child.wait().await
-        };
-        let status = tokio::time::timeout(LONGEST_RUN, run).await;
-        let status = status
-            .map_err(|_| {
+        let (status, printed) = run::to_its_end(child, LONGEST_RUN, MOST_PRINTED_BYTES)
+            .await
+            .ok_or_else(|| {
                 format!("the credential plugin {name} took longer than {} s", LONGEST_RUN.as_secs())
             })?
             .map_err(|error| format!("the credential plugin {name}: {error}"))?;
@@ -271,7 +264,11 @@ impl Plugin {
         if printed.api_version.as_deref() != Some(self.api_version) {
             return Err(format!("another apiVersion than {}", self.api_version));
         }
-        let status = printed.status.ok_or("no status")?;
+        let mut status = printed.status.ok_or("no status")?;
+        // As for client-go, a text of nothing is none.
+        status.token = status.token.filter(|token| !token.expose_secret().is_empty());
+        status.client_certificate_data = status.client_certificate_data.filter(|text| !text.is_empty());
+        status.client_key_data = status.client_key_data.filter(|key| !key.expose_secret().is_empty());
         let header =
             status.token.as_ref().map(|token| credentials::bearer(token.expose_secret())).transpose();
         let header = header.map_err(|reason| format!("a token that is {reason}"))?;

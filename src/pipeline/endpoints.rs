@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use tokio::signal::unix::Signal;
+use tokio::sync::watch;
 use tokio::time::MissedTickBehavior;
 
 use crate::kubeconfig::Endpoint;
@@ -12,25 +14,83 @@ use crate::metrics::RouteMetrics;
 /// What is renewed is good for longer than that before what it replaces expires.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 
-/// Reads what has changed, and everything at a SIGHUP, until it is dropped.
+/// Reads what has changed, and everything at a SIGHUP, until it is dropped. Each endpoint for itself: one whose plugin or
+/// file system hangs keeps no other from being renewed.
 pub(super) async fn keep_current(endpoints: Vec<(Arc<Endpoint>, Arc<RouteMetrics>)>, mut hangups: Signal) {
+    let hung_up = watch::Sender::new(());
+    let each = endpoints.iter().map(|(endpoint, metrics)| keep_one(endpoint, metrics, hung_up.subscribe()));
+    let telling = async {
+        while hangups.recv().await.is_some() {
+            tracing::info!("SIGHUP: reading the kubeconfigs and their files again");
+            hung_up.send_replace(());
+        }
+    };
+    tokio::join!(join_all(each), telling);
+}
+
+async fn keep_one(endpoint: &Arc<Endpoint>, metrics: &RouteMetrics, mut hung_up: watch::Receiver<()>) {
     let mut ticks = tokio::time::interval(LOOK_EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
-        let is_hangup = tokio::select! {
-            _ = ticks.tick() => false,
-            _ = hangups.recv() => true,
-        };
-        if is_hangup {
-            tracing::info!("SIGHUP: reading the kubeconfigs and their files again");
+        tokio::select! {
+            _ = ticks.tick() => endpoint.look().await,
+            Ok(()) = hung_up.changed() => endpoint.renew().await,
         }
-        for (endpoint, metrics) in &endpoints {
-            if is_hangup {
-                endpoint.renew().await;
-            } else {
-                endpoint.look().await;
+        metrics.endpoint(&endpoint.condition());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt as _;
+    use std::path::Path;
+
+    use tokio::signal::unix::{SignalKind, signal};
+    use tokio::time::{sleep, timeout};
+
+    use super::*;
+    use crate::metrics::Metrics;
+
+    fn endpoint(directory: &Path, name: &str, user: &str) -> Arc<Endpoint> {
+        let text = format!(
+            "current-context: c\ncontexts: [{{name: c, context: {{cluster: k, user: u}}}}]\nclusters: [{{name: k, cluster: \
+             {{server: 'https://127.0.0.1:1', insecure-skip-tls-verify: true}}}}]\nusers: [{{name: u, user: {user}}}]\n"
+        );
+        fs::write(directory.join(name), text).unwrap();
+        Arc::new(Endpoint::load(&directory.join(name), Duration::from_secs(30)).unwrap())
+    }
+
+    #[tokio::test]
+    async fn an_endpoint_whose_plugin_hangs_keeps_no_other_from_being_renewed() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = |name: &str| directory.path().join(name);
+        fs::write(path("plugin"), "#!/bin/sh\n: > \"$(dirname \"$0\")\"/runs\nexec sleep 600\n").unwrap();
+        fs::set_permissions(path("plugin"), fs::Permissions::from_mode(0o755)).unwrap();
+        fs::write(path("token"), "first").unwrap();
+        let exec = "{exec: {apiVersion: client.authentication.k8s.io/v1, command: ./plugin, interactiveMode: Never}}";
+        let hanging = endpoint(directory.path(), "one", exec);
+        let other = endpoint(directory.path(), "two", "{tokenFile: token}");
+        let metrics = Metrics::new();
+        let to_keep = [("one", &hanging), ("two", &other)]
+            .map(|(name, endpoint)| (Arc::clone(endpoint), Arc::new(metrics.route(name))));
+        let refusing = async {
+            hanging.refused(0).await;
+        };
+        let renewed = async {
+            while !path("runs").exists() {
+                sleep(Duration::from_millis(10)).await;
             }
-            metrics.endpoint(&endpoint.condition());
+            fs::write(path("token"), "second").unwrap();
+            let mut changes = other.changes();
+            let hangups = signal(SignalKind::hangup()).unwrap();
+            let keeping = tokio::spawn(keep_current(to_keep.into(), hangups));
+            assert!(timeout(Duration::from_secs(3), changes.changed()).await.is_ok(), "it was not renewed");
+            keeping.abort();
+        };
+        tokio::select! {
+            () = refusing => panic!("the plugin does not hang"),
+            () = renewed => {}
         }
     }
 }

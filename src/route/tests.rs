@@ -125,3 +125,35 @@ async fn after_an_outage_the_whole_window_is_back_with_the_first_acceptance() {
     assert!(done < first + 5.0, "the first was taken after {first} s, the last after {done} s");
     assert!(far.under_way().iter().all(|count| *count <= 4));
 }
+
+/// What is refused alone waits for evidence, which the rest of the log has: less room than for a full batch will do.
+#[tokio::test(start_paused = true)]
+async fn a_small_buffer_has_room_for_evidence() {
+    let far = Far::new(|ids: &[u64], _| Act::Status(if ids.iter().any(|id| *id < 2) { 400 } else { 200 }));
+    let mut output = output();
+    output.batch.max_size = 5.try_into().unwrap();
+    output.batch.buffer_size = 5.try_into().unwrap();
+    let (directory, metrics, stop) = (log_of(2), Metrics::new(), CancellationToken::new());
+    let route = route(directory.path(), &output, &far, &metrics);
+    let running = tokio::spawn(route.run(stop.clone(), Duration::from_secs(30)));
+    while !metrics.render().contains("audit_shipper_misconfigured{output=\"siem\"} 1") {
+        sleep(Duration::from_secs(1)).await;
+    }
+    let lines: String = (2..12).map(|id| event(id) + "\n").collect();
+    let log = directory.path().join("audit.log");
+    std::io::Write::write_all(
+        &mut std::fs::File::options().append(true).open(log).unwrap(),
+        lines.as_bytes(),
+    )
+    .unwrap();
+    let began = Instant::now();
+    while value(&metrics, "audit_shipper_delivered_events_total") < 10 {
+        assert!(began.elapsed() < OUTAGE, "it is stuck");
+        assert!(value(&metrics, "audit_shipper_buffered_events") <= 5);
+        sleep(Duration::from_secs(1)).await;
+    }
+    stop.cancel();
+    running.await.unwrap();
+    let aside = std::fs::read_to_string(directory.path().join("state/siem.rejected.ndjson")).unwrap();
+    assert_eq!(aside.lines().count(), 2);
+}

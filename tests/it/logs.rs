@@ -120,6 +120,26 @@ fn the_address_is_told_in_json_too() {
     assert_ne!(address.port(), 0);
 }
 
+/// A full disk, or a reader of our log that has gone away, costs lines of our log and nothing else.
+#[test]
+fn a_log_that_takes_nothing_stops_nobody() {
+    let endpoint = Endpoint::start(|_, n| if n == 0 { Answer::status(503) } else { Answer::ok() });
+    let events = real_events(20);
+    let shipper = Shipper::new(&endpoint).log(&events);
+    let full = || std::fs::File::options().write(true).open("/dev/full").unwrap();
+    let (gone, pipe) = std::io::pipe().unwrap();
+    drop(gone);
+    for (stderr, start) in [(std::process::Stdio::from(full()), 0), (pipe.into(), 20)] {
+        let mut process = Daemon::command().args(shipper.args()).stderr(stderr).spawn().unwrap();
+        let delivered = endpoint.wait_for_items(start + 20);
+        assert_eq!(delivered.len(), start + 20);
+        let pid = rustix::process::Pid::from_raw(i32::try_from(process.id()).unwrap()).unwrap();
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+        assert_eq!(process.wait().unwrap().code(), Some(0));
+        shipper.workdir.append(&events);
+    }
+}
+
 fn assert_no_canary(log: &str) {
     for line in log.lines() {
         for canary in [BODY, TOKEN, QUERY] {

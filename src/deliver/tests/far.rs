@@ -46,6 +46,7 @@ struct Inside {
     under_way: AtomicUsize,
     renewals: AtomicUsize,
     generation: AtomicU64,
+    rereading: tokio::sync::Mutex<()>,
     changes: Notify,
 }
 
@@ -66,6 +67,7 @@ impl Far {
             under_way: AtomicUsize::new(0),
             renewals: AtomicUsize::new(0),
             generation: AtomicU64::new(0),
+            rereading: tokio::sync::Mutex::default(),
             changes: Notify::new(),
         }))
     }
@@ -156,10 +158,15 @@ impl Wire for Far {
         Box::pin(async move {
             let one_less = |renewals: usize| renewals.checked_sub(1);
             let generation = &self.0.generation;
+            let _one = self.0.rereading.lock().await;
+            if generation.load(Ordering::Relaxed) == credentials.0 {
+                sleep(Duration::from_millis(20)).await;
+            }
             if generation.load(Ordering::Relaxed) == credentials.0
                 && self.0.renewals.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_less).is_ok()
             {
                 generation.fetch_add(1, Ordering::Relaxed);
+                self.change();
             }
             generation.load(Ordering::Relaxed) != credentials.0
         })

@@ -130,6 +130,80 @@ async fn a_certificate_that_it_prints_is_shown() {
     assert_eq!(seen.client_certificate, Some(client.der()));
     assert_eq!(seen.header(AUTHORIZATION), None);
     assert!(endpoint.condition().client_certificate_expires.is_some());
+
+    // Another user takes its place: nothing of the one before is shown any more.
+    let endpoint = Arc::new(endpoint);
+    for other in ["token: t".to_owned(), USER.replace("a b", "c d")] {
+        prints(directory.path(), &pair);
+        fs::write(directory.path().join("config"), kubeconfig(&cluster, USER)).unwrap();
+        endpoint.look().await;
+        token(&endpoint).await.unwrap();
+        assert!(endpoint.condition().client_certificate_expires.is_some());
+        prints(directory.path(), "\"token\":\"t\"");
+        fs::write(directory.path().join("config"), kubeconfig(&cluster, &other)).unwrap();
+        endpoint.look().await;
+        assert_eq!(token(&endpoint).await.unwrap(), "Bearer t");
+        let session = endpoint.session().await.unwrap();
+        let _ = session.client().post(session.url().clone()).send().await;
+        let shown = far_end.take_seen().pop().and_then(|seen| seen.client_certificate);
+        assert_eq!((shown, endpoint.condition().client_certificate_expires), (None, None), "{other}");
+    }
+}
+
+/// client-go takes a text of nothing for none.
+#[tokio::test]
+async fn a_plugin_may_print_empty_texts() {
+    let (_, directory) = authority();
+    plugin(directory.path());
+    prints(
+        directory.path(),
+        r#""token":"t","clientCertificateData":"","clientKeyData":"","expirationTimestamp":null"#,
+    );
+    let cluster = "server: https://127.0.0.1:1\ncertificate-authority: ca.crt";
+    assert_eq!(token(&load(directory.path(), cluster, USER)).await.unwrap(), "Bearer t");
+}
+
+#[tokio::test]
+async fn what_a_plugin_leaves_running_does_not_hide_what_it_printed() {
+    let (_, directory) = authority();
+    plugin(directory.path());
+    let script = fs::read_to_string(directory.path().join("plugin")).unwrap();
+    fs::write(directory.path().join("plugin"), format!("{script}sleep 20 2>/dev/null &\n")).unwrap();
+    prints(directory.path(), r#""token":"t""#);
+    let cluster = "server: https://127.0.0.1:1\ncertificate-authority: ca.crt";
+    let endpoint = load(directory.path(), cluster, USER);
+    let token = tokio::time::timeout(Duration::from_secs(20), token(&endpoint)).await;
+    assert_eq!(token, Ok(Ok("Bearer t".to_owned())));
+}
+
+#[tokio::test]
+async fn a_plugin_that_takes_too_long_is_ended_with_what_it_has_started() {
+    let (_, directory) = authority();
+    plugin(directory.path());
+    let script = "#!/bin/sh\ncd \"$(dirname \"$0\")\"\nsleep 600 &\necho $! > half\nmv half child\nwait\n";
+    fs::write(directory.path().join("plugin"), script).unwrap();
+    let cluster = "server: https://127.0.0.1:1\ncertificate-authority: ca.crt";
+    let endpoint = load(directory.path(), cluster, USER);
+    let child = directory.path().join("child");
+    let started = async {
+        while !child.exists() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::select! {
+        _ = token(&endpoint) => panic!("it has ended"),
+        () = started => {}
+    }
+    let child = fs::read_to_string(child).unwrap();
+    let lives = || {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", child.trim())).unwrap_or_default();
+        stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with(['Z', 'X']))
+    };
+    let begun = Instant::now();
+    while lives() {
+        assert!(begun.elapsed() < Duration::from_secs(10), "it lives on");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
 }
 
 #[tokio::test]

@@ -4,8 +4,10 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use hyper::header::AUTHORIZATION;
+use rustix::fs::{CWD, Mode, mkfifoat};
 
 use super::connections::{authority, load};
 use super::far_end::{Authority, FarEnd, Pair, Seen};
@@ -176,4 +178,29 @@ async fn what_did_not_change_keeps_its_connections() {
     post(&endpoint).await.unwrap();
     post(&endpoint).await.unwrap();
     assert_eq!(far_end.connections(), 2, "one that failed twice is replaced once");
+}
+
+/// Whoever opens a pipe for reading waits until somebody opens it for writing.
+#[tokio::test]
+async fn what_is_no_file_holds_up_nobody() {
+    let (_, directory) = authority();
+    let path = directory.path().join("token");
+    fs::write(&path, "first").unwrap();
+    let cluster = "server: https://127.0.0.1:1\ncertificate-authority: ca.crt";
+    let endpoint = Arc::new(load(directory.path(), cluster, "tokenFile: token"));
+    fs::remove_file(&path).unwrap();
+    mkfifoat(CWD, &path, Mode::from_raw_mode(0o600)).unwrap();
+    let refused = tokio::time::timeout(Duration::from_secs(10), endpoint.refused(0)).await;
+    if refused.is_err() {
+        // Or the thread that reads would hold up the end of the test.
+        fs::File::options().write(true).open(&path).unwrap();
+    }
+    assert_eq!(refused, Ok(false), "it hangs, and whoever asks for it");
+    assert!(!endpoint.condition().is_good);
+    fs::remove_file(&path).unwrap();
+    fs::create_dir(&path).unwrap();
+    assert!(!endpoint.refused(0).await && !endpoint.condition().is_good);
+    fs::remove_dir(&path).unwrap();
+    fs::write(&path, "second").unwrap();
+    assert!(endpoint.refused(0).await && endpoint.condition().is_good);
 }
