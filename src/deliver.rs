@@ -18,7 +18,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::batch::{Batch, Reason};
 use crate::body::Body;
@@ -148,7 +148,7 @@ impl Delivery {
                         if wait_asked_for(after).is_some() { Duration::ZERO } else { own }
                     }
                     Verdict::Hold { reread_credentials } => {
-                        at_once = reread_credentials && !at_once && self.exchange.refused(credentials).await;
+                        at_once = reread_credentials && !at_once && self.are_renewed(credentials).await;
                         if at_once {
                             continue;
                         }
@@ -165,6 +165,11 @@ impl Delivery {
                 return Decision::TooSlow;
             }
         }
+    }
+
+    /// Whether there are others than these credentials, which were refused. Where they come from may hang.
+    async fn are_renewed(&self, credentials: Credentials) -> bool {
+        timeout(self.limits.timeout, self.exchange.refused(credentials)).await.unwrap_or(false)
     }
 
     /// Sends one request, when the gate lets it through, and has the gate and the books learn from the answer.

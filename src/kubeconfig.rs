@@ -130,10 +130,17 @@ impl Endpoint {
     }
 
     /// Looks whether the kubeconfig or a file that it names has changed, and reads all of them again if so. What cannot
-    /// be read leaves what was good in use; that is logged once.
+    /// be read leaves what was good in use; that is logged once. Has a credential plugin run again before what it printed
+    /// expires.
     pub async fn look(self: &Arc<Self>) {
-        let _one = self.rereading.lock().await;
-        self.reread(false).await;
+        {
+            let _one = self.rereading.lock().await;
+            self.reread(false).await;
+        }
+        let plugin = self.current().plugin();
+        if let Some(plugin) = plugin {
+            plugin.refresh().await;
+        }
     }
 
     /// Reads everything again, since the endpoint has refused the credentials of a request. True if the next request
@@ -144,7 +151,7 @@ impl Endpoint {
             self.reread(true).await;
             let plugin = self.current().plugin();
             if let Some(plugin) = plugin {
-                plugin.forget().await;
+                plugin.forget();
                 // What it cannot print now is said when the next request asks for it.
                 let _ = self.session().await;
             }
@@ -159,7 +166,7 @@ impl Endpoint {
         self.reread(true).await;
         let plugin = self.current().plugin();
         if let Some(plugin) = plugin {
-            plugin.forget().await;
+            plugin.forget();
         }
         self.changes.send_modify(|_| ());
     }

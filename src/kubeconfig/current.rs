@@ -140,7 +140,11 @@ impl Current {
 
     /// Puts what is good in the place of what was in use.
     pub(super) fn replace(&mut self, found: Found, mut report: Report<'_>, now: Instant) {
-        (self.source, self.stamps, self.read_at) = (found.source, found.stamps, now);
+        self.read_at = now;
+        if self.is_half_of_a_move(&found) {
+            return self.complain(report);
+        }
+        (self.source, self.stamps) = (found.source, found.stamps);
         let had_issued_identity = self.identity().is_some();
         if let Ok(credentials) = found.credentials
             && !credentials.are(&self.credentials)
@@ -170,6 +174,14 @@ impl Current {
             }
         }
         self.complain(report);
+    }
+
+    /// Whether the kubeconfig names another server, and something that goes with it cannot be had: neither server may see
+    /// the credentials for the other.
+    fn is_half_of_a_move(&self, found: &Found) -> bool {
+        let server = |source: &Source| source.cluster.server.get().map(str::to_owned);
+        let is_move = server(&found.source) != server(&self.source);
+        is_move && (found.target.is_err() || found.credentials.is_err())
     }
 
     /// Says what is wrong with the files, once.

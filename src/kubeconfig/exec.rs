@@ -1,13 +1,14 @@
 //! Credential plugins: a command that prints who we are (client.authentication.k8s.io, the `exec` of a user).
 //!
-//! It is run when there is nothing to show yet, when nine tenths of what it printed has expired, and after the endpoint
-//! has refused that. While it fails, what it printed before stays in use until it expires. It has no terminal.
+//! It is run when there is nothing to show yet, when nine tenths of the life of what it printed are over (beside the
+//! requests, which go on with that), and after the endpoint has refused it. While it fails, what it printed before stays
+//! in use until it expires. It has no terminal.
 
 mod run;
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -15,7 +16,6 @@ use rustix::fs::{Access, access};
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 use tokio::process::Command;
-use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 use super::file::{Cluster, Exec};
@@ -41,6 +41,8 @@ pub(super) struct Plugin {
     info: String,
     install_hint: Option<String>,
     state: Mutex<State>,
+    /// Held while the command runs.
+    running: tokio::sync::Mutex<()>,
 }
 
 #[derive(Default)]
@@ -79,6 +81,15 @@ impl Issued {
 }
 
 impl State {
+    fn usable(&self) -> Option<&Arc<Issued>> {
+        self.issued.as_ref().filter(|issued| !issued.is_expired())
+    }
+
+    /// Whether the last run is long enough ago, if it has not helped.
+    fn may_run(&self) -> bool {
+        self.run_again_at.is_none_or(|at| at <= Instant::now())
+    }
+
     /// Takes what a run has come to.
     fn take(&mut self, result: Result<Issued, String>, command: &Path) {
         let helped = result.as_ref().is_ok_and(|issued| !issued.is_due());
@@ -196,6 +207,7 @@ impl Plugin {
             info: info?,
             install_hint: exec.install_hint.get().map(str::to_owned),
             state: Mutex::default(),
+            running: tokio::sync::Mutex::default(),
         })
     }
 
@@ -207,25 +219,41 @@ impl Plugin {
         all(self) == all(other)
     }
 
-    /// What to show to the endpoint; runs the command if need be, once however many ask.
+    /// What to show to the endpoint; runs the command if there is nothing, once however many ask.
     pub(super) async fn issued(&self) -> Result<Arc<Issued>, String> {
-        let mut state = self.state.lock().await;
-        let is_good = state.issued.as_ref().is_some_and(|issued| !issued.is_due());
-        let may_run = state.run_again_at.is_none_or(|at| at <= Instant::now());
-        if state.stale || (!is_good && may_run) {
-            let result = self.run().await;
-            state.take(result, &self.command);
-        }
-        let failure = || {
-            let reason = state.failure.as_deref().unwrap_or("what the credential plugin printed has expired");
-            reason.to_owned()
-        };
-        state.issued.clone().filter(|issued| !issued.is_expired()).ok_or_else(failure)
+        self.run_if(|state| state.stale || (state.usable().is_none() && state.may_run())).await;
+        let state = self.state();
+        // What is expired when it is printed is expired by a clock that is wrong, most likely; the endpoint has its own.
+        let issued = state.issued.clone().filter(|issued| state.failure.is_none() || !issued.is_expired());
+        issued.ok_or_else(|| state.failure.clone().unwrap_or_default())
+    }
+
+    /// Runs the command if what it printed is about to expire.
+    pub(super) async fn refresh(&self) {
+        self.run_if(|state| state.issued.as_ref().is_some_and(|issued| issued.is_due()) && state.may_run())
+            .await;
     }
 
     /// The endpoint has refused what it printed: it is run again when it is asked next.
-    pub(super) async fn forget(&self) {
-        self.state.lock().await.stale = true;
+    pub(super) fn forget(&self) {
+        self.state().stale = true;
+    }
+
+    async fn run_if(&self, is_needed: impl Fn(&State) -> bool) {
+        if !is_needed(&self.state()) {
+            return;
+        }
+        let _one = self.running.lock().await;
+        // Another may have had it run meanwhile.
+        if is_needed(&self.state()) {
+            let result = self.run().await;
+            self.state().take(result, &self.command);
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // The state is whole between any two statements that change it, so a panic elsewhere cannot spoil it.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn run(&self) -> Result<Issued, String> {

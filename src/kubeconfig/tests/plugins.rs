@@ -98,12 +98,13 @@ async fn it_is_run_again_before_what_it_printed_expires() {
     };
     expiring("first", 3);
     let cluster = "server: https://127.0.0.1:1\ncertificate-authority: ca.crt";
-    let endpoint = load(directory.path(), cluster, USER);
+    let endpoint = Arc::new(load(directory.path(), cluster, USER));
     assert_eq!(token(&endpoint).await.unwrap(), "Bearer first");
     expiring("second", 3600);
     let begun = Instant::now();
     while token(&endpoint).await.unwrap() != "Bearer second" {
         assert!(begun.elapsed() < Duration::from_secs(60));
+        endpoint.look().await;
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     assert_eq!(runs(directory.path()), 2);
@@ -249,10 +250,6 @@ async fn what_a_plugin_does_wrong_is_said_without_what_it_printed() {
             "no certificate in PEM",
         ),
         (v1(",\"status\":{\"token\":\"secret\",\"expirationTimestamp\":\"soon\"}"), "an expirationTimestamp"),
-        (
-            v1(",\"status\":{\"token\":\"secret\",\"expirationTimestamp\":\"2001-01-01T00:00:00Z\"}"),
-            "expired",
-        ),
         ("x".repeat(2 << 20), "more than 1048576 bytes"),
     ] {
         plugin(directory.path());
@@ -260,6 +257,9 @@ async fn what_a_plugin_does_wrong_is_said_without_what_it_printed() {
         let error = token(&load(directory.path(), cluster, USER)).await.unwrap_err();
         assert!(error.contains(expected) && !error.contains("secret"), "{expected}: {error}");
     }
+    // A clock that is wrong, here or there, is the endpoint's to judge.
+    prints(directory.path(), "\"token\":\"old\",\"expirationTimestamp\":\"2001-01-01T00:00:00Z\"");
+    assert_eq!(token(&load(directory.path(), cluster, USER)).await.unwrap(), "Bearer old");
     fs::write(directory.path().join("plugin"), "#!/bin/sh\nexit 3\n").unwrap();
     let error = token(&load(directory.path(), cluster, USER)).await.unwrap_err();
     assert!(error.contains("failed: exit status: 3"), "{error}");
