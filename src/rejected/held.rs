@@ -9,6 +9,8 @@ use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use rustix::fs::OFlags;
+
 /// Nobody holds the file for longer than it takes to rewrite it.
 const LONGEST_WAIT: Duration = Duration::from_secs(10);
 const LOOK_AGAIN_AFTER: Duration = Duration::from_millis(2);
@@ -42,7 +44,9 @@ impl Held {
         Ok(Some(Lines::of(file, bytes)))
     }
 
-    fn with(options: &OpenOptions, path: &Path) -> io::Result<Self> {
+    fn with(options: &mut OpenOptions, path: &Path) -> io::Result<Self> {
+        // Commands may run with more rights than who owns the directory: a link there must not lead them elsewhere.
+        options.custom_flags(OFlags::NOFOLLOW.bits().cast_signed());
         let deadline = Instant::now() + LONGEST_WAIT;
         loop {
             if let Some(held) = Self::try_hold(options.open(path)?, path)? {
@@ -79,7 +83,8 @@ impl Held {
     /// Writes `entries` behind what is there and has the disk confirm them; all of them or, on an error, none.
     pub(super) fn append(&mut self, entries: &[u8]) -> io::Result<()> {
         let size = self.file.seek(SeekFrom::End(0))?;
-        let written = self.write_at_end(size, entries);
+        // Whoever moved it away meanwhile may be done with it.
+        let written = self.write_at_end(size, entries).and_then(|()| self.has_its_place());
         if written.is_err() {
             // They will come again.
             let _ = self.file.set_len(size);
@@ -100,6 +105,14 @@ impl Held {
         }
         self.file.write_all(entries)?;
         self.file.sync_data()
+    }
+
+    /// An error if somebody has moved it away, which may be at any time.
+    fn has_its_place(&self) -> io::Result<()> {
+        if is_at(&self.file, &self.path)? {
+            return Ok(());
+        }
+        Err(io::Error::new(io::ErrorKind::NotFound, "it was moved away meanwhile"))
     }
 
     /// False where a crash has torn the last entry.
@@ -123,10 +136,8 @@ impl Held {
         fresh.lock()?;
         let removed = self.copy(&fresh, &mut is_kept).and_then(|removed| {
             fresh.sync_all()?;
-            // Somebody may move it away at any time; what has come in its place since is not ours to replace.
-            if !is_at(&self.file, &self.path)? {
-                return Err(io::Error::new(io::ErrorKind::NotFound, "it was moved away meanwhile"));
-            }
+            // What has come in its place since is not ours to replace.
+            self.has_its_place()?;
             std::fs::rename(&fresh_path, &self.path)?;
             Ok(removed)
         });
@@ -194,7 +205,7 @@ fn directory_of(path: &Path) -> &Path {
 
 /// Whether `path` leads to this very file. An inode is no other file's as long as it is open.
 fn is_at(file: &File, path: &Path) -> io::Result<bool> {
-    let Some(there) = found(std::fs::metadata(path))? else { return Ok(false) };
+    let Some(there) = found(std::fs::symlink_metadata(path))? else { return Ok(false) };
     let here = file.metadata()?;
     Ok((here.dev(), here.ino()) == (there.dev(), there.ino()))
 }

@@ -85,3 +85,29 @@ fn lines_that_were_looked_at_stay_as_they_were() {
     assert_eq!(lines.next_line().unwrap(), Some(b"b".as_slice()));
     assert_eq!(lines.next_line().unwrap(), None);
 }
+
+#[test]
+fn what_was_written_to_a_file_that_was_moved_away_meanwhile_is_not_taken_for_written() {
+    let dir = tempfile::tempdir().unwrap();
+    let (path, moved) = (dir.path().join("siem.rejected.ndjson"), dir.path().join("moved"));
+    std::fs::write(&path, "a\n").unwrap();
+    let mut held = Held::take(&path).unwrap();
+    std::fs::rename(&path, &moved).unwrap();
+    assert_eq!(held.append(b"b\n").unwrap_err().to_string(), "it was moved away meanwhile");
+    assert_eq!(contents(&moved), "a\n");
+    Held::take(&path).unwrap().append(b"b\n").unwrap();
+    assert_eq!(contents(&path), "b\n");
+}
+
+#[test]
+fn a_link_leads_nobody_to_a_file_elsewhere() {
+    let dir = tempfile::tempdir().unwrap();
+    let (path, elsewhere) = (dir.path().join("siem.rejected.ndjson"), dir.path().join("elsewhere"));
+    std::os::unix::fs::symlink(&elsewhere, &path).unwrap();
+    for there in [false, true] {
+        assert!(Held::take(&path).is_err() && Held::look(&path).is_err());
+        assert!(Held::take_existing(&path).is_err());
+        assert_eq!(elsewhere.exists(), there);
+        std::fs::write(&elsewhere, "").unwrap();
+    }
+}
