@@ -123,8 +123,13 @@ impl Held {
         Ok(last == *b"\n")
     }
 
-    /// Puts a file in its place that has only the lines which are to be kept, and holds that. Returns how many it lacks.
-    pub(super) fn rewrite(self, mut is_kept: impl FnMut(&[u8]) -> bool) -> io::Result<(Self, u64)> {
+    /// Puts a file in its place that has only the lines which are to be kept, and `entries` behind them, and holds that.
+    /// Returns how many lines it lacks.
+    pub(super) fn rewrite(
+        self,
+        mut is_kept: impl FnMut(&[u8]) -> bool,
+        entries: &[u8],
+    ) -> io::Result<(Self, u64)> {
         let fresh_path = self.path.with_extension("ndjson.new");
         // A crash may have left one, which may have been another user's.
         match std::fs::remove_file(&fresh_path) {
@@ -135,6 +140,7 @@ impl Held {
             OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(&fresh_path)?;
         fresh.lock()?;
         let removed = self.copy(&fresh, &mut is_kept).and_then(|removed| {
+            (&fresh).write_all(entries)?;
             fresh.sync_all()?;
             // What has come in its place since is not ours to replace.
             self.has_its_place()?;
