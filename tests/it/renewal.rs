@@ -25,6 +25,8 @@ fn replace(path: &Path, text: &str) {
 
 /// Tells the daemon to read everything again; without that it takes some seconds to notice.
 fn hang_up(daemon: &Daemon) {
+    // The signal ends a process that does not wait for it yet.
+    daemon.address();
     let pid = Pid::from_raw(i32::try_from(daemon.pid()).unwrap()).unwrap();
     kill_process(pid, Signal::HUP).unwrap();
 }
