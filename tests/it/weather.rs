@@ -47,7 +47,7 @@ fn shipper_to(server: &str) -> Shipper {
 }
 
 /// The lines without those that came before.
-fn without_duplicates(lines: Vec<String>) -> Vec<String> {
+pub(crate) fn without_duplicates(lines: Vec<String>) -> Vec<String> {
     let mut seen = HashSet::new();
     lines.into_iter().filter(|line| seen.insert(line.clone())).collect()
 }
