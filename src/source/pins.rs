@@ -138,8 +138,8 @@ impl PinSet {
     }
 
     /// The files of `log` for one reader, whom nobody watches.
-    #[cfg(test)]
-    pub(crate) fn of_one(log: &Path) -> Arc<Self> {
+    #[must_use]
+    pub fn of_one(log: &Path) -> Arc<Self> {
         Arc::new(Self::new(log, config::Pins::default(), 1, Box::new(|_, _| {})))
     }
 
