@@ -25,6 +25,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 pub(crate) use self::load::{default_state_dir, load};
+pub use self::output::is_name;
 pub use self::print::to_yaml;
 pub(crate) use self::quantity::show_duration;
 pub use self::report::Errors;

@@ -31,6 +31,7 @@ use crate::source::fdstore::{FdStore, Kept};
 use crate::source::held::Held;
 use crate::source::pins::PinSet;
 use crate::source::reader;
+use crate::source::spool;
 use crate::supervisor;
 
 /// Why the daemon cannot run. The supervisor may start it again.
@@ -74,7 +75,7 @@ pub async fn run(
     let metrics = Metrics::new();
     let gauges = metrics.pins();
     let show = Box::new(move |files, bytes| gauges.show(files, bytes));
-    let spool = config.state_dir.join("spool");
+    let spool = spool::directory(&config.state_dir);
     let pins = PinSet::new(&config.source.path, config.source.pins.clone(), config.outputs.len(), show)
         .with_kept(kept, FdStore::from_env(), &spool);
     let pins = Arc::new(pins);

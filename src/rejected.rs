@@ -90,14 +90,11 @@ impl RejectedFile {
                 OnFull::Wait => {
                     return Err(Error::Full { path: self.path.clone(), max_size: self.limits.max_size });
                 }
-                OnFull::DropOldest => {
-                    let oldest;
-                    (held, oldest) = self.drop_oldest(held, size, entries.len() as u64).map_err(io)?;
-                    dropped += oldest;
-                }
+                OnFull::DropOldest => dropped += self.replace_oldest(held, size, &entries).map_err(io)?,
             }
+        } else {
+            held.append(&entries).map_err(io)?;
         }
-        held.append(&entries).map_err(io)?;
         Ok(Appended { dropped })
     }
 
@@ -116,14 +113,17 @@ impl RejectedFile {
         Ok((entries, shortened))
     }
 
-    /// Rewrites the file without its oldest entries, so that `needed` more bytes leave it at half its limit at most.
-    fn drop_oldest(&self, held: Held, size: u64, needed: u64) -> io::Result<(Held, u64)> {
-        let mut excess = size.saturating_sub((self.limits.max_size / 2).saturating_sub(needed));
-        held.rewrite(|line| {
+    /// Writes `entries` in place of the oldest ones, so many that the file is half full at most. It is one step: nothing
+    /// is dropped that nobody hears of, for entries that then cannot be written.
+    fn replace_oldest(&self, held: Held, size: u64, entries: &[u8]) -> io::Result<u64> {
+        let room = (self.limits.max_size / 2).saturating_sub(entries.len() as u64);
+        let mut excess = size.saturating_sub(room);
+        let is_kept = |line: &[u8]| {
             let is_kept = excess == 0;
             excess = excess.saturating_sub(line.len() as u64 + 1);
             is_kept
-        })
+        };
+        Ok(held.rewrite(is_kept, entries)?.1)
     }
 }
 
@@ -152,7 +152,7 @@ pub fn remove(path: &Path, mut is_removed: impl FnMut(&[u8]) -> bool) -> io::Res
     let mut lines = held.lines()?;
     while let Some(line) = lines.next_line()? {
         if is_removed(line) {
-            return Ok(held.rewrite(|line| !is_removed(line))?.1);
+            return Ok(held.rewrite(|line| !is_removed(line), b"")?.1);
         }
     }
     Ok(0)

@@ -2,6 +2,7 @@
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
 
@@ -10,10 +11,12 @@ use super::state::{self, State};
 use crate::batch::{Aside, Batch, Limits, Reason};
 use crate::buffers::Buffers;
 use crate::checkpoint::{Cursor, Loaded, Lock, SUFFIX, Store};
-use crate::config::{self, Config};
+use crate::config::{self, Config, MinFree};
 use crate::gap::Gap;
 use crate::rejected::RejectedFile;
+use crate::source::fdstore::FdStore;
 use crate::source::pins::PinSet;
+use crate::source::spool;
 use crate::source::tail::{Progress, Tail};
 
 const SKIPPED: &str = "skipped by an operator";
@@ -137,17 +140,29 @@ fn skip(
     let gap_records = gap_records || configured.is_some_and(|output| output.gap_records);
     let max_line_bytes = source.map_or(config::DEFAULT_MAX_LINE_BYTES, |source| source.max_line_bytes);
     let mut tail =
-        Tail::new(PinSet::of_one(log), 0, Some(&cursor), config::StartAt::Oldest, max_line_bytes.get());
+        Tail::new(files(log, state_dir), 0, Some(&cursor), config::StartAt::Oldest, max_line_bytes.get());
     let Some((asides, end)) = head(&mut tail, output, gap_records)? else {
         bail!("nothing to skip: {output} has sent everything that is in {}", log.display());
     };
     let limits = configured.map_or_else(config::Rejected::default, |output| output.rejected.clone());
-    RejectedFile::new(state_dir, output, limits).append(&asides).map_err(anyhow::Error::msg)?;
+    let rejected = RejectedFile::new(state_dir, output, limits);
+    let dropped = rejected.append(&asides).map_err(anyhow::Error::msg)?.dropped;
     store.commit(&end).and_then(|()| store.sync()).context("writing the cursor")?;
     for Aside { line_bytes, sha256, .. } in &asides {
         writeln!(std::io::stdout(), "{output}: set aside one line of {line_bytes} bytes (SHA-256 {sha256})")?;
     }
+    if dropped > 0 {
+        let lost = "the file of rejected events was full; its oldest entries are lost";
+        writeln!(std::io::stdout(), "{output}: {lost} ({dropped})")?;
+    }
     Ok(())
+}
+
+/// The files of the log, and the copies of those that have lost their names. Nothing is given up for a look at them.
+fn files(log: &Path, state_dir: &Path) -> Arc<PinSet> {
+    let limits = config::Pins { limit: u64::MAX, max_files: usize::MAX, min_free: MinFree::Bytes(0) };
+    let pins = PinSet::new(log, limits, 1, Box::new(|_, _| {}));
+    Arc::new(pins.with_kept(Vec::new(), FdStore::default(), &spool::directory(state_dir)))
 }
 
 /// What `output` would send next, and the position past it: the event at the head of what is unread, or the records of

@@ -49,13 +49,14 @@ impl State {
     }
 }
 
-/// Names of the outputs that have a file in the state directory whose name ends in `suffix`, sorted.
+/// Names of the outputs that have a file in the state directory whose name ends in `suffix`, sorted. What no output can
+/// be called is nobody's, and may hold what a terminal obeys.
 pub(super) fn outputs(state_dir: &Path, suffix: &str) -> std::io::Result<Vec<String>> {
     let mut names = Vec::new();
     for entry in std::fs::read_dir(state_dir)? {
-        if let Some(name) = entry?.file_name().to_str().and_then(|name| name.strip_suffix(suffix)) {
-            names.push(name.to_owned());
-        }
+        let file_name = entry?.file_name();
+        let name = file_name.to_str().and_then(|name| name.strip_suffix(suffix));
+        names.extend(name.filter(|name| config::is_name(name)).map(str::to_owned));
     }
     names.sort();
     Ok(names)

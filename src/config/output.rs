@@ -67,12 +67,18 @@ fn name(section: &mut Section<'_>) -> String {
         section.missing("name", None);
     }
     let Some(text) = name.value else { return String::new() };
-    let inner = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
-    if text.len() > 63 || !text.bytes().all(inner) || text.starts_with('-') || text.ends_with('-') {
+    if !is_name(&text) {
         let legal = "up to 63 of a-z, 0-9 and -, beginning and ending with a letter or digit";
         report.mistake(&name.origin, format_args!("{text:?} is not a name; legal are {legal}"));
     }
     text
+}
+
+/// Whether an output may be called so.
+#[must_use]
+pub fn is_name(text: &str) -> bool {
+    let inner = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
+    text.len() <= 63 && text.bytes().all(inner) && !text.starts_with('-') && !text.ends_with('-')
 }
 
 fn webhook(mut section: Section<'_>) -> Webhook {

@@ -79,9 +79,10 @@ impl<'a> Entry<'a> {
             return entry;
         }
         match std::str::from_utf8(&aside.line) {
-            Ok(text) => match serde_json::from_str(text) {
-                Ok(event) => entry.event = Some(event),
-                Err(_) => entry.text = Some(text.into()),
+            Ok(text) => match serde_json::from_str::<&RawValue>(text) {
+                // Read again, a `null` is no event at all.
+                Ok(event) if event.get() != "null" => entry.event = Some(event),
+                _ => entry.text = Some(text.into()),
             },
             Err(_) => entry.base64 = Some(STANDARD.encode(&aside.line).into()),
         }
@@ -145,7 +146,7 @@ mod tests {
         assert_eq!((&*entry.reason, &*entry.detail), ("rejected", "refused"));
         assert_eq!(entry.audit_event(), Some(EVENT.as_bytes()));
         assert_eq!(entry.audit_id().as_deref(), Some("1"));
-        for line in [b"klog \"x\"".as_slice(), b"\xff", b"{\"kind\":\"Event\"}"] {
+        for line in [b"klog \"x\"".as_slice(), b"\xff", b"{\"kind\":\"Event\"}", b"null", b" null "] {
             let written = Entry::of(&aside(line)).to_line().unwrap();
             let entry = Entry::parse(&written).unwrap();
             assert_eq!((entry.audit_event(), entry.audit_id()), (None, None), "{line:?}");

@@ -9,6 +9,8 @@ use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use rustix::fs::OFlags;
+
 /// Nobody holds the file for longer than it takes to rewrite it.
 const LONGEST_WAIT: Duration = Duration::from_secs(10);
 const LOOK_AGAIN_AFTER: Duration = Duration::from_millis(2);
@@ -42,7 +44,9 @@ impl Held {
         Ok(Some(Lines::of(file, bytes)))
     }
 
-    fn with(options: &OpenOptions, path: &Path) -> io::Result<Self> {
+    fn with(options: &mut OpenOptions, path: &Path) -> io::Result<Self> {
+        // Commands may run with more rights than who owns the directory: a link there must not lead them elsewhere.
+        options.custom_flags(OFlags::NOFOLLOW.bits().cast_signed());
         let deadline = Instant::now() + LONGEST_WAIT;
         loop {
             if let Some(held) = Self::try_hold(options.open(path)?, path)? {
@@ -79,7 +83,8 @@ impl Held {
     /// Writes `entries` behind what is there and has the disk confirm them; all of them or, on an error, none.
     pub(super) fn append(&mut self, entries: &[u8]) -> io::Result<()> {
         let size = self.file.seek(SeekFrom::End(0))?;
-        let written = self.write_at_end(size, entries);
+        // Whoever moved it away meanwhile may be done with it.
+        let written = self.write_at_end(size, entries).and_then(|()| self.has_its_place());
         if written.is_err() {
             // They will come again.
             let _ = self.file.set_len(size);
@@ -102,6 +107,14 @@ impl Held {
         self.file.sync_data()
     }
 
+    /// An error if somebody has moved it away, which may be at any time.
+    fn has_its_place(&self) -> io::Result<()> {
+        if is_at(&self.file, &self.path)? {
+            return Ok(());
+        }
+        Err(io::Error::new(io::ErrorKind::NotFound, "it was moved away meanwhile"))
+    }
+
     /// False where a crash has torn the last entry.
     fn ends_with_newline(&mut self) -> io::Result<bool> {
         let mut last = [0];
@@ -110,8 +123,13 @@ impl Held {
         Ok(last == *b"\n")
     }
 
-    /// Puts a file in its place that has only the lines which are to be kept, and holds that. Returns how many it lacks.
-    pub(super) fn rewrite(self, mut is_kept: impl FnMut(&[u8]) -> bool) -> io::Result<(Self, u64)> {
+    /// Puts a file in its place that has only the lines which are to be kept, and `entries` behind them, and holds that.
+    /// Returns how many lines it lacks.
+    pub(super) fn rewrite(
+        self,
+        mut is_kept: impl FnMut(&[u8]) -> bool,
+        entries: &[u8],
+    ) -> io::Result<(Self, u64)> {
         let fresh_path = self.path.with_extension("ndjson.new");
         // A crash may have left one, which may have been another user's.
         match std::fs::remove_file(&fresh_path) {
@@ -122,11 +140,10 @@ impl Held {
             OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(&fresh_path)?;
         fresh.lock()?;
         let removed = self.copy(&fresh, &mut is_kept).and_then(|removed| {
+            (&fresh).write_all(entries)?;
             fresh.sync_all()?;
-            // Somebody may move it away at any time; what has come in its place since is not ours to replace.
-            if !is_at(&self.file, &self.path)? {
-                return Err(io::Error::new(io::ErrorKind::NotFound, "it was moved away meanwhile"));
-            }
+            // What has come in its place since is not ours to replace.
+            self.has_its_place()?;
             std::fs::rename(&fresh_path, &self.path)?;
             Ok(removed)
         });
@@ -194,7 +211,7 @@ fn directory_of(path: &Path) -> &Path {
 
 /// Whether `path` leads to this very file. An inode is no other file's as long as it is open.
 fn is_at(file: &File, path: &Path) -> io::Result<bool> {
-    let Some(there) = found(std::fs::metadata(path))? else { return Ok(false) };
+    let Some(there) = found(std::fs::symlink_metadata(path))? else { return Ok(false) };
     let here = file.metadata()?;
     Ok((here.dev(), here.ino()) == (there.dev(), there.ino()))
 }

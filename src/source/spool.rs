@@ -36,6 +36,12 @@ const UNFINISHED: &str = "new";
 const PIECE_BYTES: usize = 256 << 10;
 const INTERRUPTED: &str = "the process ended before it was copied";
 
+/// Where the spool is.
+#[must_use]
+pub fn directory(state_dir: &Path) -> PathBuf {
+    state_dir.join("spool")
+}
+
 /// A file that has lost its last name, and that is not settled by every output.
 #[derive(Debug, Clone, Copy)]
 pub struct Unsettled<'a> {

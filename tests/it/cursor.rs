@@ -175,6 +175,25 @@ fn skip_sets_the_event_at_the_head_aside_and_the_next_run_goes_on() {
 }
 
 #[test]
+fn a_file_of_no_output_is_left_alone() {
+    let (workdir, _endpoint) = shipped(1);
+    let name = "x\u{1b}[2J";
+    for suffix in ["cursor.json", "rejected.ndjson"] {
+        std::fs::write(workdir.state().join(format!("{name}.{suffix}")), "{}\n").unwrap();
+    }
+    let state = format!("--state-dir={}", workdir.state().display());
+    for words in [
+        ["cursor", "show", &state].as_slice(),
+        &["rejected", "list", &state],
+        &["rejected", "drop", "--output=y", &state],
+    ] {
+        let ended = audit_shipper(words.iter().map(|word| (*word).to_owned()));
+        let said = ended.stdout + &ended.stderr;
+        assert!(!said.contains('\u{1b}') && !said.contains("[2J"), "{said:?}");
+    }
+}
+
+#[test]
 fn a_state_directory_that_does_not_exist_is_not_made() {
     let workdir = Workdir::new();
     let nowhere = workdir.path("nowhere");

@@ -79,8 +79,8 @@ fn client_certificates_are_renewed_under_load() {
     };
     publish(&authority.sign());
     let daemon = shipper.start();
-    // Before that a hangup would end it, as it ends any other process.
-    daemon.wait_for_line("serving metrics");
+    // Before it listens it may meet half of the next pair, and a signal that it does not wait for yet.
+    daemon.address();
     let events = real_events(1200);
     for (n, part) in events.chunks(200).enumerate() {
         shipper.workdir.append(&part[..100]);

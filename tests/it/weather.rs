@@ -38,13 +38,16 @@ fn taking_everything() -> Endpoint {
     Endpoint::start(|_, _| Answer::ok())
 }
 
-/// Small batches to `server`, and short waits.
+/// For a test in which something hangs. A loaded machine takes long for an answer too, so nothing else is to hang on it.
+const IMPATIENT: &str = "maxBackoff: 50ms, timeout: 1s";
+
+/// Small batches to `server`, and time enough for every answer that comes.
 fn shipper_to(server: &str) -> Shipper {
-    Shipper::to(server).webhook("maxBackoff: 50ms, timeout: 300ms").batches_of(BATCH)
+    Shipper::to(server).webhook("maxBackoff: 50ms, timeout: 10s").batches_of(BATCH)
 }
 
 /// The lines without those that came before.
-fn without_duplicates(lines: Vec<String>) -> Vec<String> {
+pub(crate) fn without_duplicates(lines: Vec<String>) -> Vec<String> {
     let mut seen = HashSet::new();
     lines.into_iter().filter(|line| seen.insert(line.clone())).collect()
 }
@@ -57,7 +60,7 @@ fn weathered(faults: &[Fault], taken: usize) -> (Daemon, Shipper) {
     let broken = faults.len();
     let network = Network::start(endpoint.address(), move |n| faults.get(n).cloned().unwrap_or(Fault::Pass));
     let events = real_events(4 * BATCH);
-    let shipper = shipper_to(&network.url()).one_at_a_time().log(&events);
+    let shipper = shipper_to(&network.url()).webhook(IMPATIENT).one_at_a_time().log(&events);
     let daemon = shipper.start();
     let metrics = wait_until_settled(&daemon, events.len());
     assert_eq!(requests(&metrics), [4, broken as u64]);

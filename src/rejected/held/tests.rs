@@ -19,7 +19,7 @@ fn whoever_waited_for_a_file_that_was_replaced_gets_the_one_in_its_place() {
     assert!(Held::try_hold(late.try_clone().unwrap(), &path).unwrap().is_none(), "it is held");
     std::thread::scope(|scope| {
         let appending = scope.spawn(|| Held::take(&path).unwrap().append(b"new\n"));
-        let (held, removed) = held.rewrite(|line| line != b"old").unwrap();
+        let (held, removed) = held.rewrite(|line| line != b"old", b"").unwrap();
         assert_eq!(removed, 1);
         // What was put in its place is held as well.
         assert!(File::open(&path).unwrap().try_lock().is_err());
@@ -42,7 +42,7 @@ fn a_rewrite_is_the_owners_alone_and_survives_what_a_killed_one_left() {
     } else {
         mode_and_owner(&path).1
     };
-    Held::take(&path).unwrap().rewrite(|line| line != b"a").unwrap();
+    Held::take(&path).unwrap().rewrite(|line| line != b"a", b"").unwrap();
     assert_eq!(contents(&path), "b\ntorn\n");
     assert_eq!(mode_and_owner(&path), (0o600, user));
     assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
@@ -65,7 +65,7 @@ fn a_file_that_was_moved_away_is_not_put_back_and_what_came_in_its_place_stays()
     let held = Held::take(&path).unwrap();
     std::fs::rename(&path, dir.path().join("moved")).unwrap();
     std::fs::write(&path, "later\n").unwrap();
-    let error = held.rewrite(|line| line != b"a").unwrap_err();
+    let error = held.rewrite(|line| line != b"a", b"").unwrap_err();
     assert_eq!(error.to_string(), "it was moved away meanwhile");
     assert_eq!(contents(&path), "later\n");
     assert_eq!(contents(&dir.path().join("moved")), "a\nb\n");
@@ -81,7 +81,33 @@ fn lines_that_were_looked_at_stay_as_they_were() {
     let mut lines = Held::look(&path).unwrap().unwrap();
     Held::take(&path).unwrap().append(b"c\n").unwrap();
     assert_eq!(lines.next_line().unwrap(), Some(b"a".as_slice()));
-    Held::take(&path).unwrap().rewrite(|line| line == b"c").unwrap();
+    Held::take(&path).unwrap().rewrite(|line| line == b"c", b"").unwrap();
     assert_eq!(lines.next_line().unwrap(), Some(b"b".as_slice()));
     assert_eq!(lines.next_line().unwrap(), None);
+}
+
+#[test]
+fn what_was_written_to_a_file_that_was_moved_away_meanwhile_is_not_taken_for_written() {
+    let dir = tempfile::tempdir().unwrap();
+    let (path, moved) = (dir.path().join("siem.rejected.ndjson"), dir.path().join("moved"));
+    std::fs::write(&path, "a\n").unwrap();
+    let mut held = Held::take(&path).unwrap();
+    std::fs::rename(&path, &moved).unwrap();
+    assert_eq!(held.append(b"b\n").unwrap_err().to_string(), "it was moved away meanwhile");
+    assert_eq!(contents(&moved), "a\n");
+    Held::take(&path).unwrap().append(b"b\n").unwrap();
+    assert_eq!(contents(&path), "b\n");
+}
+
+#[test]
+fn a_link_leads_nobody_to_a_file_elsewhere() {
+    let dir = tempfile::tempdir().unwrap();
+    let (path, elsewhere) = (dir.path().join("siem.rejected.ndjson"), dir.path().join("elsewhere"));
+    std::os::unix::fs::symlink(&elsewhere, &path).unwrap();
+    for there in [false, true] {
+        assert!(Held::take(&path).is_err() && Held::look(&path).is_err());
+        assert!(Held::take_existing(&path).is_err());
+        assert_eq!(elsewhere.exists(), there);
+        std::fs::write(&elsewhere, "").unwrap();
+    }
 }

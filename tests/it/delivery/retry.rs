@@ -110,8 +110,10 @@ fn an_outage_is_told_when_it_begins_and_when_it_is_over() {
     let better = Gate::closed();
     let endpoint = Endpoint::start({
         let better = better.clone();
+        // Which of the first answers, one to each of ten batches, comes first is open.
         move |_, n| match n % 3 {
             _ if better.is_open() => Answer::ok(),
+            _ if n < 10 => Answer::status(503),
             0 => Answer::status(503),
             1 => Answer::Close,
             _ => Answer::with_body(500, format!("request {n}")),

@@ -3,7 +3,7 @@
 use std::io::ErrorKind;
 
 use super::{Shipper, rejected_args, shipper};
-use crate::support::cli::finish;
+use crate::support::cli::{audit_shipper, finish};
 use crate::support::daemon::Daemon;
 use crate::support::endpoint::{Answer, Endpoint};
 use crate::support::shipper::wait_until_settled;
@@ -39,6 +39,11 @@ fn asked_of_the_disk(shipper: &Shipper, args: Vec<String>) -> Option<Vec<String>
     Some(text.lines().filter_map(short).collect())
 }
 
+fn skip_args(shipper: &Shipper) -> Vec<String> {
+    let config = format!("--config={}", shipper.workdir.path("audit-shipper.yaml").display());
+    vec!["cursor".into(), "skip".into(), "--output=siem".into(), config]
+}
+
 #[test]
 fn the_name_of_the_file_reaches_the_disk_with_its_content() {
     let endpoint = Endpoint::start(|_, _| Answer::ok());
@@ -48,10 +53,7 @@ fn the_name_of_the_file_reaches_the_disk_with_its_content() {
     daemon.terminate();
     daemon.wait();
     shipper.workdir.append(&real_events(3)[1..]);
-    let skip = || {
-        let config = format!("--config={}", shipper.workdir.path("audit-shipper.yaml").display());
-        asked_of_the_disk(&shipper, vec!["cursor".into(), "skip".into(), "--output=siem".into(), config])
-    };
+    let skip = || asked_of_the_disk(&shipper, skip_args(&shipper));
     let Some(first) = skip() else { return };
     assert_eq!(first[..2], ["fsync state", "fdatasync siem.rejected.ndjson"], "{first:?}");
     let second = skip().unwrap();
@@ -59,4 +61,30 @@ fn the_name_of_the_file_reaches_the_disk_with_its_content() {
     let dropped = asked_of_the_disk(&shipper, rejected_args(&shipper, &["drop"])).unwrap();
     let replaced = ["fsync siem.rejected.ndjson.new", "rename siem.rejected.ndjson.new", "fsync state"];
     assert_eq!(dropped, replaced);
+}
+
+/// Nothing is dropped for an entry that then cannot be written.
+#[test]
+fn the_oldest_entries_go_in_the_step_in_which_the_new_ones_come_and_that_is_said() {
+    let endpoint = Endpoint::start(|_, _| Answer::ok());
+    let shipper = shipper(&endpoint).log(&real_events(1)).output("rejected: { maxSize: 8000 }");
+    let mut daemon = shipper.start();
+    wait_until_settled(&daemon, 1);
+    daemon.terminate();
+    daemon.wait();
+    shipper.workdir.append(&real_events(20)[1..]);
+    let (mut said, mut skipped) = (String::new(), 0);
+    while !said.contains("lost") {
+        said = audit_shipper(skip_args(&shipper)).succeeded();
+        skipped += 1;
+    }
+    let lost = skipped - shipper.rejected().len();
+    assert!(said.contains(&format!("its oldest entries are lost ({lost})")), "{said}");
+    let Some(mut asked) = asked_of_the_disk(&shipper, skip_args(&shipper)) else { return };
+    while asked[0] == "fdatasync siem.rejected.ndjson" {
+        asked = asked_of_the_disk(&shipper, skip_args(&shipper)).unwrap();
+    }
+    let replaced = ["fsync siem.rejected.ndjson.new", "rename siem.rejected.ndjson.new", "fsync state"];
+    assert_eq!(asked[..3], replaced);
+    assert!(!asked[3..].iter().any(|call| call.contains("rejected")), "{asked:?}");
 }

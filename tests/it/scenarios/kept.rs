@@ -3,8 +3,9 @@
 use std::fs;
 
 use super::deletion::{TWO_BACKUPS, holding_little, write_seen_generations};
-use super::{assert_in_order, blocked_by, shipper};
+use super::{assert_in_order, blocked_after, shipper};
 use crate::support::books::count;
+use crate::support::cli::audit_shipper;
 use crate::support::daemon::Daemon;
 use crate::support::endpoint::{Endpoint, Gate};
 use crate::support::shipper::Shipper;
@@ -17,8 +18,17 @@ fn holding_ten(
     start: impl Fn(&Shipper) -> Daemon,
     ships: fn(&Endpoint) -> Shipper,
 ) -> (Gate, Endpoint, Shipper, Writer, Daemon) {
+    holding_ten_after(0, start, ships)
+}
+
+/// The same, whose endpoint takes so many requests first.
+fn holding_ten_after(
+    requests: usize,
+    start: impl Fn(&Shipper) -> Daemon,
+    ships: fn(&Endpoint) -> Shipper,
+) -> (Gate, Endpoint, Shipper, Writer, Daemon) {
     let gate = Gate::closed();
-    let endpoint = blocked_by(&gate);
+    let endpoint = blocked_after(requests, &gate);
     let shipper = ships(&endpoint).flag("shutdown-grace", "100ms");
     let mut writer = Writer::with(shipper.workdir.log(), TWO_BACKUPS);
     writer.write(1);
@@ -80,6 +90,25 @@ fn a_stop_copies_what_has_no_name_to_the_spool_and_the_next_start_goes_on_there(
 #[test]
 fn what_was_read_and_is_not_settled_goes_through_the_spool_too() {
     goes_through_the_spool(|endpoint| shipper(endpoint).batches_of(20));
+}
+
+#[test]
+fn an_event_that_is_skipped_may_be_in_the_spool() {
+    // Its configuration is valid without the flags of `run`.
+    let ships = |endpoint: &_| holding_little(endpoint).webhook("initialBackoff: 20ms, maxBackoff: 100ms");
+    let (gate, endpoint, shipper, writer, mut daemon) = holding_ten_after(1, Shipper::start, ships);
+    daemon.terminate();
+    assert!(daemon.wait().success());
+    let taken = endpoint.items().len();
+    let config = format!("--config={}", shipper.workdir.path("audit-shipper.yaml").display());
+    let said = audit_shipper(["cursor", "skip", "--output=siem", &config]).succeeded();
+    assert!(said.starts_with("siem: set aside one line of "), "{said}");
+    let mut written = writer.lines();
+    assert_eq!(shipper.rejected()[0].line(), written.remove(taken));
+    let daemon = shipper.start();
+    gate.open();
+    assert_in_order(&daemon, &endpoint, &written);
+    writer.finish();
 }
 
 #[test]

@@ -178,7 +178,9 @@ impl Endpoint {
         tls: Option<TlsAcceptor>,
         script: impl Fn(&Recorded, usize) -> Answer + Send + Sync + 'static,
     ) -> Self {
-        Self::serve_on(scheme, std::net::TcpListener::bind(address).unwrap(), tls, script)
+        // A process that another test starts holds what was closed here until it executes its program.
+        let bind = || std::net::TcpListener::bind(address).ok();
+        Self::serve_on(scheme, wait_until("a free address", bind), tls, script)
     }
 
     fn serve_on(

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::connections::{fill, full_listener_at};
-use super::{BATCH, requests, shipper_to, taking_everything};
+use super::{BATCH, IMPATIENT, requests, shipper_to, taking_everything};
 use crate::support::daemon::Daemon;
 use crate::support::endpoint::{Answer, Endpoint};
 use crate::support::faults::{Fault, Network};
@@ -26,7 +26,7 @@ fn ip(last: u8) -> String {
 
 /// Ships the first of two batches to where the name leads first.
 fn shipping(port: u16, first: u8) -> Option<(Shipper, Hosts, Daemon)> {
-    let shipper = shipper_to(&format!("http://{NAME}:{port}/audit")).one_at_a_time();
+    let shipper = shipper_to(&format!("http://{NAME}:{port}/audit")).webhook(IMPATIENT).one_at_a_time();
     let hosts = Hosts::new(&shipper.workdir)?;
     hosts.set(&[(NAME, &ip(first))]);
     let shipper = shipper.log(&real_events(BATCH));
@@ -83,7 +83,7 @@ fn one_of_two_addresses_is_enough() {
             let listener = full_listener_at(at(6, port));
             (fill(at(6, port)), listener)
         });
-        let shipper = shipper_to(&format!("http://{NAME}:{port}/audit")).log(&events);
+        let shipper = shipper_to(&format!("http://{NAME}:{port}/audit")).webhook(IMPATIENT).log(&events);
         let Some(hosts) = Hosts::new(&shipper.workdir) else { return };
         hosts.set(&[(NAME, &ip(6)), (NAME, &ip(5))]);
         let daemon = Daemon::spawn(hosts.command(&shipper.args()));
@@ -97,7 +97,7 @@ fn one_of_two_addresses_is_enough() {
 fn a_name_that_nobody_knows_yet() {
     let endpoint = Endpoint::start_at(at(7, 0), |_, _| Answer::ok());
     let shipper = shipper_to(&format!("http://{NAME}:{}/audit", endpoint.address().port()));
-    let shipper = shipper.webhook("maxBackoff: 50ms, timeout: 10s").log(&real_events(BATCH));
+    let shipper = shipper.log(&real_events(BATCH));
     let Some(hosts) = Hosts::new(&shipper.workdir) else { return };
     let daemon = Daemon::spawn(hosts.command(&shipper.args()));
     daemon.wait_for_line("reason=\"no connection: the name does not resolve: ");
