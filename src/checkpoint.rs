@@ -168,8 +168,10 @@ impl Store {
     fn lay_out(&mut self, line: &str) -> io::Result<Arc<File>> {
         let slot_bytes = (line.len() * 2).next_power_of_two().max(SMALLEST_SLOT_BYTES);
         let fresh = self.path.with_extension("json.new");
-        let mut file =
-            OpenOptions::new().read(true).write(true).create(true).truncate(true).mode(0o600).open(&fresh)?;
+        // What a crash has left is worth nothing, and a link must not lead a command elsewhere, which may have more
+        // rights than who owns the directory.
+        let _ = std::fs::remove_file(&fresh);
+        let mut file = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(&fresh)?;
         let padded = pad(line.to_owned(), slot_bytes);
         file.write_all(&padded)?;
         file.write_all(&padded)?;

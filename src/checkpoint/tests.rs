@@ -110,6 +110,18 @@ fn a_directory_is_held_though_its_holder_cannot_be_noted() {
     assert!(Lock::take(dir.path()).unwrap_err().to_string().contains("is held by another process"));
 }
 
+#[test]
+fn a_link_leads_no_command_to_a_file_elsewhere() {
+    let dir = tempfile::tempdir().unwrap();
+    let elsewhere = dir.path().join("elsewhere");
+    std::fs::write(&elsewhere, "another's").unwrap();
+    std::os::unix::fs::symlink(&elsewhere, dir.path().join("siem.cursor.json.new")).unwrap();
+    Store::open(dir.path(), "siem").0.commit(&cursor(1, 1)).unwrap();
+    assert_eq!(std::fs::read_to_string(&elsewhere).unwrap(), "another's");
+    assert!(matches!(Store::open(dir.path(), "siem").1, Loaded::Cursor(read) if read == cursor(1, 1)));
+    assert!(!Store::path(dir.path(), "siem").is_symlink());
+}
+
 proptest! {
     #![proptest_config(crate::properties::cases(300))]
 

@@ -192,7 +192,8 @@ fn checkpoint_corrupt_read_only() {
 fn checkpoint_corrupt_disk_full() {
     let world = World::shipped("newest");
     let full = world.workdir.state().join("webhook.cursor.json.new");
-    symlink("/dev/full", &full).unwrap();
+    // Where it is laid out nothing can be written.
+    fs::create_dir(&full).unwrap();
     symlink("/dev/full", world.workdir.state().join("daemon.pid")).unwrap();
     let before = fs::read(world.cursor()).unwrap();
     world.workdir.append(&world.events[SHIPPED..SHIPPED + 2]);
@@ -206,7 +207,7 @@ fn checkpoint_corrupt_disk_full() {
     let daemon = world.start();
     daemon.wait_for_line("the cursor cannot be written");
     world.endpoint.wait_for_items(SHIPPED + 4);
-    fs::remove_file(&full).unwrap();
+    fs::remove_dir(&full).unwrap();
     daemon.wait_for_line("the cursor can be written again");
     stop(daemon);
     let twice = [&world.events[SHIPPED..SHIPPED + 2], &world.events[SHIPPED..SHIPPED + 2]].concat();
