@@ -4,6 +4,7 @@
 //! requests, which go on with that), and after the endpoint has refused it. While it fails, what it printed before stays
 //! in use until it expires. It has no terminal.
 
+mod info;
 mod run;
 
 use std::path::{Path, PathBuf};
@@ -14,13 +15,13 @@ use std::time::Duration;
 use jiff::Timestamp;
 use rustix::fs::{Access, access};
 use secrecy::{ExposeSecret, SecretString};
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use tokio::process::Command;
 use tokio::time::Instant;
 
 use super::file::{Cluster, Exec};
 use super::tls::Identity;
-use super::{Report, Reported, credentials, tls};
+use super::{Report, Reported, credentials};
 
 const V1: &str = "client.authentication.k8s.io/v1";
 const V1BETA1: &str = "client.authentication.k8s.io/v1beta1";
@@ -115,37 +116,6 @@ impl State {
     }
 }
 
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Info<'a> {
-    kind: &'a str,
-    api_version: &'a str,
-    spec: InfoSpec<'a>,
-}
-
-#[derive(Serialize)]
-struct InfoSpec<'a> {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    cluster: Option<ClusterInfo<'a>>,
-    interactive: bool,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "kebab-case")]
-struct ClusterInfo<'a> {
-    server: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    tls_server_name: Option<&'a str>,
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    insecure_skip_tls_verify: bool,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    certificate_authority_data: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    proxy_url: Option<&'a str>,
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    disable_compression: bool,
-}
-
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Printed {
@@ -192,7 +162,7 @@ impl Plugin {
             _ => Err(report.error(mode_line, "exec.interactiveMode", "must be Never or IfAvailable")),
         };
         let command = find(exec, line, report);
-        let info = info(exec, cluster, report);
+        let info = info::info(exec, cluster, report);
         let texts =
             |texts: &[super::file::Text]| texts.iter().map(|text| text.or_empty().to_owned()).collect();
         let env = exec.env.iter().flatten();
@@ -333,24 +303,4 @@ fn find(exec: &Exec, line: u64, report: &mut Report<'_>) -> Result<PathBuf, Repo
         let message = format_args!("{command} is not there or cannot be run{hint}");
         report.error(exec.command.line(), "exec.command", message)
     })
-}
-
-/// What a plugin is told of the cluster and of itself.
-fn info(exec: &Exec, cluster: &Cluster, report: &mut Report<'_>) -> Result<String, Reported> {
-    let is_wanted = exec.provide_cluster_info.unwrap_or_default();
-    let cluster = if is_wanted {
-        Some(ClusterInfo {
-            server: cluster.server.or_empty(),
-            tls_server_name: cluster.tls_server_name.get(),
-            insecure_skip_tls_verify: cluster.insecure(),
-            certificate_authority_data: tls::authority_data(cluster, report)?,
-            proxy_url: cluster.proxy_url.get(),
-            disable_compression: cluster.disable_compression(),
-        })
-    } else {
-        None
-    };
-    let api_version = exec.api_version.or_empty();
-    let info = Info { kind: "ExecCredential", api_version, spec: InfoSpec { cluster, interactive: false } };
-    serde_json::to_string(&info).map_err(|error| report.error(0, "exec.provideClusterInfo", error))
 }

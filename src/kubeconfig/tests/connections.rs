@@ -30,8 +30,8 @@ pub(super) fn load(directory: &Path, cluster: &str, user: &str) -> Endpoint {
 }
 
 /// Posts as the delivery of batches does.
-async fn post(endpoint: &Endpoint) -> Result<(), reqwest::Error> {
-    let session = session(endpoint);
+pub(super) async fn post(endpoint: &Endpoint) -> Result<(), reqwest::Error> {
+    let session = endpoint.session().await.unwrap();
     let mut request = session.client().post(session.url().clone()).headers(session.headers().clone());
     if let Some(value) = session.authorization() {
         request = request.header(AUTHORIZATION, value);
@@ -39,7 +39,7 @@ async fn post(endpoint: &Endpoint) -> Result<(), reqwest::Error> {
     request.body("{}").send().await.map(drop)
 }
 
-async fn seen(endpoint: &Endpoint, far_end: &FarEnd) -> Seen {
+pub(super) async fn seen(endpoint: &Endpoint, far_end: &FarEnd) -> Seen {
     post(endpoint).await.unwrap();
     far_end.take_seen().pop().unwrap()
 }

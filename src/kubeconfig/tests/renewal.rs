@@ -9,24 +9,10 @@ use std::time::Duration;
 use hyper::header::AUTHORIZATION;
 use rustix::fs::{CWD, Mode, mkfifoat};
 
-use super::connections::{authority, load};
-use super::far_end::{Authority, FarEnd, Pair, Seen};
+use super::connections::{authority, load, post, seen};
+use super::far_end::{Authority, FarEnd, Pair};
 use super::kubeconfig;
 use crate::kubeconfig::Endpoint;
-
-async fn post(endpoint: &Endpoint) -> Result<(), reqwest::Error> {
-    let session = endpoint.session().await.unwrap();
-    let mut request = session.client().post(session.url().clone()).headers(session.headers().clone());
-    if let Some(value) = session.authorization() {
-        request = request.header(AUTHORIZATION, value);
-    }
-    request.body("{}").send().await.map(drop)
-}
-
-async fn seen(endpoint: &Endpoint, far_end: &FarEnd) -> Seen {
-    post(endpoint).await.unwrap();
-    far_end.take_seen().pop().unwrap()
-}
 
 /// A look at the files, and what is sent after it.
 async fn token_after_look(endpoint: &Arc<Endpoint>, far_end: &FarEnd) -> String {
