@@ -29,7 +29,8 @@ fn expected(content: &[u8], max_line_bytes: usize) -> (Outcome, Vec<Range<usize>
     for line in content.split(|byte| matches!(byte, b'\n' | 0)) {
         if line.len() > max_line_bytes {
             let prefix = line[..line.len().min(4096)].to_vec();
-            outcome.asides.push((begin as u64, Reason::TooLarge, prefix, line.len() as u64));
+            let aside = without_returns(prefix, line.len() as u64);
+            outcome.asides.push((begin as u64, Reason::TooLarge, aside.0, aside.1));
         } else {
             let mut from = 0;
             for end in ends(line) {
@@ -40,7 +41,8 @@ fn expected(content: &[u8], max_line_bytes: usize) -> (Outcome, Vec<Range<usize>
                     outcome.events.push(piece.trim_ascii().to_vec());
                 } else if !piece.iter().all(u8::is_ascii_whitespace) {
                     let offset = (begin + from) as u64;
-                    outcome.asides.push((offset, Reason::Malformed, piece.to_vec(), piece.len() as u64));
+                    let aside = without_returns(piece.to_vec(), piece.len() as u64);
+                    outcome.asides.push((offset, Reason::Malformed, aside.0, aside.1));
                 }
                 from = end;
             }
@@ -48,6 +50,14 @@ fn expected(content: &[u8], max_line_bytes: usize) -> (Outcome, Vec<Range<usize>
         begin += line.len() + 1;
     }
     (outcome, shipped)
+}
+
+/// A line that is set aside, and its length: of several carriage returns at its end, one or two are no part of it.
+fn without_returns(mut line: Vec<u8>, line_bytes: u64) -> (Vec<u8>, u64) {
+    let before = line.len();
+    while line.pop_if(|last| *last == b'\r').is_some() {}
+    let returns = (before - line.len()) as u64;
+    (line, line_bytes - returns)
 }
 
 fn without_mark(line: &[u8]) -> &[u8] {
@@ -192,12 +202,10 @@ impl Reading {
             // Blanks around an event are no part of it, and a piece of a line may keep them where a line does not.
             let lines = (0..batch.events()).map(|index| batch.line(index).trim_ascii().to_vec());
             self.outcome.events.extend(lines);
-            self.outcome.asides.extend(
-                batch
-                    .take_asides()
-                    .into_iter()
-                    .map(|aside| (aside.origin.unwrap().offset, aside.reason, aside.line, aside.line_bytes)),
-            );
+            self.outcome.asides.extend(batch.take_asides().into_iter().map(|aside| {
+                let (line, bytes) = without_returns(aside.line, aside.line_bytes);
+                (aside.origin.unwrap().offset, aside.reason, line, bytes)
+            }));
             self.nul_bytes += self.tail.take_observed().nuls.iter().map(|nuls| nuls.bytes).sum::<u64>();
             let (events, asides) = (self.outcome.events.len(), self.outcome.asides.len());
             self.cursors.extend(batch.end().map(|end| (events, asides, end.clone())));
