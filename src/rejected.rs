@@ -44,7 +44,7 @@ pub struct Appended {
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// `onFull: wait`, and it is full.
-    #[error("{path} is full ({max_size} bytes); move it away or raise rejected.maxSize", path = path.display())]
+    #[error("{path} is full ({max_size} bytes); take entries out with `audit-shipper rejected`, or raise rejected.maxSize", path = path.display())]
     Full {
         /// The file.
         path: PathBuf,

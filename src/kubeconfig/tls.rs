@@ -7,17 +7,15 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use jiff::{SignedDuration, Timestamp};
 use reqwest::ClientBuilder;
-use rustls::client::danger::ServerCertVerifier;
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::pem::{Error as PemError, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
 use rustls::{ClientConfig, RootCertStore};
-use rustls_platform_verifier::Verifier as MachineVerifier;
 use secrecy::{ExposeSecret, SecretSlice, SecretString};
 
 use super::file::{Cluster, Text, User};
-use super::verifier::{Authorities, Checked, Named};
+use super::verifier::{Checked, Verifier};
 use super::{Report, Reported};
 
 /// A client certificate with less to live is worth a word.
@@ -67,25 +65,15 @@ impl Tls {
     ) -> Result<ClientBuilder, String> {
         let in_words = |error: rustls::Error| error.to_string();
         let identity = issued.or(self.identity.as_ref());
-        let provider = || Arc::new(aws_lc_rs::default_provider());
-        let verifier: Arc<dyn ServerCertVerifier> = match (&self.trust, checked) {
-            (Trust::Only(roots), checked) => {
-                let authorities: Arc<dyn ServerCertVerifier> =
-                    Arc::new(Authorities::new(roots.clone(), provider()).map_err(in_words)?);
-                match checked {
-                    Some(checked) => Arc::new(Named { inner: authorities, checked }),
-                    None => authorities,
-                }
-            }
-            (Trust::Machine, Some(checked)) => {
-                let inner = Arc::new(MachineVerifier::new(provider()).map_err(in_words)?);
-                Arc::new(Named { inner, checked })
-            }
+        let verifier = match (&self.trust, checked) {
+            (Trust::Only(roots), checked) => Verifier::only(roots.clone(), checked),
+            (Trust::Machine, Some(checked)) => Verifier::of_machine(checked),
             (Trust::Machine, None) => return with_identity(builder, identity),
             (Trust::Anyone, _) => {
                 return with_identity(builder.tls_danger_accept_invalid_certs(true), identity);
             }
         };
+        let verifier = Arc::new(verifier.map_err(in_words)?);
         let config = config(verifier, identity, http2).map_err(in_words)?;
         Ok(builder.tls_backend_preconfigured(config))
     }
@@ -112,7 +100,7 @@ fn with_identity(builder: ClientBuilder, identity: Option<&Identity>) -> Result<
 
 /// Where we do: TLS 1.2 and 1.3, since rustls has none below.
 fn config(
-    verifier: Arc<dyn ServerCertVerifier>,
+    verifier: Arc<Verifier>,
     identity: Option<&Identity>,
     http2: bool,
 ) -> Result<ClientConfig, rustls::Error> {

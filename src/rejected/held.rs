@@ -45,8 +45,9 @@ impl Held {
     }
 
     fn with(options: &mut OpenOptions, path: &Path) -> io::Result<Self> {
-        // Commands may run with more rights than who owns the directory: a link there must not lead them elsewhere.
-        options.custom_flags(OFlags::NOFOLLOW.bits().cast_signed());
+        // Commands may run with more rights than who owns the directory: a link there must not lead them elsewhere, and a
+        // FIFO not hold them up.
+        options.custom_flags((OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed());
         let deadline = Instant::now() + LONGEST_WAIT;
         loop {
             if let Some(held) = Self::try_hold(options.open(path)?, path)? {

@@ -111,3 +111,13 @@ fn a_link_leads_nobody_to_a_file_elsewhere() {
         std::fs::write(&elsewhere, "").unwrap();
     }
 }
+
+#[test]
+fn a_fifo_holds_nobody_up_and_takes_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("siem.rejected.ndjson");
+    rustix::fs::mkfifoat(rustix::fs::CWD, &path, rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR).unwrap();
+    // Either may have no place for a reader or a writer; what counts is that both return, and nothing counts as kept.
+    drop(Held::look(&path));
+    assert!(Held::take(&path).and_then(|mut held| held.append(b"{}\n")).is_err());
+}
