@@ -1,12 +1,13 @@
 //! Lines out of one file, plain or compressed, from a given offset on.
 //!
 //! Bytes are read in large pieces into one buffer; a line is a slice of it. The buffer grows for a long line and
-//! shrinks again after it. How bytes become lines is said in `lines`.
+//! shrinks again after it. How bytes become lines is said in `lines`; a compressed file is decompressed `ahead`.
 
+mod ahead;
 mod lines;
 
 use std::collections::VecDeque;
-use std::io::{self, BufReader, Read as _};
+use std::io::{self, Read as _};
 use std::sync::Arc;
 
 use flate2::read::MultiGzDecoder;
@@ -14,6 +15,7 @@ use flate2::read::MultiGzDecoder;
 use crate::checkpoint::{HEAD_BYTES, Head};
 use crate::source::held::{FromStart, Held};
 
+use ahead::Ahead;
 use lines::Skipping;
 pub use lines::{Line, TooLong};
 
@@ -22,15 +24,12 @@ const PIECE_BYTES: usize = 256 << 10;
 /// Bytes before the position that tell whether the content in front of it is still the same.
 const WINDOW_BYTES: usize = 4 << 10;
 
-/// Decompresses a held file.
-type Decoder = MultiGzDecoder<BufReader<FromStart>>;
-
 /// An open file of the series.
 #[derive(Debug)]
 pub struct Reader {
     held: Arc<Held>,
     /// If the file is compressed.
-    decoder: Option<Box<Decoder>>,
+    content: Option<Ahead>,
     head: Vec<u8>,
     /// The last bytes before the last read, and where they end.
     window: Vec<u8>,
@@ -57,21 +56,21 @@ impl Reader {
     /// It cannot be read, or ends before `offset` (`UnexpectedEof`).
     pub fn open(file: Arc<Held>, gz: bool, offset: u64, max_line_bytes: usize) -> io::Result<Self> {
         let head_bytes = usize::try_from(offset).map_or(HEAD_BYTES, |offset| offset.min(HEAD_BYTES));
-        let (mut input, mut head) = (None, vec![0; head_bytes]);
+        let (mut content, mut head) = (None, vec![0; head_bytes]);
         if gz {
-            let mut content = Box::new(decode(&file));
-            content.read_exact(&mut head)?;
+            let mut ahead = Ahead::new(Arc::clone(&file))?;
+            ahead.read_exact(&mut head)?;
             let rest = offset - head_bytes as u64;
-            if io::copy(&mut content.by_ref().take(rest), &mut io::sink())? < rest {
+            if io::copy(&mut ahead.by_ref().take(rest), &mut io::sink())? < rest {
                 return Err(io::ErrorKind::UnexpectedEof.into());
             }
-            input = Some(content);
+            content = Some(ahead);
         } else if file.read_full_at(&mut head, 0)? < head_bytes {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
         Ok(Self {
             held: file,
-            decoder: input,
+            content,
             head,
             window: Vec::with_capacity(2 * WINDOW_BYTES),
             window_end: offset,
@@ -99,8 +98,8 @@ impl Reader {
         self.make_room();
         let at = self.read_offset();
         let free = &mut self.buf[self.end..];
-        let count = match &mut self.decoder {
-            Some(decoder) => decoder.read(free)?,
+        let count = match &mut self.content {
+            Some(ahead) => ahead.read(free)?,
             None => self.held.read_at(free, at)?,
         };
         self.end += count;
@@ -195,10 +194,6 @@ impl Reader {
     pub fn held(&self) -> &Arc<Held> {
         &self.held
     }
-}
-
-fn decode(held: &Arc<Held>) -> Decoder {
-    MultiGzDecoder::new(BufReader::with_capacity(PIECE_BYTES / 4, FromStart::new(Arc::clone(held))))
 }
 
 /// The first `count` bytes of the content of a file, or all of them if there are fewer.

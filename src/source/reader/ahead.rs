@@ -1,0 +1,89 @@
+//! A compressed file, decompressed ahead of its reader.
+//!
+//! To decompress a line takes longer than to check and send it, so a thread of its own does that: a backlog of
+//! compressed files is drained as fast as it can be decompressed. It is ahead by a few pieces at most, and ends with the
+//! file or with its reader.
+
+use std::io::{self, BufReader, Read};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread;
+
+use flate2::read::MultiGzDecoder;
+
+use crate::source::held::{FromStart, Held};
+
+/// Bytes of compressed content that are read at a time.
+const COMPRESSED_BYTES: usize = 64 << 10;
+/// Bytes of a piece of content. With several of them in turn, they stay in the CPU's caches.
+const PIECE_BYTES: usize = 128 << 10;
+/// Pieces that wait for the reader.
+const WAITING: usize = 4;
+
+/// The content of a compressed file, from its beginning on.
+#[derive(Debug)]
+pub(super) struct Ahead {
+    pieces: Receiver<io::Result<Vec<u8>>>,
+    /// Where pieces go that were read, to be filled again.
+    free: SyncSender<Vec<u8>>,
+    piece: Vec<u8>,
+    read: usize,
+    ended: bool,
+}
+
+impl Ahead {
+    /// Begins to decompress `file`.
+    ///
+    /// # Errors
+    /// There can be no further thread.
+    pub(super) fn new(file: Arc<Held>) -> io::Result<Self> {
+        let (sender, pieces) = sync_channel(WAITING);
+        let (free, emptied) = sync_channel(WAITING);
+        thread::Builder::new()
+            .name("gunzip".to_owned())
+            .spawn(move || decompress(file, &sender, &emptied))?;
+        Ok(Self { pieces, free, piece: Vec::new(), read: 0, ended: false })
+    }
+
+    /// Waits for the next piece; at the end there is none.
+    fn next_piece(&mut self) -> io::Result<()> {
+        let next = self.pieces.recv().unwrap_or_else(|_| Err(io::Error::other("reading it has failed before")))?;
+        self.ended = next.is_empty();
+        let emptied = std::mem::replace(&mut self.piece, next);
+        self.read = 0;
+        // If it has no use for it, it has ended.
+        let _ = self.free.try_send(emptied);
+        Ok(())
+    }
+}
+
+impl Read for Ahead {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.read == self.piece.len() && !self.ended {
+            self.next_piece()?;
+        }
+        let rest = &self.piece[self.read..];
+        let count = rest.len().min(buffer.len());
+        buffer[..count].copy_from_slice(&rest[..count]);
+        self.read += count;
+        Ok(count)
+    }
+}
+
+/// Sends the content of `file` piece by piece, an empty one at its end; or, in its place, the error.
+fn decompress(file: Arc<Held>, pieces: &SyncSender<io::Result<Vec<u8>>>, emptied: &Receiver<Vec<u8>>) {
+    let compressed = BufReader::with_capacity(COMPRESSED_BYTES, FromStart::new(file));
+    let mut content = MultiGzDecoder::new(compressed);
+    loop {
+        let mut piece = emptied.try_recv().unwrap_or_default();
+        piece.resize(PIECE_BYTES, 0);
+        let filled = content.read(&mut piece).map(|count| {
+            piece.truncate(count);
+            piece
+        });
+        let is_last = filled.as_ref().map_or(true, Vec::is_empty);
+        if pieces.send(filled).is_err() || is_last {
+            return;
+        }
+    }
+}
