@@ -47,7 +47,8 @@ impl Ahead {
 
     /// Waits for the next piece; at the end there is none.
     fn next_piece(&mut self) -> io::Result<()> {
-        let next = self.pieces.recv().unwrap_or_else(|_| Err(io::Error::other("reading it has failed before")))?;
+        let next =
+            self.pieces.recv().unwrap_or_else(|_| Err(io::Error::other("reading it has failed before")))?;
         self.ended = next.is_empty();
         let emptied = std::mem::replace(&mut self.piece, next);
         self.read = 0;
@@ -84,6 +85,58 @@ fn decompress(file: Arc<Held>, pieces: &SyncSender<io::Result<Vec<u8>>>, emptied
         let is_last = filled.as_ref().map_or(true, Vec::is_empty);
         if pieces.send(filled).is_err() || is_last {
             return;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::super::tests::gz;
+    use super::*;
+
+    const CONTENT_BYTES: usize = 20 * PIECE_BYTES;
+
+    fn content() -> Vec<u8> {
+        let mut random = fastrand::Rng::with_seed(1);
+        std::iter::repeat_with(|| random.u8(b'a'..=b'z')).take(CONTENT_BYTES).collect()
+    }
+
+    fn held(path: &Path, content: &[u8], cut: usize) -> Arc<Held> {
+        let compressed = gz(content);
+        std::fs::write(path, &compressed[..compressed.len() - cut]).unwrap();
+        Arc::new(Held::open(path).unwrap())
+    }
+
+    #[test]
+    fn what_is_before_the_damage_comes_first_and_damage_is_no_end() {
+        let dir = tempfile::tempdir().unwrap();
+        let content = content();
+        let mut ahead = Ahead::new(held(&dir.path().join("cut.gz"), &content, 1000)).unwrap();
+        let mut found = Vec::new();
+        let error = ahead.read_to_end(&mut found).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof);
+        assert!(found.len() > CONTENT_BYTES - 10_000 && content.starts_with(&found), "{}", found.len());
+        assert!(ahead.read(&mut [0; 10]).is_err());
+        let mut whole = Ahead::new(held(&dir.path().join("whole.gz"), &content, 0)).unwrap();
+        found.clear();
+        whole.read_to_end(&mut found).unwrap();
+        assert!(found == content);
+        assert_eq!(whole.read(&mut [0; 10]).unwrap(), 0);
+    }
+
+    #[test]
+    fn nothing_is_held_once_the_reader_is_gone() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = held(&dir.path().join("file.gz"), &content(), 0);
+        let mut ahead = Ahead::new(Arc::clone(&file)).unwrap();
+        ahead.read_exact(&mut [0; 10]).unwrap();
+        assert_eq!(Arc::strong_count(&file), 2);
+        drop(ahead);
+        // The test is over when the thread is, or never.
+        while Arc::strong_count(&file) > 1 {
+            thread::yield_now();
         }
     }
 }

@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::properties::{mutated, mutations};
 
-fn gz(content: &[u8]) -> Vec<u8> {
+pub(super) fn gz(content: &[u8]) -> Vec<u8> {
     let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
     encoder.write_all(content).unwrap();
     encoder.finish().unwrap()
