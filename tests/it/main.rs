@@ -12,6 +12,7 @@ mod delivery;
 mod demo;
 mod docs;
 mod gaps;
+mod instructions;
 mod liveness;
 mod logs;
 mod mistakes;
