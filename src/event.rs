@@ -3,11 +3,16 @@
 //! Reading it is also the check of the whole line: a torn, glued or foreign line fails here and is set aside.
 //! Nothing is copied unless a field holds an escape. The schema is kubernetes-audit.md, section 9.
 //!
+//! Nearly every line is checked by [`scan`], the quick way. What that does not take goes the careful way, through
+//! serde_json, whose verdict counts and whose errors are reported.
+//!
 //! [`glued`] finds the events in a line that is none itself.
 
 pub mod glued;
+mod scan;
 
 use std::borrow::Cow;
+use std::ops::Range;
 
 use serde::Deserialize;
 
@@ -61,6 +66,29 @@ pub enum Level {
     RequestResponse,
 }
 
+impl Level {
+    fn parse(text: &str) -> Self {
+        match text {
+            "RequestResponse" => Self::RequestResponse,
+            "Request" => Self::Request,
+            "Metadata" => Self::Metadata,
+            _ => Self::None,
+        }
+    }
+}
+
+/// Where the values of some fields are in an event's line, which has no blanks outside strings and each of them at most
+/// once.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Parts {
+    /// `requestObject`.
+    pub request_object: Option<Range<usize>>,
+    /// `responseObject`.
+    pub response_object: Option<Range<usize>>,
+    /// `annotations`.
+    pub annotations: Option<Range<usize>>,
+}
+
 /// What the pipeline reads of one event.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Event<'a> {
@@ -70,6 +98,8 @@ pub struct Event<'a> {
     pub level: Level,
     /// RFC 3339 with microseconds as a rule; not checked.
     pub stage_timestamp: Option<Cow<'a, str>>,
+    /// What truncation needs to know, if it was found on the way.
+    pub parts: Option<Parts>,
 }
 
 /// Why a line is no audit event. Says what is wrong, never what the line holds.
@@ -114,6 +144,10 @@ impl<'a> Event<'a> {
     /// # Errors
     /// The line is not one whole audit event.
     pub fn parse(line: &'a [u8]) -> Result<Self, Malformed> {
+        scan::scan(line).map_or_else(|| Self::parse_carefully(line), Ok)
+    }
+
+    fn parse_carefully(line: &'a [u8]) -> Result<Self, Malformed> {
         let text = std::str::from_utf8(line).map_err(|e| Malformed::NotUtf8(e.valid_up_to()))?;
         let fields: Fields<'a> = serde_json::from_str(text).map_err(|e| Malformed::NotJson {
             column: e.column(),
@@ -128,13 +162,8 @@ impl<'a> Event<'a> {
         }
         let version =
             fields.api_version.and_then(|v| ApiVersion::parse(&v.0)).ok_or(Malformed::NotAnEvent)?;
-        let level = match fields.level.as_ref().map(|level| level.0.as_ref()) {
-            Some("RequestResponse") => Level::RequestResponse,
-            Some("Request") => Level::Request,
-            Some("Metadata") => Level::Metadata,
-            _ => Level::None,
-        };
-        Ok(Self { version, level, stage_timestamp: fields.stage_timestamp.map(|text| text.0) })
+        let level = fields.level.map_or(Level::None, |level| Level::parse(&level.0));
+        Ok(Self { version, level, stage_timestamp: fields.stage_timestamp.map(|text| text.0), parts: None })
     }
 }
 

@@ -1,0 +1,303 @@
+//! The quick check of a line: JSON by its bytes' neighbours, 64 bytes at a time.
+//!
+//! **Contract.** [`scan`] either proves that the line is one whole JSON object without blanks between its tokens, and an
+//! event whose texts hold no escapes; then it returns what the careful way of [`Event::parse`] would. Or it returns
+//! `None`, which says nothing: the careful way decides. So what is seldom (blanks, a key with an escape, a field that is
+//! there twice, more than [`DEEPEST`] containers within each other) need not be understood here.
+//!
+//! # How
+//!
+//! To read token by token is to guess at each token what comes next, and the processor guesses wrong most of the time.
+//! Here no byte is asked what it is. Each *block* becomes *masks*, one bit for a byte: its quotes, its commas, and so on
+//! ([`block`]). Which bytes are within strings follows from the quotes, and then almost all of JSON's grammar is about
+//! neighbours: a comma comes after a value, a colon after a key and nowhere else. Such a rule is one operation for all 64
+//! bytes. Masks are carried from block to block by a bit each.
+//!
+//! Only three things are looked at one by one: brackets, since a comma in an object is followed by a key; numbers and
+//! words, which begin seldom; and what follows a backslash.
+
+mod block;
+
+use std::borrow::Cow;
+use std::ops::Range;
+
+use block::{BLOCK_BYTES, FILLER, Marks};
+
+use super::{ApiVersion, Event, Level, Parts};
+
+/// Containers that may be around a byte: all bits of the stack but the mark at its end.
+#[cfg(test)]
+const DEEPEST: u32 = u64::BITS - 1;
+/// The stack of containers without any, and with nothing but the event itself.
+const NOWHERE: u64 = 1;
+const IN_EVENT: u64 = 0b11;
+
+/// What of an event we need the place of. The first four are read as texts.
+const FIELDS: [&[u8]; 7] = [
+    b"\"kind\":",
+    b"\"apiVersion\":",
+    b"\"level\":",
+    b"\"stageTimestamp\":",
+    b"\"requestObject\":",
+    b"\"responseObject\":",
+    b"\"annotations\":",
+];
+
+/// `line` as an event, if that can be told quickly.
+pub(super) fn scan(line: &[u8]) -> Option<Event<'_>> {
+    if line.first() != Some(&b'{') {
+        return None;
+    }
+    let mut scan = Scan { line, containers: NOWHERE, field_start: 1, ..Scan::default() };
+    let (blocks, rest) = line.as_chunks();
+    for (index, block) in blocks.iter().enumerate() {
+        scan.block(block, u64::MAX, index * BLOCK_BYTES)?;
+    }
+    if !rest.is_empty() {
+        let mut block = [FILLER; BLOCK_BYTES];
+        block[..rest.len()].copy_from_slice(rest);
+        scan.block(&block, (1 << rest.len()) - 1, line.len() - rest.len())?;
+    }
+    scan.event()
+}
+
+/// What is known of the bytes before a block. A `u64` with no word about it is the bit of a mask for the byte just before.
+#[derive(Default)]
+struct Scan<'a> {
+    line: &'a [u8],
+    /// All ones within a string.
+    in_string: u64,
+    is_escaped: u64,
+    ends_value: u64,
+    opens: u64,
+    is_scalar: u64,
+    wants_key: u64,
+    is_in_key: u64,
+    ends_key: u64,
+    /// The containers around, the innermost in the lowest bit, 1 for an object. Above the outermost stands a 1.
+    containers: u64,
+    has_non_ascii: bool,
+    /// Where the current field of the event begins.
+    field_start: usize,
+    /// The values of [`FIELDS`].
+    places: [Option<Range<usize>>; FIELDS.len()],
+}
+
+/// The bytes behind those in `mask`.
+#[expect(clippy::inline_always, reason = "the carried bits have to stay in registers")]
+#[inline(always)]
+fn behind(mask: u64, carried: &mut u64) -> u64 {
+    let behind = mask << 1 | *carried;
+    *carried = mask >> (u64::BITS - 1);
+    behind
+}
+
+#[expect(clippy::inline_always, reason = "the state has to stay in registers: a third of the speed")]
+impl<'a> Scan<'a> {
+    /// Checks the block at `start` of the line; `valid` are its bytes that are of the line.
+    #[inline(always)]
+    fn block(&mut self, block: &[u8; BLOCK_BYTES], valid: u64, start: usize) -> Option<()> {
+        let marks = Marks::of(block);
+        self.has_non_ascii |= marks.has_non_ascii;
+        if marks.has_control {
+            return None;
+        }
+        let quotes = marks.quotes & !self.escaped(marks.backslashes, start)?;
+        if quotes == 0 && self.in_string & !self.is_in_key == u64::MAX {
+            return Some(());
+        }
+        // From an opening quote to before the closing one.
+        let strings = parity(quotes) ^ self.in_string;
+        self.in_string = (strings >> (u64::BITS - 1)).wrapping_neg();
+        let outside = !strings;
+        let (begins, ends) = (quotes & strings, quotes & outside);
+        let (opening, closing) = (marks.opening & outside, marks.closing & outside);
+        let (colons, commas) = (marks.colons & outside, marks.commas & outside);
+        // Numbers and words, and whatever does not belong there.
+        let scalars = outside & !(ends | opening | closing | colons | commas) & valid;
+        let scalar_begins = scalars & !behind(scalars, &mut self.is_scalar);
+        let (in_object, in_event) = self.enter_and_leave(opening, closing, marks.curly, start)?;
+
+        let after_value = behind(ends | closing | scalars, &mut self.ends_value);
+        let after_opening = behind(opening, &mut self.opens);
+        let wants_key = behind(opening & marks.curly | commas & in_object, &mut self.wants_key);
+        // To add a bit at the begin of a string clears the string and sets the bit behind it: that is its closing quote.
+        let (sum, carried) = strings.overflowing_add(begins & wants_key | self.is_in_key);
+        self.is_in_key = u64::from(carried);
+        let (keys, key_ends) = (strings & !sum, outside & sum);
+        let after_key = behind(key_ends, &mut self.ends_key);
+
+        let wrong = commas & !after_value
+            | closing & !after_value & !after_opening
+            | (begins | opening | scalar_begins) & after_value
+            | wants_key & valid & !(begins | closing)
+            | colons ^ after_key
+            | marks.backslashes & keys & in_event;
+        if wrong != 0 {
+            return None;
+        }
+        each(scalar_begins, |bit| self.scalar(start + bit))?;
+        each(commas & in_event, |bit| self.field(start + bit))
+    }
+
+    /// The bytes that a backslash stands before, if they may stand there.
+    #[inline(always)]
+    fn escaped(&mut self, backslashes: u64, start: usize) -> Option<u64> {
+        /// Every second bit.
+        const EVEN: u64 = u64::MAX / 3;
+        if backslashes | self.is_escaped == 0 {
+            return Some(0);
+        }
+        // Of a run of backslashes each second one is escaped: those at an odd distance from where the run begins. To add a
+        // bit where a run begins at an odd place finds its end, and so tells the two kinds of runs apart.
+        let backslashes = backslashes & !self.is_escaped;
+        let behind_one = backslashes << 1 | self.is_escaped;
+        let odd_begins = backslashes & !EVEN & !behind_one;
+        let (sum, carried) = odd_begins.overflowing_add(backslashes);
+        self.is_escaped = u64::from(carried);
+        let escaped = (EVEN ^ sum << 1) & behind_one;
+        each(escaped, |bit| match self.line.get(start + bit..)? {
+            [b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't', ..] => Some(()),
+            [b'u', hex @ ..] => hex.get(..4)?.iter().all(u8::is_ascii_hexdigit).then_some(()),
+            _ => None,
+        })?;
+        Some(escaped)
+    }
+
+    /// Follows the brackets. Returns which bytes have an object around them, and which have nothing but the event.
+    #[inline(always)]
+    fn enter_and_leave(
+        &mut self,
+        opening: u64,
+        closing: u64,
+        curly: u64,
+        start: usize,
+    ) -> Option<(u64, u64)> {
+        // What is empty has nothing within it.
+        let empty = opening & closing >> 1 & !(curly ^ curly >> 1);
+        let brackets = (opening | closing) & !(empty | empty << 1);
+        let all_if = |condition: bool| u64::from(condition).wrapping_neg();
+        let mut in_object = all_if(self.containers & 1 == 1);
+        let mut in_event = all_if(self.containers == IN_EVENT);
+        let mut wrong = 0;
+        each(brackets, |bit| {
+            let (opens, is_object) = (opening >> bit & 1, curly >> bit & 1);
+            let too_deep = opens & self.containers >> (u64::BITS - 1);
+            let other_kind = (1 ^ opens) & (self.containers ^ is_object);
+            wrong |= too_deep | other_kind & 1;
+            let (entered, left) = (self.containers << 1 | is_object, self.containers >> 1);
+            self.containers = if opens == 1 { entered } else { left };
+            // The event ends where the line does.
+            if self.containers <= NOWHERE && start + bit + 1 != self.line.len() {
+                return None;
+            }
+            let from = u64::MAX << bit;
+            in_object = in_object & !from | all_if(self.containers & 1 == 1) & from;
+            in_event = in_event & !from | all_if(self.containers == IN_EVENT) & from;
+            Some(())
+        })?;
+        (wrong == 0).then_some((in_object, in_event))
+    }
+
+    /// The field of the event that ends before `end`.
+    #[inline(always)]
+    fn field(&mut self, end: usize) -> Option<()> {
+        let field = self.line.get(self.field_start..end)?;
+        let known = FIELDS.iter().zip(&mut self.places).find(|(name, _)| field.starts_with(name));
+        if let Some((name, place)) = known
+            && place.replace(self.field_start + name.len()..end).is_some()
+        {
+            return None;
+        }
+        self.field_start = end + 1;
+        Some(())
+    }
+
+    /// A number or word, and what comes behind it.
+    fn scalar(&self, start: usize) -> Option<()> {
+        let text = self.line.get(start..)?;
+        let rest = match text.first()? {
+            b't' => text.strip_prefix(b"true")?,
+            b'f' => text.strip_prefix(b"false")?,
+            b'n' => text.strip_prefix(b"null")?,
+            _ => behind_number(text)?,
+        };
+        matches!(rest.first()?, b',' | b'}' | b']').then_some(())
+    }
+
+    /// The event, once all blocks were checked.
+    fn event(mut self) -> Option<Event<'a>> {
+        if self.containers != NOWHERE {
+            return None;
+        }
+        self.field(self.line.len() - 1)?;
+        if self.has_non_ascii {
+            str::from_utf8(self.line).ok()?;
+        }
+        let [kind, version, level, time, request_object, response_object, annotations] = self.places;
+        let text = |place: Range<usize>| {
+            let inside = self.line.get(place)?.strip_prefix(b"\"")?.strip_suffix(b"\"")?;
+            if inside.contains(&b'\\') { None } else { str::from_utf8(inside).ok() }
+        };
+        if text(kind?)? != "Event" {
+            return None;
+        }
+        let version = ApiVersion::parse(text(version?)?)?;
+        let level = match level {
+            Some(level) => Level::parse(text(level)?),
+            None => Level::None,
+        };
+        let stage_timestamp = match time {
+            Some(time) => Some(Cow::Borrowed(text(time)?)),
+            None => None,
+        };
+        let parts = Some(Parts { request_object, response_object, annotations });
+        Some(Event { version, level, stage_timestamp, parts })
+    }
+}
+
+/// Calls `check` with the number of each bit in `mask`, until one fails.
+#[expect(clippy::inline_always, reason = "as the methods that call it")]
+#[inline(always)]
+fn each(mut mask: u64, mut check: impl FnMut(usize) -> Option<()>) -> Option<()> {
+    while mask != 0 {
+        check(mask.trailing_zeros() as usize)?;
+        mask &= mask - 1;
+    }
+    Some(())
+}
+
+/// Which bits have an odd number of `mask`'s bits at or before them.
+#[expect(clippy::inline_always, reason = "as the methods that call it")]
+#[inline(always)]
+fn parity(mut mask: u64) -> u64 {
+    for distance in [1, 2, 4, 8, 16, 32] {
+        mask ^= mask << distance;
+    }
+    mask
+}
+
+/// What is behind the number that `text` begins with.
+fn behind_number(text: &[u8]) -> Option<&[u8]> {
+    let text = text.strip_prefix(b"-").unwrap_or(text);
+    let mut rest = match text.strip_prefix(b"0") {
+        Some(rest) => rest,
+        None => behind_digits(text)?,
+    };
+    if let Some(fraction) = rest.strip_prefix(b".") {
+        rest = behind_digits(fraction)?;
+    }
+    if let [b'e' | b'E', exponent @ ..] = rest {
+        let digits = exponent.strip_prefix(b"+").or(exponent.strip_prefix(b"-")).unwrap_or(exponent);
+        rest = behind_digits(digits)?;
+    }
+    Some(rest)
+}
+
+fn behind_digits(text: &[u8]) -> Option<&[u8]> {
+    let count = text.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    if count == 0 { None } else { text.get(count..) }
+}
+
+#[cfg(test)]
+mod tests;
