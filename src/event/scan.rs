@@ -185,11 +185,11 @@ impl<'a> Scan<'a> {
         let mut in_event = all_if(self.containers == IN_EVENT);
         let mut wrong = 0;
         each(brackets, |bit| {
-            let (opens, is_object) = (opening >> bit & 1, curly >> bit & 1);
+            let (opens, kind) = (opening >> bit & 1, curly >> bit & 1);
             let too_deep = opens & self.containers >> (u64::BITS - 1);
-            let other_kind = (1 ^ opens) & (self.containers ^ is_object);
+            let other_kind = (1 ^ opens) & (self.containers ^ kind);
             wrong |= too_deep | other_kind & 1;
-            let (entered, left) = (self.containers << 1 | is_object, self.containers >> 1);
+            let (entered, left) = (self.containers << 1 | kind, self.containers >> 1);
             self.containers = if opens == 1 { entered } else { left };
             // The event ends where the line does.
             if self.containers <= NOWHERE && start + bit + 1 != self.line.len() {
