@@ -17,7 +17,7 @@ use serde::Deserialize;
 use serde::de::{MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use crate::event::Level;
+use crate::event::{Event, Level, Parts};
 use crate::fingerprint;
 
 const TRUNCATED: &str = "audit.k8s.io/truncated";
@@ -40,6 +40,49 @@ const IDENTITY: [&str; 10] = [
     "requestReceivedTimestamp",
     "stageTimestamp",
 ];
+
+/// As [`fit`], of an event that was just read: where its check has found the parts, the first rung does not look at what
+/// it drops.
+#[must_use]
+pub fn fit_event(line: &[u8], event: &Event<'_>, max_event_size: usize) -> Option<Vec<u8>> {
+    let parts = event.parts.as_ref().filter(|_| event.level >= Level::Request);
+    let without_bodies = parts.and_then(|parts| without_bodies(line, parts));
+    without_bodies
+        .filter(|line| line.len() < max_event_size)
+        .or_else(|| fit(line, event.level, max_event_size))
+}
+
+/// The first rung, where the parts are known. `None` for an event that begins with a body.
+fn without_bodies(line: &[u8], parts: &Parts) -> Option<Vec<u8>> {
+    let added = [(TRUNCATED, "\"true\"".to_owned())];
+    let mut edits = Vec::with_capacity(3);
+    for (key, body) in [("requestObject", &parts.request_object), ("responseObject", &parts.response_object)]
+    {
+        let Some(body) = body else { continue };
+        let comma = body.start.checked_sub(key.len() + ",\"\":".len())?;
+        if line.get(comma) != Some(&b',') {
+            return None;
+        }
+        edits.push((comma..body.end, String::new()));
+    }
+    edits.push(match &parts.annotations {
+        Some(place) => {
+            let old = std::str::from_utf8(line.get(place.clone())?).ok()?;
+            (place.clone(), with_added(old, &added))
+        }
+        None => (line.len() - 1..line.len() - 1, format!(",\"annotations\":{}", object(&added))),
+    });
+    edits.sort_unstable_by_key(|(place, _)| place.start);
+    let bytes = edits.iter().fold(line.len(), |bytes, (place, text)| bytes - place.len() + text.len());
+    let (mut out, mut from) = (Vec::with_capacity(bytes), 0);
+    for (place, text) in edits {
+        out.extend_from_slice(line.get(from..place.start)?);
+        out.extend_from_slice(text.as_bytes());
+        from = place.end;
+    }
+    out.extend_from_slice(line.get(from..)?);
+    Some(out)
+}
 
 /// `line` (of an audit event, without its newline) on the first rung that fits into `max_event_size`.
 #[must_use]
@@ -159,14 +202,13 @@ fn annotated(event: &str, added: &[(&str, String)]) -> Option<String> {
         ));
     };
     let start = old.end - old.value.len();
-    let annotations = match Fields::of(old.value) {
-        Some(annotations) => with_sorted(&annotations, added),
-        None => object(added), // null
-    };
+    let annotations = with_added(old.value, added);
     Some(format!("{}{annotations}{}", &event[..start], &event[old.end..]))
 }
 
-fn with_sorted(annotations: &Fields<'_>, added: &[(&str, String)]) -> String {
+/// `annotations` (or null) with `added` among them.
+fn with_added(annotations: &str, added: &[(&str, String)]) -> String {
+    let Some(annotations) = Fields::of(annotations) else { return object(added) };
     let mut pairs: Vec<(String, &str)> = annotations
         .fields
         .iter()

@@ -56,7 +56,7 @@ impl Batch {
         }
         let mut cut = None;
         if let Some(max) = limits.max_event_size.filter(|max| line.len() >= *max) {
-            cut = truncate::fit(line, event.level, max);
+            cut = truncate::fit_event(line, event, max);
             if cut.is_none() {
                 let detail = format!("larger than {max} bytes even without all that is not its identity");
                 return self.offer_aside(Aside::of(line, Reason::TooLarge, detail, Some(origin())), limits);

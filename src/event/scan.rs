@@ -1,9 +1,9 @@
 //! The quick check of a line: JSON by its bytes' neighbours, 64 bytes at a time.
 //!
 //! **Contract.** [`scan`] either proves that the line is one whole JSON object without blanks between its tokens, and an
-//! event whose texts hold no escapes; then it returns what the careful way of [`Event::parse`] would. Or it returns
+//! event of a level that we know, whose texts hold no escapes; then it returns what the careful way of [`Event::parse`] would. Or it returns
 //! `None`, which says nothing: the careful way decides. So what is seldom (blanks, a key with an escape, a field that is
-//! there twice, more than [`DEEPEST`] containers within each other) need not be understood here.
+//! there twice, more than 63 containers within each other) need not be understood here.
 //!
 //! # How
 //!
@@ -25,14 +25,11 @@ use block::{BLOCK_BYTES, FILLER, Marks};
 
 use super::{ApiVersion, Event, Level, Parts};
 
-/// Containers that may be around a byte: all bits of the stack but the mark at its end.
-#[cfg(test)]
-const DEEPEST: u32 = u64::BITS - 1;
 /// The stack of containers without any, and with nothing but the event itself.
 const NOWHERE: u64 = 1;
 const IN_EVENT: u64 = 0b11;
 
-/// What of an event we need the place of. The first four are read as texts.
+/// What of an event we need the place of.
 const FIELDS: [&[u8]; 7] = [
     b"\"kind\":",
     b"\"apiVersion\":",
@@ -76,7 +73,8 @@ struct Scan<'a> {
     ends_key: u64,
     /// The containers around, the innermost in the lowest bit, 1 for an object. Above the outermost stands a 1.
     containers: u64,
-    has_non_ascii: bool,
+    /// The last blocks in a row with bytes outside ASCII.
+    non_ascii: Range<usize>,
     /// Where the current field of the event begins.
     field_start: usize,
     /// The values of [`FIELDS`].
@@ -98,7 +96,13 @@ impl<'a> Scan<'a> {
     #[inline(always)]
     fn block(&mut self, block: &[u8; BLOCK_BYTES], valid: u64, start: usize) -> Option<()> {
         let marks = Marks::of(block);
-        self.has_non_ascii |= marks.has_non_ascii;
+        if marks.has_non_ascii {
+            if self.non_ascii.end < start {
+                self.check_text()?;
+                self.non_ascii.start = start;
+            }
+            self.non_ascii.end = self.line.len().min(start + BLOCK_BYTES);
+        }
         if marks.has_control {
             return None;
         }
@@ -181,11 +185,11 @@ impl<'a> Scan<'a> {
         let mut in_event = all_if(self.containers == IN_EVENT);
         let mut wrong = 0;
         each(brackets, |bit| {
-            let (opens, is_object) = (opening >> bit & 1, curly >> bit & 1);
+            let (opens, kind) = (opening >> bit & 1, curly >> bit & 1);
             let too_deep = opens & self.containers >> (u64::BITS - 1);
-            let other_kind = (1 ^ opens) & (self.containers ^ is_object);
+            let other_kind = (1 ^ opens) & (self.containers ^ kind);
             wrong |= too_deep | other_kind & 1;
-            let (entered, left) = (self.containers << 1 | is_object, self.containers >> 1);
+            let (entered, left) = (self.containers << 1 | kind, self.containers >> 1);
             self.containers = if opens == 1 { entered } else { left };
             // The event ends where the line does.
             if self.containers <= NOWHERE && start + bit + 1 != self.line.len() {
@@ -225,35 +229,49 @@ impl<'a> Scan<'a> {
         matches!(rest.first()?, b',' | b'}' | b']').then_some(())
     }
 
+    /// Checks UTF-8 where there is more than ASCII. No character reaches beyond such blocks, since each of its bytes is
+    /// outside ASCII.
+    fn check_text(&self) -> Option<()> {
+        str::from_utf8(self.line.get(self.non_ascii.clone())?).is_ok().then_some(())
+    }
+
     /// The event, once all blocks were checked.
     fn event(mut self) -> Option<Event<'a>> {
         if self.containers != NOWHERE {
             return None;
         }
         self.field(self.line.len() - 1)?;
-        if self.has_non_ascii {
-            str::from_utf8(self.line).ok()?;
-        }
+        self.check_text()?;
         let [kind, version, level, time, request_object, response_object, annotations] = self.places;
-        let text = |place: Range<usize>| {
-            let inside = self.line.get(place)?.strip_prefix(b"\"")?.strip_suffix(b"\"")?;
-            if inside.contains(&b'\\') { None } else { str::from_utf8(inside).ok() }
-        };
-        if text(kind?)? != "Event" {
+        let quoted = |place: Range<usize>| self.line.get(place);
+        if quoted(kind?)? != b"\"Event\"" {
             return None;
         }
-        let version = ApiVersion::parse(text(version?)?)?;
-        let level = match level {
-            Some(level) => Level::parse(text(level)?),
-            None => Level::None,
+        let version = match quoted(version?)? {
+            b"\"audit.k8s.io/v1\"" => ApiVersion::V1,
+            b"\"audit.k8s.io/v1beta1\"" => ApiVersion::V1beta1,
+            b"\"audit.k8s.io/v1alpha1\"" => ApiVersion::V1alpha1,
+            _ => return None,
+        };
+        let level = match quoted(level?)? {
+            b"\"RequestResponse\"" => Level::RequestResponse,
+            b"\"Request\"" => Level::Request,
+            b"\"Metadata\"" => Level::Metadata,
+            _ => return None,
         };
         let stage_timestamp = match time {
-            Some(time) => Some(Cow::Borrowed(text(time)?)),
+            Some(time) => Some(Cow::Borrowed(plain_text(quoted(time)?)?)),
             None => None,
         };
         let parts = Some(Parts { request_object, response_object, annotations });
         Some(Event { version, level, stage_timestamp, parts })
     }
+}
+
+/// What a string without escapes says.
+fn plain_text(quoted: &[u8]) -> Option<&str> {
+    let inside = quoted.strip_prefix(b"\"")?.strip_suffix(b"\"")?;
+    if inside.contains(&b'\\') { None } else { str::from_utf8(inside).ok() }
 }
 
 /// Calls `check` with the number of each bit in `mask`, until one fails.

@@ -1,6 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::demo::replay::Replay;
 use crate::event::Event;
 use crate::properties::{mutated, mutations, real_line};
 
@@ -72,6 +73,49 @@ fn at_last_only_the_identity_stays_and_what_is_larger_is_refused() {
     assert_eq!(fitted(&line, Level::Metadata, 100), None);
 }
 
+#[test]
+fn bodies_go_the_same_way_whether_their_places_are_known_or_not() {
+    const HEAD: &str = r#"{"kind":"Event","apiVersion":"audit.k8s.io/v1","level":"RequestResponse","#;
+    let body = format!(r#"{{"annotations":{{"a":"{}"}}}}"#, "x".repeat(300));
+    let orders = [
+        format!(r#"{HEAD}"requestObject":{body},"responseObject":{body},"annotations":{{"z":"1"}}}}"#),
+        format!(r#"{HEAD}"responseObject":{body},"annotations":{{}},"requestObject":{body}}}"#),
+        format!(r#"{HEAD}"annotations":null,"requestObject":{body}}}"#),
+        format!(r#"{HEAD}"requestObject":{body}}}"#),
+        format!(r#"{{"requestObject":{body},{}"responseObject":{body}}}"#, &HEAD[1..]),
+        format!(
+            r#"{HEAD}"annotations":{{"audit.k8s.io/truncated":"x","a\u003c":"\u00e9é"}},"requestObject":{body}}}"#
+        ),
+        format!(r#"{HEAD} "requestObject":{body}}}"#),
+    ];
+    for (number, line) in orders.iter().enumerate() {
+        let event = Event::parse(line.as_bytes()).unwrap();
+        let quick = event.parts.as_ref().and_then(|parts| without_bodies(line.as_bytes(), parts));
+        assert_eq!(quick.is_some(), ![4, 6].contains(&number), "{line}");
+        let careful = fit(line.as_bytes(), event.level, 300);
+        assert!(careful.is_some());
+        assert_eq!(fit_event(line.as_bytes(), &event, 300), careful);
+        assert!(quick.is_none() || quick == careful);
+    }
+}
+
+#[test]
+fn the_places_of_bodies_are_known_in_every_event_that_kube_apiserver_wrote() {
+    let replay = Replay::bundled();
+    let (mut line, mut cut) = (Vec::new(), 0);
+    for number in 0..1880 {
+        replay.line(number, &mut line);
+        line.pop();
+        let event = Event::parse(&line).unwrap();
+        let quick = without_bodies(&line, event.parts.as_ref().unwrap()).unwrap();
+        if event.level >= Level::Request {
+            assert_eq!(Some(quick), fit(&line, event.level, usize::MAX));
+            cut += 1;
+        }
+    }
+    assert!(cut > 500, "{cut}");
+}
+
 fn json() -> impl Strategy<Value = String> {
     let text = prop_oneof![
         "[a-z<&\u{e9}\u{1f600}\\\\\"\u{1}]{0,80}".prop_map(|text| serde_json::to_string(&text).unwrap()),
@@ -135,7 +179,11 @@ proptest! {
         level in prop::sample::select(&[Level::None, Level::Metadata, Level::Request][..]),
     ) {
         let line = mutated(&line, &mutations);
-        let Some(cut) = fit(&line, level, max) else { return Ok(()) };
+        let cut = fit(&line, level, max);
+        if let Ok(event) = Event::parse(&line) {
+            prop_assert_eq!(&fit_event(&line, &Event { level, ..event }, max), &cut);
+        }
+        let Some(cut) = cut else { return Ok(()) };
         prop_assert!(cut.len() < max);
         let (before, after) = (std::str::from_utf8(&line).unwrap(), std::str::from_utf8(&cut).unwrap());
         let (before, after) = (Fields::of(before).unwrap(), Fields::of(after).expect("a JSON object"));
