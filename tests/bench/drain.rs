@@ -1,8 +1,7 @@
 //! 1 GB of backlog, beside the least that has to be done with it.
 
-use std::io::Write as _;
-
 use crate::Bench;
+use crate::compare;
 use crate::floor::{self, CHECK_AND_POST, POST};
 use crate::report::{Bar, Efficiency, median};
 use crate::stage::{DRAIN, Drained, drain};
@@ -16,12 +15,15 @@ const AIM: f64 = 800.0;
 pub(crate) fn run(bench: &mut Bench) -> anyhow::Result<()> {
     let log = bench.gigabyte()?;
     let (mut posts, mut checks, mut drains) = (Vec::new(), Vec::new(), Vec::new());
+    let mut others: Vec<_> = compare::others().into_iter().map(|other| (other, Vec::new())).collect();
     for _ in 0..ROUNDS {
         posts.push(floor::measure_post(POST, &log.live(), log.bytes)?);
         checks.push(floor::measure_post(CHECK_AND_POST, &log.live(), log.bytes)?);
         drains.push(drain(&log, &DRAIN)?);
-        write!(bench.out, ".")?;
-        bench.out.flush()?;
+        for (other, rounds) in &mut others {
+            rounds.push(other.drain(&log)?);
+        }
+        bench.tick()?;
     }
     let of = |rounds: &[Drained], figure: fn(&Drained) -> f64| median(rounds.iter().map(figure));
     let mut tell = |name: &str, rounds: &[Drained], is_floor: bool| {
@@ -37,6 +39,9 @@ pub(crate) fn run(bench: &mut Bench) -> anyhow::Result<()> {
     tell("floor: read, POST", &posts, true);
     tell("floor: read, check, POST", &checks, true);
     tell("audit-shipper", &drains, false);
+    for (other, rounds) in &others {
+        tell(other.name, rounds, false);
+    }
     let ratios = drains.iter().zip(&checks).map(|(drained, floor)| floor.cpu_seconds / drained.cpu_seconds);
     let efficiency = of(&drains, Drained::mb_per_cpu_second);
     bench.report.ratio(

@@ -6,6 +6,7 @@ use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use rustix::net::RecvFlags;
@@ -28,11 +29,11 @@ enum Protocol {
 pub(crate) struct Endpoint {
     pub(crate) address: SocketAddr,
     seen: Arc<Seen>,
+    accepting: Option<JoinHandle<()>>,
 }
 
 struct Seen {
     since: Instant,
-    requests: AtomicU64,
     body_bytes: AtomicU64,
     /// When the head of the first request was read, and when anything was read last; since the start, never 0.
     first_nanos: AtomicU64,
@@ -81,14 +82,13 @@ impl Endpoint {
         let address = listener.local_addr()?;
         let seen = Arc::new(Seen {
             since: Instant::now(),
-            requests: AtomicU64::new(0),
             body_bytes: AtomicU64::new(0),
             first_nanos: AtomicU64::new(0),
             last_nanos: AtomicU64::new(0),
             closing: AtomicBool::new(false),
         });
         let shared = Arc::clone(&seen);
-        std::thread::spawn(move || {
+        let accepting = std::thread::spawn(move || {
             while let Ok((stream, _)) = listener.accept() {
                 if shared.closing.load(Ordering::Relaxed) {
                     return;
@@ -97,11 +97,7 @@ impl Endpoint {
                 std::thread::spawn(move || Connection::new(stream, seen).serve(&protocol));
             }
         });
-        Ok(Self { address, seen })
-    }
-
-    pub(crate) fn requests(&self) -> u64 {
-        self.seen.requests.load(Ordering::Relaxed)
+        Ok(Self { address, seen, accepting: Some(accepting) })
     }
 
     pub(crate) fn body_bytes(&self) -> u64 {
@@ -127,8 +123,11 @@ impl Endpoint {
 impl Drop for Endpoint {
     fn drop(&mut self) {
         self.seen.closing.store(true, Ordering::Relaxed);
-        // Wakes the thread that accepts.
+        // Wakes the thread that accepts; once that has ended, the port is free for another endpoint.
         let _ = TcpStream::connect(self.address);
+        if let Some(accepting) = self.accepting.take() {
+            let _ = accepting.join();
+        }
     }
 }
 
@@ -177,7 +176,6 @@ impl Connection {
                 Ok(())
             })?;
         }
-        self.seen.requests.fetch_add(1, Ordering::Relaxed);
         self.stream.get_mut().write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}")
     }
 

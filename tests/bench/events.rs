@@ -7,10 +7,12 @@
 use std::fs::File;
 use std::io::{BufWriter, Read as _, Write as _};
 use std::ops::RangeInclusive;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::Context as _;
+use flate2::Compression;
 use flate2::read::GzDecoder;
+use flate2::write::GzEncoder;
 use memchr::memmem;
 use tempfile::TempDir;
 
@@ -98,9 +100,9 @@ fn id_in(line: &[u8]) -> Option<usize> {
 
 /// As hard to compress as another one, up to its last group: the running number.
 fn audit_id(n: u64) -> String {
-    let mixed = n.wrapping_add(1).wrapping_mul(0x9E37_79B9_7F4A_7C15).to_be_bytes();
-    let [a, b, c, d, e, f, g, h] = mixed;
-    format!("{a:02x}{b:02x}{c:02x}{d:02x}-{e:02x}{f:02x}-4{g:03x}-8{h:03x}-{n:012x}")
+    let mixed = n.wrapping_add(1).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    let group = |shift: u32, digits: u32| mixed >> shift & ((1 << (4 * digits)) - 1);
+    format!("{:08x}-{:04x}-4{:03x}-8{:03x}-{n:012x}", group(32, 8), group(16, 4), group(48, 3), group(0, 3))
 }
 
 /// The running numbers of the events in a request's body.
@@ -133,16 +135,32 @@ impl Log {
         let mut log = Self::empty()?;
         for index in 0..files {
             let path = if index + 1 == files { log.live() } else { log.backup(index) };
-            let until = bytes * (index + 1) / files;
             let mut file = BufWriter::with_capacity(1 << 20, File::create(path)?);
-            log.fill(corpus, until, &mut file)?;
+            log.fill(corpus, bytes * (index + 1) / files, &mut file)?;
             file.flush()?;
         }
         Ok(log)
     }
 
-    /// Writes lines until the log has so many bytes.
-    fn fill(&mut self, corpus: &Corpus, until: u64, to: &mut impl std::io::Write) -> std::io::Result<()> {
+    /// The same in backups alone, compressed as Go does it by default; the live file is empty.
+    pub(crate) fn compressed(corpus: &Corpus, bytes: u64, files: u64) -> anyhow::Result<Self> {
+        let mut log = Self::empty()?;
+        for index in 0..files {
+            let file = File::create(log.backup(index).with_extension("log.gz"))?;
+            let mut encoder = GzEncoder::new(BufWriter::new(file), Compression::new(6));
+            log.fill(corpus, bytes * (index + 1) / files, &mut encoder)?;
+            encoder.finish()?.flush()?;
+        }
+        Ok(log)
+    }
+
+    /// Writes lines, and counts them, until the log has so many bytes.
+    pub(crate) fn fill(
+        &mut self,
+        corpus: &Corpus,
+        until: u64,
+        to: &mut impl std::io::Write,
+    ) -> std::io::Result<()> {
         let mut line = Vec::new();
         while self.bytes < until {
             corpus.line(self.events, &mut line);
@@ -162,7 +180,12 @@ impl Log {
         self.directory.path().join(format!("audit-2026-01-02T{hour:02}-{minute:02}-{second:02}.000.log"))
     }
 
-    pub(crate) fn directory(&self) -> &Path {
-        self.directory.path()
+    /// Oldest first.
+    pub(crate) fn backups(&self) -> std::io::Result<Vec<PathBuf>> {
+        let entries = std::fs::read_dir(self.directory.path())?;
+        let mut paths = entries.map(|entry| Ok(entry?.path())).collect::<std::io::Result<Vec<_>>>()?;
+        paths.retain(|path| *path != self.live());
+        paths.sort_unstable();
+        Ok(paths)
     }
 }

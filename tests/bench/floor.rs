@@ -12,7 +12,9 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use anyhow::Context as _;
+use flate2::Compression;
 use flate2::read::MultiGzDecoder;
+use flate2::write::GzEncoder;
 use serde::Deserialize;
 
 use crate::endpoint::Endpoint;
@@ -31,6 +33,9 @@ pub(crate) const POST: &str = "post";
 pub(crate) const CHECK_AND_POST: &str = "check-and-post";
 /// Decompresses files.
 pub(crate) const INFLATE: &str = "inflate";
+/// Compress a file in parts of a given size, level 1.
+pub(crate) const ZSTD: &str = "zstd";
+pub(crate) const GZIP: &str = "gzip";
 
 /// Runs a floor on a log of so many bytes.
 pub(crate) fn measure(name: &str, arguments: &[&str], log_bytes: u64) -> anyhow::Result<Drained> {
@@ -63,6 +68,8 @@ pub(crate) fn run(arguments: &[String]) -> anyhow::Result<()> {
         (POST, [log, address]) => post(log, address, false)?,
         (CHECK_AND_POST, [log, address]) => post(log, address, true)?,
         (INFLATE, files) => inflate(files)?,
+        (ZSTD, [log, part_bytes]) => zstd(log, part_bytes.parse()?)?,
+        (GZIP, [log, part_bytes]) => gzip(log, part_bytes.parse()?)?,
         _ => anyhow::bail!("no floor {name} with {} arguments", arguments.len()),
     };
     writeln!(std::io::stdout(), "done {bytes}")?;
@@ -152,4 +159,38 @@ fn inflate(files: &[String]) -> anyhow::Result<u64> {
         }
     }
     Ok(inflated)
+}
+
+/// Returns how many bytes it came to.
+fn zstd(log: &str, part_bytes: usize) -> anyhow::Result<u64> {
+    let mut compressor = zstd::bulk::Compressor::new(1)?;
+    let mut compressed = vec![0; zstd::zstd_safe::compress_bound(part_bytes)];
+    each_part(log, part_bytes, |part| Ok(compressor.compress_to_buffer(part, &mut compressed)?))
+}
+
+/// Returns how many bytes it came to.
+fn gzip(log: &str, part_bytes: usize) -> anyhow::Result<u64> {
+    let mut compressed = Vec::new();
+    each_part(log, part_bytes, |part| {
+        compressed.clear();
+        let mut encoder = GzEncoder::new(std::mem::take(&mut compressed), Compression::new(1));
+        encoder.write_all(part)?;
+        compressed = encoder.finish()?;
+        Ok(compressed.len())
+    })
+}
+
+fn each_part(
+    log: &str,
+    part_bytes: usize,
+    mut compress: impl FnMut(&[u8]) -> anyhow::Result<usize>,
+) -> anyhow::Result<u64> {
+    let (mut file, mut part, mut total) = (File::open(log)?, vec![0; part_bytes], 0);
+    loop {
+        let count = file.read(&mut part)?;
+        if count == 0 {
+            return Ok(total);
+        }
+        total += compress(&part[..count])? as u64;
+    }
 }

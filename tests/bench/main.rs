@@ -5,27 +5,55 @@
 //! loops that do the least of the same work, processes too) wherever the machine decides the absolute figure.
 //! Candidates take turns, and medians count. Exit status 1 if a bar is not met.
 //!
-//! `cargo bench -- NAME...` runs the sections whose name contains one of the names.
+//! `cargo bench -- NAME...` runs the sections whose name contains one of the names, and only so those that are not part
+//! of the default run. `COMPARE=1` has other shippers drain the same log, `PLOT=FILE` makes a picture (SVG) of it.
+//!
+//! | section | what | by default |
+//! |---|---|---|
+//! | drain | 1 GB into an endpoint, beside floors and other shippers | yes |
+//! | truncating | the same with 5% large events, cut | yes |
+//! | gzip | a backlog of compressed backups, beside bare decompression | yes |
+//! | compression | compressed requests, beside the bare compressor | yes |
+//! | latency | write to receipt at 1,000 events/s | yes |
+//! | steady | 10 MB/s while they are written | yes |
+//! | idle | nobody writes | yes |
+//! | start | to the first request, with 10 GB of history | yes |
+//! | scale-bytes | backlogs of 1 MB to 10 GB | yes |
+//! | scale-files | 1 GB in 1 to 1,000 files | yes |
+//! | scale-handles | what 5,000 rotations leave behind | yes |
+//! | window | requests at a time over a distance | yes |
+//! | outage | 1 GB waits for an endpoint | no |
+//! | rotation-full-speed, -paced, -outage, -kills | 200 MB through rotation and retention, compared by content | no |
 
 use std::io::Write as _;
 use std::process::ExitCode;
 use std::rc::Rc;
+use std::time::Instant;
 
 use events::{Corpus, Log};
 use report::Report;
 
+mod compare;
+mod compression;
 mod drain;
 mod endpoint;
 mod events;
 mod floor;
+mod gzip;
 mod idle;
 mod latency;
+mod outage;
 mod paced;
+mod plot;
 mod process;
 mod report;
+mod rotation;
+mod scale;
 mod stage;
 mod start;
 mod steady;
+mod truncating;
+mod window;
 
 const GIGABYTE: u64 = 1_000_000_000;
 /// Of the log in the table of shippers: 245,378 events in 1 GB.
@@ -37,16 +65,37 @@ const HISTORY_FILES: u64 = 100;
 /// A part of the bench.
 struct Section {
     name: &'static str,
+    is_default: bool,
     run: fn(&mut Bench) -> anyhow::Result<()>,
 }
 
-const SECTIONS: [Section; 5] = [
-    Section { name: "drain", run: drain::run },
-    Section { name: "latency", run: latency::run },
-    Section { name: "steady", run: steady::run },
-    Section { name: "idle", run: idle::run },
-    Section { name: "start", run: start::run },
+const SECTIONS: [Section; 17] = [
+    by_default("drain", drain::run),
+    by_default("truncating", truncating::run),
+    by_default("gzip", gzip::run),
+    by_default("compression", compression::run),
+    by_default("latency", latency::run),
+    by_default("steady", steady::run),
+    by_default("idle", idle::run),
+    by_default("start", start::run),
+    by_default("scale-bytes", scale::bytes),
+    by_default("scale-files", scale::files),
+    by_default("scale-handles", scale::handles),
+    by_default("window", window::run),
+    on_demand("outage", outage::run),
+    on_demand("rotation-full-speed", rotation::full_speed),
+    on_demand("rotation-paced", rotation::paced),
+    on_demand("rotation-outage", rotation::outage),
+    on_demand("rotation-kills", rotation::kills),
 ];
+
+const fn by_default(name: &'static str, run: fn(&mut Bench) -> anyhow::Result<()>) -> Section {
+    Section { name, is_default: true, run }
+}
+
+const fn on_demand(name: &'static str, run: fn(&mut Bench) -> anyhow::Result<()>) -> Section {
+    Section { name, is_default: false, run }
+}
 
 /// What the sections share.
 struct Bench {
@@ -57,6 +106,16 @@ struct Bench {
 }
 
 impl Bench {
+    /// Something moved.
+    fn tick(&mut self) -> std::io::Result<()> {
+        write!(self.out, ".")?;
+        self.out.flush()
+    }
+
+    fn say(&mut self, text: &str) -> std::io::Result<()> {
+        writeln!(self.out, "\n{text}")
+    }
+
     /// One file of 1 GB.
     fn gigabyte(&mut self) -> anyhow::Result<Rc<Log>> {
         if let Some(log) = &self.gigabyte {
@@ -90,15 +149,23 @@ fn main() -> anyhow::Result<ExitCode> {
     // Cargo adds `--bench`.
     let wanted: Vec<&str> =
         arguments.iter().map(String::as_str).filter(|argument| !argument.starts_with('-')).collect();
-    let is_wanted =
-        |section: &&Section| wanted.is_empty() || wanted.iter().any(|name| section.name.contains(name));
+    let is_wanted = |section: &&Section| {
+        let is_named = wanted.iter().any(|name| section.name.contains(name));
+        is_named || wanted.is_empty() && section.is_default
+    };
     let mut bench =
         Bench { report: Report::default(), out: std::io::stdout(), gigabyte: None, history: None };
     for section in SECTIONS.iter().filter(is_wanted) {
+        let began = Instant::now();
         write!(bench.out, "{} ", section.name)?;
         bench.out.flush()?;
-        (section.run)(&mut bench)?;
-        writeln!(bench.out)?;
+        if let Err(error) = (section.run)(&mut bench) {
+            bench.report.failed(section.name, &format!("{error:#}"));
+        }
+        writeln!(bench.out, " {:.0} s", began.elapsed().as_secs_f64())?;
+    }
+    if let Some(path) = std::env::var_os("PLOT") {
+        std::fs::write(path, plot::svg(&bench.report))?;
     }
     write!(bench.out, "\n{}", bench.report.table())?;
     Ok(if bench.report.all_met() { ExitCode::SUCCESS } else { ExitCode::FAILURE })

@@ -35,28 +35,28 @@ impl Stamps {
     }
 }
 
-/// Writes `events` of a corpus, so many a second. A write that is late is caught up with.
-/// Returns how long it took.
+/// Writes `events` of a corpus, so many a second; what is late is caught up with. Returns by how much
+/// each one was late.
 pub(crate) fn write(
     path: PathBuf,
     corpus: Corpus,
     events_a_second: u32,
     events: u64,
     stamps: Option<Arc<Stamps>>,
-) -> JoinHandle<std::io::Result<Duration>> {
+) -> JoinHandle<std::io::Result<Vec<Duration>>> {
     std::thread::spawn(move || {
         let mut file = OpenOptions::new().append(true).open(path)?;
-        let (mut line, started) = (Vec::new(), Instant::now());
-        let mut due = started;
+        let (mut line, mut due, mut late) = (Vec::new(), Instant::now(), Vec::new());
         for n in 0..events {
             corpus.line(n, &mut line);
             std::thread::sleep(due.saturating_duration_since(Instant::now()));
+            late.push(due.elapsed());
             due += Duration::from_secs(1) / events_a_second;
             if let Some(stamps) = &stamps {
                 stamps.set(n);
             }
             file.write_all(&line)?;
         }
-        Ok(started.elapsed())
+        Ok(late)
     })
 }

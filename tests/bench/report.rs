@@ -83,6 +83,12 @@ impl Report {
         self.figures.push(Figure { name, value, bar: String::new(), ratio: None, met: None });
     }
 
+    /// A section that could not be run to its end.
+    pub(crate) fn failed(&mut self, section: &str, why: &str) {
+        let (name, value) = (section.to_owned(), why.to_owned());
+        self.figures.push(Figure { name, value, bar: String::new(), ratio: None, met: Some(false) });
+    }
+
     pub(crate) fn all_met(&self) -> bool {
         self.figures.iter().all(|figure| figure.met != Some(false))
     }

@@ -20,6 +20,7 @@ const QUIET: Duration = Duration::from_millis(30);
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Settings {
     pub(crate) max_wait: Option<&'static str>,
+    pub(crate) initial_backoff: Option<&'static str>,
     pub(crate) max_in_flight: Option<u32>,
     pub(crate) truncate_above: Option<&'static str>,
     pub(crate) compression: Option<&'static str>,
@@ -28,6 +29,7 @@ pub(crate) struct Settings {
 /// As in the table of shippers: truncation is on; nothing is to wait at the end of the log.
 pub(crate) const DRAIN: Settings = Settings {
     max_wait: Some("20ms"),
+    initial_backoff: None,
     truncate_above: Some("100KiB"),
     max_in_flight: None,
     compression: None,
@@ -51,6 +53,7 @@ impl Stage {
         let field = |name: &str, value: Option<&str>| value.map(|value| format!(", {name}: {value}"));
         let output = [
             field("compression", settings.compression).unwrap_or_default(),
+            field("initialBackoff", settings.initial_backoff).unwrap_or_default(),
             field("maxWait", settings.max_wait).unwrap_or_default(),
             settings.max_in_flight.map(|most| format!(", maxInFlight: {most}")).unwrap_or_default(),
             settings
@@ -58,10 +61,10 @@ impl Stage {
                 .map(|size| format!(", truncate: {{ enabled: true, maxEventSize: {size} }}"))
                 .unwrap_or_default(),
         ];
-        let [compression, max_wait, max_in_flight, truncate] = output;
+        let [compression, initial_backoff, max_wait, max_in_flight, truncate] = output;
         let config = format!(
             "source: {{ path: '{}' }}\nstateDir: '{}'\nbindAddress: 127.0.0.1:0\noutputs:\n\
-             - {{ name: siem, webhook: {{ kubeconfig: '{}'{compression} }}, \
+             - {{ name: siem, webhook: {{ kubeconfig: '{}'{compression}{initial_backoff} }}, \
              batch: {{ throttle: {{ enable: false }}{max_wait} }}{max_in_flight}{truncate} }}\n",
             log.display(),
             path("state").display(),
