@@ -16,7 +16,8 @@ use crate::report::{float, megabytes};
 /// An endpoint to which nothing came for so long may have everything.
 const QUIET: Duration = Duration::from_millis(30);
 
-/// What differs from the defaults, apart from the throttle, which is off.
+/// What differs from the defaults, apart from the throttle, which is off, and from the free space that pins need: the
+/// disk of a machine for builds is full.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Settings {
     pub(crate) max_wait: Option<&'static str>,
@@ -63,7 +64,7 @@ impl Stage {
         ];
         let [compression, initial_backoff, max_wait, max_in_flight, truncate] = output;
         let config = format!(
-            "source: {{ path: '{}' }}\nstateDir: '{}'\nbindAddress: 127.0.0.1:0\noutputs:\n\
+            "source: {{ path: '{}', pinMinFree: 1% }}\nstateDir: '{}'\nbindAddress: 127.0.0.1:0\noutputs:\n\
              - {{ name: siem, webhook: {{ kubeconfig: '{}'{compression}{initial_backoff} }}, \
              batch: {{ throttle: {{ enable: false }}{max_wait} }}{max_in_flight}{truncate} }}\n",
             log.display(),
@@ -142,8 +143,11 @@ pub(crate) fn wait_until_delivered(
     loop {
         std::thread::sleep(QUIET / 3);
         let is_quiet = endpoint.last().is_some_and(|last| last + QUIET < Instant::now());
-        if is_quiet && shipper.delivered_events()? >= float(events) {
-            return Ok(());
+        if is_quiet {
+            if shipper.delivered_events()? >= float(events) {
+                return Ok(());
+            }
+            anyhow::ensure!(shipper.metric("audit_shipper_gaps_total")? < 1.0, "events were lost");
         }
         shipper.must_run()?;
     }
