@@ -1,97 +1,99 @@
-//! `audit-shipper` as a child process, and what the system and its metrics say of it.
+//! Child processes, and what the system says of them. For `audit-shipper`, its metrics too.
 
 use std::fs::{self, File};
-use std::io::{Read as _, Write as _};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
+use std::ops::Deref;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use anyhow::Context as _;
+use nix::time::ClockId;
 use rustix::process::{Pid, Signal, kill_process};
 
-/// A running `audit-shipper`, killed when this is dropped. Its log is a file.
+/// How long a program may take for what it was started for.
+const LONGEST: Duration = Duration::from_secs(300);
+
+/// A running program, killed when this is dropped.
 pub(crate) struct Process {
     child: Child,
-    address: String,
-}
-
-/// What a process has used so far.
-#[derive(Clone, Copy, Default)]
-pub(crate) struct Usage {
-    pub(crate) cpu_seconds: f64,
-    pub(crate) peak_rss_bytes: u64,
+    clock: ClockId,
+    pub(crate) started: Instant,
 }
 
 impl Process {
-    /// Starts `audit-shipper` with these arguments and waits until it listens.
-    pub(crate) fn start(arguments: &[String], log: &Path) -> Self {
-        let stderr = File::create(log).expect("the log can be made");
-        let child = Command::new(env!("CARGO_BIN_EXE_audit-shipper"))
-            .args(arguments)
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(stderr)
-            .spawn()
-            .expect("the program can be run");
-        let mut process = Self { child, address: String::new() };
-        while process.address.is_empty() {
-            let text = fs::read_to_string(log).expect("the log is there");
-            let ended = process.child.try_wait().expect("it is our child");
-            assert!(ended.is_none(), "ended:\n{text}");
-            if let Some((_, tail)) = text.split_once("address=")
-                && let Some((address, _)) = tail.split_once([' ', '\n'])
-            {
-                address.clone_into(&mut process.address);
-            }
-            std::thread::sleep(Duration::from_millis(5));
+    pub(crate) fn start(command: &mut Command) -> anyhow::Result<Self> {
+        let started = Instant::now();
+        let child = command.spawn().with_context(|| format!("{}", command.get_program().display()))?;
+        let clock = nix::time::clock_getcpuclockid(nix::unistd::Pid::from_raw(child.id().cast_signed()))?;
+        Ok(Self { child, clock, started })
+    }
+
+    /// What all its threads have used so far, ended ones too, in the kernel and outside.
+    pub(crate) fn cpu_seconds(&self) -> anyhow::Result<f64> {
+        Ok(Duration::from(self.clock.now()?).as_secs_f64())
+    }
+
+    pub(crate) fn peak_rss_mib(&self) -> anyhow::Result<f64> {
+        self.status_mib("VmHWM:")
+    }
+
+    pub(crate) fn rss_mib(&self) -> anyhow::Result<f64> {
+        self.status_mib("VmRSS:")
+    }
+
+    fn status_mib(&self, key: &str) -> anyhow::Result<f64> {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
+        let value = status.lines().find_map(|line| line.strip_prefix(key)).context("no such line")?;
+        Ok(value.trim().trim_end_matches(" kB").parse::<f64>()? / 1024.0)
+    }
+
+    /// Open handles.
+    pub(crate) fn handles(&self) -> anyhow::Result<usize> {
+        Ok(fs::read_dir(format!("/proc/{}/fd", self.child.id()))?.count())
+    }
+
+    /// Waits for it to end by itself.
+    pub(crate) fn wait(mut self) -> anyhow::Result<()> {
+        drop(self.child.stdin.take());
+        let status = self.child.wait()?;
+        anyhow::ensure!(status.success(), "a child ended with {status}");
+        Ok(())
+    }
+
+    /// The next line of its standard output.
+    pub(crate) fn read_line(&mut self) -> anyhow::Result<String> {
+        let mut line = String::new();
+        BufReader::with_capacity(1, self.child.stdout.as_mut().context("no pipe")?).read_line(&mut line)?;
+        anyhow::ensure!(line.ends_with('\n'), "a child ended early");
+        Ok(line.trim_end().to_owned())
+    }
+
+    /// Fails if it has ended, or takes too long.
+    pub(crate) fn must_run(&mut self) -> anyhow::Result<()> {
+        if let Some(status) = self.child.try_wait()? {
+            anyhow::bail!("it ended with {status}");
         }
-        process
-    }
-
-    /// Sum of the samples of a metric, 0 if there is none.
-    pub(crate) fn metric(&self, name: &str) -> f64 {
-        let ask = || {
-            let mut stream = TcpStream::connect(&self.address)?;
-            write!(stream, "GET /metrics HTTP/1.0\r\nHost: bench\r\n\r\n")?;
-            let mut answer = String::new();
-            stream.read_to_string(&mut answer).map(|_| answer)
-        };
-        let page = ask().expect("it serves its metrics");
-        let samples = page.lines().filter_map(|line| {
-            let (series, value) = line.rsplit_once(' ')?;
-            let rest = series.strip_prefix(name)?;
-            (rest.is_empty() || rest.starts_with('{')).then(|| value.parse::<f64>().ok())?
-        });
-        // The sum of no samples is -0.
-        samples.sum::<f64>() + 0.0
-    }
-
-    /// What it has used so far.
-    pub(crate) fn usage(&self) -> Usage {
-        let read = |file: &str| fs::read_to_string(format!("/proc/{}/{file}", self.child.id()));
-        let (Ok(stat), Ok(status)) = (read("stat"), read("status")) else { return Usage::default() };
-        // utime and stime are fields 14 and 15, and the state, the first one here, is field 3; in 1/100 s.
-        let fields = stat.rsplit_once(") ").map_or("", |(_, fields)| fields).split(' ');
-        let ticks: u32 = fields.skip(11).take(2).filter_map(|field| field.parse::<u32>().ok()).sum();
-        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap_or_default();
-        let peak: u64 = peak.trim().trim_end_matches(" kB").parse().unwrap_or_default();
-        Usage { cpu_seconds: f64::from(ticks) / 100.0, peak_rss_bytes: peak << 10 }
+        anyhow::ensure!(self.started.elapsed() < LONGEST, "not done after {LONGEST:?}");
+        Ok(())
     }
 
     /// Asks it to stop and waits for that.
-    pub(crate) fn stop(self) {
-        self.end(Signal::TERM);
+    pub(crate) fn stop(self) -> anyhow::Result<()> {
+        self.end(Signal::TERM)
     }
 
     /// Ends it as a crash would.
-    pub(crate) fn kill(self) {
-        self.end(Signal::KILL);
+    pub(crate) fn kill(self) -> anyhow::Result<()> {
+        self.end(Signal::KILL)
     }
 
-    fn end(mut self, signal: Signal) {
-        let pid = Pid::from_raw(self.child.id().cast_signed()).expect("a child has a number");
-        kill_process(pid, signal).expect("it runs");
-        self.child.wait().expect("it is our child");
+    fn end(mut self, signal: Signal) -> anyhow::Result<()> {
+        let pid = Pid::from_raw(self.child.id().cast_signed()).context("a child has a number")?;
+        kill_process(pid, signal)?;
+        self.child.wait()?;
+        Ok(())
     }
 }
 
@@ -99,5 +101,73 @@ impl Drop for Process {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+    }
+}
+
+/// A running `audit-shipper` that listens. Its log is a file.
+pub(crate) struct Daemon {
+    process: Process,
+    address: String,
+}
+
+impl Daemon {
+    /// Starts `audit-shipper` with these arguments and waits until it listens.
+    pub(crate) fn start(arguments: &[String], log: &Path) -> anyhow::Result<Self> {
+        let mut process = Process::start(
+            Command::new(env!("CARGO_BIN_EXE_audit-shipper"))
+                .args(arguments)
+                .stdin(Stdio::null())
+                .stdout(Stdio::null())
+                .stderr(File::create(log)?),
+        )?;
+        loop {
+            let text = fs::read_to_string(log)?;
+            process.must_run().with_context(|| text.clone())?;
+            if let Some((_, tail)) = text.split_once("address=")
+                && let Some((address, _)) = tail.split_once([' ', '\n'])
+            {
+                return Ok(Self { process, address: address.to_owned() });
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    /// Sum of the samples of a metric, 0 if there is none.
+    pub(crate) fn metric(&self, name: &str) -> anyhow::Result<f64> {
+        let mut stream = TcpStream::connect(&self.address)?;
+        write!(stream, "GET /metrics HTTP/1.0\r\nHost: bench\r\n\r\n")?;
+        let mut page = String::new();
+        stream.read_to_string(&mut page)?;
+        let samples = page.lines().filter_map(|line| {
+            let (series, value) = line.rsplit_once(' ')?;
+            let rest = series.strip_prefix(name)?;
+            (rest.is_empty() || rest.starts_with('{')).then(|| value.parse::<f64>().ok())?
+        });
+        // The sum of no samples is -0.
+        Ok(samples.sum::<f64>() + 0.0)
+    }
+
+    pub(crate) fn delivered_events(&self) -> anyhow::Result<f64> {
+        self.metric("audit_shipper_delivered_events_total")
+    }
+
+    pub(crate) fn must_run(&mut self) -> anyhow::Result<()> {
+        self.process.must_run()
+    }
+
+    pub(crate) fn stop(self) -> anyhow::Result<()> {
+        self.process.stop()
+    }
+
+    pub(crate) fn kill(self) -> anyhow::Result<()> {
+        self.process.kill()
+    }
+}
+
+impl Deref for Daemon {
+    type Target = Process;
+
+    fn deref(&self) -> &Process {
+        &self.process
     }
 }

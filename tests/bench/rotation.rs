@@ -1,5 +1,4 @@
-//! `cargo bench --bench rotation [-- RUN]`: a log that is rotated every 5 MB, of which three backups are kept, and what
-//! of it arrives.
+//! A log that is rotated every 5 MB, of which three backups are kept, and what of it arrives.
 //!
 //! kube-apiserver's place is taken by `demo::lumberjack` with real events; the real binary ships them to the real
 //! `receive`, which writes them to a file. What was written is then compared with what arrived by the content of the
@@ -13,18 +12,19 @@
 //! | kills | all backups are kept; the shipper drains them and is killed twice |
 
 use std::collections::HashMap;
-use std::io::Write as _;
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use audit_shipper::demo::lumberjack::{Lumberjack, Options};
-use audit_shipper::demo::replay::Replay;
-use process::{Process, Usage};
 use sha2::{Digest as _, Sha256};
+use tempfile::TempDir;
 
-mod process;
+use crate::Bench;
+use crate::events::Corpus;
+use crate::process::Daemon;
+use crate::report::{Bar, float};
+use crate::stage::{Settings, Stage};
 
 const LOG_BYTES: usize = 200_000_000;
 const FOLLOWED: Options =
@@ -33,6 +33,33 @@ const PACE: f64 = 20e6;
 const OUTAGE: Duration = Duration::from_secs(30);
 /// The log is level when nothing has moved for this long.
 const LEVEL_FOR: Duration = Duration::from_secs(3);
+const SETTINGS: Settings = Settings {
+    max_wait: Some("1s"),
+    initial_backoff: Some("500ms"),
+    max_in_flight: None,
+    truncate_above: None,
+    compression: None,
+};
+
+pub(crate) fn full_speed(bench: &mut Bench) -> anyhow::Result<()> {
+    Run { name: "full-speed", options: FOLLOWED, bytes_a_second: None, outage: Duration::ZERO, kills: 0 }
+        .report(bench)
+}
+
+pub(crate) fn paced(bench: &mut Bench) -> anyhow::Result<()> {
+    Run { name: "paced", options: FOLLOWED, bytes_a_second: Some(PACE), outage: Duration::ZERO, kills: 0 }
+        .report(bench)
+}
+
+pub(crate) fn outage(bench: &mut Bench) -> anyhow::Result<()> {
+    Run { name: "outage", options: FOLLOWED, bytes_a_second: Some(PACE), outage: OUTAGE, kills: 0 }
+        .report(bench)
+}
+
+pub(crate) fn kills(bench: &mut Bench) -> anyhow::Result<()> {
+    let options = Options { max_backups: 0, ..FOLLOWED };
+    Run { name: "kills", options, bytes_a_second: None, outage: Duration::ZERO, kills: 2 }.report(bench)
+}
 
 /// One way to run it.
 struct Run {
@@ -54,26 +81,27 @@ struct Outcome {
     gaps: f64,
     lost_bytes: f64,
     most_pinned: f64,
-    usage: Usage,
+    cpu_seconds: f64,
+    peak_rss_mib: f64,
 }
 
 /// The lines that are written, ready, so that nothing but writing takes time.
 struct Lines(Vec<Vec<u8>>);
 
 impl Lines {
-    fn generate() -> Self {
-        let (replay, mut lines, mut bytes) = (Replay::bundled(), Vec::new(), 0);
+    fn generate() -> anyhow::Result<Self> {
+        let (corpus, mut lines, mut bytes) = (Corpus::small()?, Vec::new(), 0);
         while bytes < LOG_BYTES {
             let mut line = Vec::new();
-            replay.line(lines.len() as u64, &mut line);
+            corpus.line(lines.len() as u64, &mut line);
             bytes += line.len();
             lines.push(line);
         }
-        Self(lines)
+        Ok(Self(lines))
     }
 
     /// Returns how long it took.
-    fn write(&self, log: &Path, options: Options, bytes_a_second: Option<f64>) -> f64 {
+    fn write(&self, log: &Path, options: Options, bytes_a_second: Option<f64>) -> anyhow::Result<f64> {
         let mut writer = Lumberjack::new(log, options);
         let (started, mut written) = (Instant::now(), 0.0);
         for line in &self.0 {
@@ -81,99 +109,78 @@ impl Lines {
                 let due = started + Duration::from_secs_f64(written / pace);
                 std::thread::sleep(due.saturating_duration_since(Instant::now()));
             }
-            writer.write_line(line).expect("the log can be written");
-            written += float(line.len());
+            writer.write_line(line)?;
+            written += float(line.len() as u64);
         }
         let took = started.elapsed().as_secs_f64();
         writer.finish();
-        took
+        Ok(took)
     }
 }
 
-/// The shipper over all of its lives, and the place of the receiver.
-struct Stage {
-    directory: tempfile::TempDir,
-    receiver_address: String,
-    lives: u32,
+/// The log, the place of the receiver, and what was found over all lives of the shipper.
+struct Scene {
+    directory: TempDir,
+    receiver: SocketAddr,
+    stage: Stage,
     outcome: Outcome,
 }
 
-impl Stage {
-    fn new() -> Self {
-        let directory = tempfile::tempdir().expect("a directory can be made");
-        for name in ["log", "state"] {
-            std::fs::create_dir(directory.path().join(name)).expect("a directory can be made");
-        }
+impl Scene {
+    fn new() -> anyhow::Result<Self> {
+        let directory = tempfile::tempdir()?;
+        std::fs::create_dir(directory.path().join("log"))?;
         // Nobody else is given the port at once, so there is none that answers until the receiver has it.
-        let free = TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr());
-        let receiver_address = free.expect("there is a free port").to_string();
-        let kubeconfig = format!(
-            "apiVersion: v1\nkind: Config\nclusters:\n- name: c\n  cluster: {{ server: 'http://{receiver_address}/audit' }}\n\
-             users:\n- name: u\n  user: {{}}\ncontexts:\n- name: x\n  context: {{ cluster: c, user: u }}\ncurrent-context: x\n"
-        );
-        std::fs::write(directory.path().join("kubeconfig"), kubeconfig).expect("a file can be written");
-        Self { directory, receiver_address, lives: 0, outcome: Outcome::default() }
+        let receiver = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
+        let stage = Stage::new(&directory.path().join("log/audit.log"), receiver, &SETTINGS)?;
+        Ok(Self { directory, receiver, stage, outcome: Outcome::default() })
     }
 
     fn path(&self, name: &str) -> PathBuf {
         self.directory.path().join(name)
     }
 
-    fn receiver(&self) -> Process {
-        let bind = format!("--bind-address={}", self.receiver_address);
+    fn receiver(&self) -> anyhow::Result<Daemon> {
+        let bind = format!("--bind-address={}", self.receiver);
         let output = format!("--output={}", self.path("received.log").display());
-        Process::start(&["receive".to_owned(), bind, output], &self.path("receiver.stderr"))
-    }
-
-    fn shipper(&mut self) -> Process {
-        let flag = |name: &str, file: &str| format!("--{name}={}", self.path(file).display());
-        let arguments = [
-            "run".to_owned(),
-            flag("audit-log-path", "log/audit.log"),
-            flag("audit-webhook-config-file", "kubeconfig"),
-            flag("state-dir", "state"),
-            "--bind-address=127.0.0.1:0".to_owned(),
-            "--audit-webhook-batch-throttle-enable=false".to_owned(),
-            "--audit-webhook-batch-max-wait=1s".to_owned(),
-            "--audit-webhook-initial-backoff=500ms".to_owned(),
-        ];
-        self.lives += 1;
-        Process::start(&arguments, &self.path(&format!("shipper-{}.stderr", self.lives)))
+        Daemon::start(&["receive".to_owned(), bind, output], &self.path("receiver.stderr"))
     }
 
     /// Notes what a life came to, just before it ends.
-    fn note(&mut self, shipper: &Process) {
-        let usage = shipper.usage();
+    fn note(&mut self, shipper: &Daemon) -> anyhow::Result<()> {
         let sum = &mut self.outcome;
-        sum.usage.cpu_seconds += usage.cpu_seconds;
-        sum.usage.peak_rss_bytes = sum.usage.peak_rss_bytes.max(usage.peak_rss_bytes);
-        sum.gaps += shipper.metric("audit_shipper_gaps_total");
-        sum.lost_bytes += shipper.metric("audit_shipper_lost_bytes_total");
+        sum.cpu_seconds += shipper.cpu_seconds()?;
+        sum.peak_rss_mib = sum.peak_rss_mib.max(shipper.peak_rss_mib()?);
+        sum.gaps += shipper.metric("audit_shipper_gaps_total")?;
+        sum.lost_bytes += shipper.metric("audit_shipper_lost_bytes_total")?;
+        Ok(())
     }
 
     /// Waits until nothing is left to be shipped and nothing moves.
-    fn wait_until_level(&mut self, shipper: &Process) {
+    fn wait_until_level(&mut self, shipper: &Daemon) -> anyhow::Result<()> {
         let (mut delivered, mut since) = (-1.0, Instant::now());
         while since.elapsed() < LEVEL_FOR {
             std::thread::sleep(Duration::from_millis(100));
-            let now = shipper.metric("audit_shipper_delivered_events_total");
-            let left =
-                shipper.metric("audit_shipper_lag_bytes") + shipper.metric("audit_shipper_buffered_events");
-            self.look_at_pins(shipper);
+            let now = shipper.delivered_events()?;
+            let left = shipper.metric("audit_shipper_lag_bytes")?
+                + shipper.metric("audit_shipper_buffered_events")?;
+            self.look_at_pins(shipper)?;
             if now > delivered || left > 0.0 {
                 (delivered, since) = (now, Instant::now());
             }
         }
+        Ok(())
     }
 
-    fn look_at_pins(&mut self, shipper: &Process) {
-        let pinned = shipper.metric("audit_shipper_pinned_bytes");
+    fn look_at_pins(&mut self, shipper: &Daemon) -> anyhow::Result<()> {
+        let pinned = shipper.metric("audit_shipper_pinned_bytes")?;
         self.outcome.most_pinned = self.outcome.most_pinned.max(pinned);
+        Ok(())
     }
 
     /// Compares what arrived with what was written.
-    fn compare(&mut self, lines: &Lines) {
-        let received = std::fs::read(self.path("received.log")).expect("there is what was received");
+    fn compare(&mut self, lines: &Lines) -> anyhow::Result<()> {
+        let received = std::fs::read(self.path("received.log"))?;
         let mut arrived: HashMap<[u8; 32], usize> = HashMap::new();
         for line in received.split_inclusive(|byte| *byte == b'\n') {
             *arrived.entry(Sha256::digest(line).into()).or_default() += 1;
@@ -184,108 +191,92 @@ impl Stage {
                 None => self.outcome.lost += 1,
             }
         }
+        // Records of gaps are events that nobody wrote.
         self.outcome.foreign = arrived.len();
+        Ok(())
     }
 }
 
 impl Run {
-    fn all() -> [Self; 4] {
-        let followed =
-            |name, bytes_a_second, outage| Self { name, options: FOLLOWED, bytes_a_second, outage, kills: 0 };
-        [
-            followed("full-speed", None, Duration::ZERO),
-            followed("paced", Some(PACE), Duration::ZERO),
-            followed("outage", Some(PACE), OUTAGE),
-            Self {
-                options: Options { max_backups: 0, ..FOLLOWED },
-                kills: 2,
-                ..followed("kills", None, Duration::ZERO)
-            },
-        ]
+    fn report(&self, bench: &mut Bench) -> anyhow::Result<()> {
+        let lines = Lines::generate()?;
+        let found = self.run(&lines)?;
+        let name = format!("rotation {}", self.name);
+        bench.report.note(
+            format!("{name}: written, shipped"),
+            format!(
+                "{:.0} MB/s, {:.1} s, {:.1} s of CPU, {:.1} MiB, {:.0} MB pinned",
+                float(LOG_BYTES as u64) / 1e6 / found.write_seconds,
+                found.seconds,
+                found.cpu_seconds,
+                found.peak_rss_mib,
+                found.most_pinned / 1e6,
+            ),
+        );
+        bench.report.note(
+            format!("{name}: events"),
+            format!(
+                "{} of {} lost, {} twice, {:.0} gaps, {:.0} bytes reported",
+                found.lost,
+                lines.0.len(),
+                found.doubled,
+                found.gaps,
+                found.lost_bytes
+            ),
+        );
+        let in_silence = if found.gaps > 0.0 { 0 } else { found.lost };
+        let none = Bar::Below(1.0);
+        bench.report.absolute(format!("{name}: lost in silence"), float(in_silence as u64), "", none);
+        let unknown = float(found.foreign as u64) - found.gaps;
+        bench.report.absolute(format!("{name}: arrived, but never written"), unknown.max(0.0), "", none);
+        Ok(())
     }
 
-    fn run(&self, lines: &Lines) -> Outcome {
-        let mut stage = Stage::new();
-        let log = stage.path("log/audit.log");
+    fn run(&self, lines: &Lines) -> anyhow::Result<Outcome> {
+        let mut scene = Scene::new()?;
+        let log = scene.path("log/audit.log");
         let started = Instant::now();
         let write = || lines.write(&log, self.options, self.bytes_a_second);
         let (shipper, receiver) = if self.kills > 0 {
-            stage.outcome.write_seconds = write();
-            let receiver = stage.receiver();
-            (self.kill_and_start_again(&mut stage, &receiver, lines), receiver)
+            scene.outcome.write_seconds = write()?;
+            let receiver = scene.receiver()?;
+            (self.kill_and_start_again(&mut scene, &receiver, lines)?, receiver)
         } else {
-            let early = self.outage.is_zero().then(|| stage.receiver());
-            let shipper = stage.shipper();
-            stage.outcome.write_seconds = write();
-            stage.look_at_pins(&shipper);
+            let early = if self.outage.is_zero() { Some(scene.receiver()?) } else { None };
+            let shipper = scene.stage.start()?;
+            scene.outcome.write_seconds = write()?;
+            scene.look_at_pins(&shipper)?;
             std::thread::sleep(self.outage.saturating_sub(started.elapsed()));
-            stage.look_at_pins(&shipper);
-            (shipper, early.unwrap_or_else(|| stage.receiver()))
+            scene.look_at_pins(&shipper)?;
+            let receiver = early.map_or_else(|| scene.receiver(), Ok)?;
+            (shipper, receiver)
         };
-        stage.wait_until_level(&shipper);
-        stage.outcome.seconds = started.elapsed().saturating_sub(LEVEL_FOR).as_secs_f64();
-        stage.note(&shipper);
-        shipper.stop();
-        receiver.stop();
-        stage.compare(lines);
-        stage.outcome
+        scene.wait_until_level(&shipper)?;
+        scene.outcome.seconds = started.elapsed().saturating_sub(LEVEL_FOR).as_secs_f64();
+        scene.note(&shipper)?;
+        shipper.stop()?;
+        receiver.stop()?;
+        scene.compare(lines)?;
+        Ok(scene.outcome)
     }
 
     /// Kills the shipper at equal parts of the way; returns its last life.
-    fn kill_and_start_again(&self, stage: &mut Stage, receiver: &Process, lines: &Lines) -> Process {
+    fn kill_and_start_again(
+        &self,
+        scene: &mut Scene,
+        receiver: &Daemon,
+        lines: &Lines,
+    ) -> anyhow::Result<Daemon> {
         for kill in 1..=self.kills {
-            let shipper = stage.shipper();
-            let until = float(lines.0.len()) * f64::from(kill) / f64::from(self.kills + 1);
-            while receiver.metric("audit_shipper_receiver_events_total") < until {
+            let mut shipper = scene.stage.start()?;
+            let until = float(lines.0.len() as u64) * f64::from(kill) / f64::from(self.kills + 1);
+            while receiver.metric("audit_shipper_receiver_events_total")? < until {
+                shipper.must_run()?;
                 std::thread::sleep(Duration::from_millis(5));
             }
-            stage.note(&shipper);
-            shipper.kill();
+            scene.note(&shipper)?;
+            shipper.kill()?;
         }
-        stage.shipper()
+        scene.stage.start()
     }
-}
-
-#[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
-fn float(count: usize) -> f64 {
-    count as f64
-}
-
-fn main() -> std::io::Result<ExitCode> {
-    let filter = std::env::args().skip(1).find(|argument| !argument.starts_with('-')).unwrap_or_default();
-    let lines = Lines::generate();
-    let bytes = float(lines.0.iter().map(Vec::len).sum());
-    let mut out = std::io::stdout().lock();
-    writeln!(out, "{} events, {:.0} MB", lines.0.len(), bytes / 1e6)?;
-    writeln!(
-        out,
-        "{:<12}{:>10}{:>9}{:>8}{:>9}{:>7}{:>12}{:>11}{:>7}{:>8}",
-        "run", "MB/s in", "seconds", "lost", "doubled", "gaps", "lost bytes", "pinned MB", "CPU s", "RSS MiB"
-    )?;
-    let mut silent = false;
-    for run in Run::all().iter().filter(|run| run.name.contains(&filter)) {
-        let found = run.run(&lines);
-        silent |= found.lost > 0 && found.gaps == 0.0 || found.foreign > 0;
-        writeln!(
-            out,
-            "{:<12}{:>10.0}{:>9.1}{:>8}{:>9}{:>7.0}{:>12.0}{:>11.0}{:>7.1}{:>8}",
-            run.name,
-            bytes / 1e6 / found.write_seconds,
-            found.seconds,
-            found.lost,
-            found.doubled,
-            found.gaps,
-            found.lost_bytes,
-            found.most_pinned / 1e6,
-            found.usage.cpu_seconds,
-            found.usage.peak_rss_bytes >> 20,
-        )?;
-        if found.foreign > 0 {
-            writeln!(out, "{} lines arrived that nobody wrote", found.foreign)?;
-        }
-    }
-    if silent {
-        writeln!(out, "events are missing without a report")?;
-    }
-    Ok(if silent { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }

@@ -1,0 +1,179 @@
+//! An event costs the same, however many there are and however many files they are in; and what is rotated away leaves
+//! nothing behind.
+
+use std::fs::OpenOptions;
+use std::io::Write as _;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use audit_shipper::demo::lumberjack::{Lumberjack, Options};
+
+use crate::endpoint::Endpoint;
+use crate::events::{Corpus, Log, numbers_in};
+use crate::process::Daemon;
+use crate::report::{Bar, float, median};
+use crate::stage::{DRAIN, Settings, Stage, drain, wait_until_delivered};
+use crate::{Bench, GIGABYTE, MEAN_BYTES};
+
+const ROUNDS: usize = 3;
+const MOST_OF_REFERENCE: Bar = Bar::Below(1.25);
+
+const START_UPS: usize = 7;
+
+/// How often 1 MB is appended.
+const SMALL_BACKLOGS: u64 = 100;
+const SMALL_BYTES: u64 = 1_000_000;
+
+const FILES: [u64; 2] = [100, 1000];
+
+const WARM_UP_ROTATIONS: u64 = 500;
+const ROTATIONS: u64 = 5000;
+const STUCK_AFTER: Duration = Duration::from_secs(10);
+/// About six small events a file; 3 backups are kept.
+const ROTATED: Options =
+    Options { max_bytes: 12_000, max_backups: 3, compress: false, avoid_name_clash: true };
+/// A connection more or less is none of them.
+const MOST_HANDLES_LEFT: f64 = 5.0;
+const MOST_GROWTH_MIB: f64 = 2.0;
+
+/// From 1 MB to 10 GB of backlog.
+pub(crate) fn bytes(bench: &mut Bench) -> anyhow::Result<()> {
+    let corpus = Corpus::of_mean(MEAN_BYTES)?;
+    let start = start_up_cpu(&corpus)?;
+    bench.report.note("scale: start-up, taken off below", format!("{:.1} ms of CPU", start * 1e3));
+    let per_event = |log: &Log, rounds| -> anyhow::Result<f64> {
+        let mut found = Vec::new();
+        for _ in 0..rounds {
+            found.push((drain(log, &DRAIN)?.cpu_seconds - start) / float(log.events));
+        }
+        Ok(median(found))
+    };
+    let reference = per_event(&*bench.gigabyte()?, ROUNDS)?;
+    bench.tick()?;
+    let small = small_backlogs(&corpus)?;
+    bench.tick()?;
+    let medium = per_event(&Log::new(&corpus, GIGABYTE / 10, 1)?, ROUNDS)?;
+    bench.tick()?;
+    let history = bench.history()?;
+    let large = per_event(&history, 1)?;
+    // Nobody needs it any more.
+    bench.history = None;
+    let micros = |seconds: f64| format!("{:.2} us of CPU", seconds * 1e6);
+    bench.report.note("scale: an event of a 1 GB backlog", micros(reference));
+    let large_name = format!("{} GB", history.bytes / GIGABYTE);
+    for (name, cost) in [("1 MB", small), ("100 MB", medium), (large_name.as_str(), large)] {
+        let name = format!("scale: an event of a {name} backlog");
+        bench.report.ratio(name, micros(cost), cost / reference, MOST_OF_REFERENCE);
+    }
+    Ok(())
+}
+
+/// What one event costs with all that comes before it.
+fn start_up_cpu(corpus: &Corpus) -> anyhow::Result<f64> {
+    let log = Log::new(corpus, 1, 1)?;
+    let rounds: Result<Vec<_>, _> = (0..START_UPS).map(|_| drain(&log, &DRAIN)).collect();
+    Ok(median(rounds?.iter().map(|round| round.cpu_seconds)))
+}
+
+/// One process, which finds 1 MB again and again: the CPU that an event takes.
+fn small_backlogs(corpus: &Corpus) -> anyhow::Result<f64> {
+    let (mut log, endpoint) = (Log::new(corpus, SMALL_BYTES, 1)?, Endpoint::new()?);
+    let stage = Stage::new(&log.live(), endpoint.address, &DRAIN)?;
+    let mut shipper = stage.start()?;
+    wait_until_delivered(&mut shipper, &endpoint, log.events)?;
+    let (before, events) = (shipper.cpu_seconds()?, log.events);
+    for _ in 0..SMALL_BACKLOGS {
+        let mut added = Vec::new();
+        log.fill(corpus, log.bytes + SMALL_BYTES, &mut added)?;
+        OpenOptions::new().append(true).open(log.live())?.write_all(&added)?;
+        wait_until_delivered(&mut shipper, &endpoint, log.events)?;
+    }
+    let used = shipper.cpu_seconds()? - before;
+    shipper.stop()?;
+    Ok(used / float(log.events - events))
+}
+
+/// 1 GB in one file, and in many.
+pub(crate) fn files(bench: &mut Bench) -> anyhow::Result<()> {
+    let corpus = Corpus::of_mean(MEAN_BYTES)?;
+    let one = bench.gigabyte()?;
+    let many: Result<Vec<_>, _> = FILES.iter().map(|files| Log::new(&corpus, GIGABYTE, *files)).collect();
+    let many = many?;
+    let mut ratios = FILES.map(|_| Vec::new());
+    let mut peaks = FILES.map(|_| 0.0_f64);
+    for _ in 0..ROUNDS {
+        let reference = drain(&one, &DRAIN)?;
+        for ((log, ratios), peak) in many.iter().zip(&mut ratios).zip(&mut peaks) {
+            let drained = drain(log, &DRAIN)?;
+            ratios.push(drained.cpu_seconds / reference.cpu_seconds);
+            *peak = peak.max(drained.peak_rss_mib);
+        }
+        bench.tick()?;
+    }
+    for ((files, ratios), peak) in FILES.iter().zip(ratios).zip(peaks) {
+        let name = format!("scale: 1 GB in {files} files, CPU");
+        bench.report.ratio(name, format!("peak {peak:.1} MiB"), median(ratios), MOST_OF_REFERENCE);
+    }
+    Ok(())
+}
+
+/// Thousands of rotations, each as soon as the shipper has followed the last but one.
+pub(crate) fn handles(bench: &mut Bench) -> anyhow::Result<()> {
+    let (log, corpus) = (Log::empty()?, Corpus::small()?);
+    let received = Arc::new(AtomicU64::new(0));
+    let endpoint = {
+        let received = Arc::clone(&received);
+        Endpoint::observed(Arc::new(move |body: &[u8], _| {
+            received.fetch_add(numbers_in(body).count() as u64, Ordering::Relaxed);
+        }))?
+    };
+    let stage = Stage::new(&log.live(), endpoint.address, &Settings { max_wait: Some("1ms"), ..DRAIN })?;
+    let mut shipper = stage.start()?;
+    let mut writer = Lumberjack::new(log.live(), ROTATED);
+    let (mut written, mut line, mut at_rotations) = (0, Vec::new(), vec![0]);
+    let mut rotate_until = |shipper: &mut Daemon, rotations: u64| -> anyhow::Result<u64> {
+        while writer.rotations() < rotations {
+            let rotated = writer.rotations();
+            corpus.line(written, &mut line);
+            writer.write_line(&line)?;
+            written += 1;
+            if writer.rotations() > rotated {
+                let followed = at_rotations.last().copied().unwrap_or_default();
+                at_rotations.push(written);
+                let began = Instant::now();
+                while received.load(Ordering::Relaxed) < followed {
+                    anyhow::ensure!(began.elapsed() < STUCK_AFTER, "stuck after {rotated} rotations");
+                    std::thread::sleep(Duration::from_micros(200));
+                }
+            }
+        }
+        wait_until_delivered(shipper, &endpoint, written)?;
+        Ok(written)
+    };
+    rotate_until(&mut shipper, WARM_UP_ROTATIONS)?;
+    let (handles_before, rss_before) = (shipper.handles()?, shipper.rss_mib()?);
+    let written = rotate_until(&mut shipper, ROTATIONS)?;
+    let (handles, rss) = (shipper.handles()?, shipper.rss_mib()?);
+    let seconds = shipper.started.elapsed().as_secs_f64();
+    let cpu = shipper.cpu_seconds()?;
+    shipper.stop()?;
+    bench.report.note(
+        format!("scale: {ROTATIONS} rotations, {written} events"),
+        format!("{seconds:.1} s, {:.2} ms of CPU a rotation", cpu * 1e3 / float(ROTATIONS)),
+    );
+    let left = float(handles as u64) - float(handles_before as u64);
+    bench.report.absolute(
+        format!("scale: handles left by {ROTATIONS} rotations, of {handles}"),
+        left,
+        "",
+        Bar::Below(MOST_HANDLES_LEFT),
+    );
+    bench.report.absolute(
+        format!("scale: memory left by {ROTATIONS} rotations, of {rss:.1} MiB"),
+        rss - rss_before,
+        " MiB",
+        Bar::Below(MOST_GROWTH_MIB),
+    );
+    Ok(())
+}
