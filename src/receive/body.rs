@@ -189,9 +189,7 @@ mod tests {
             let mut encoder = zstd::stream::write::Encoder::new(Vec::new(), 1).unwrap();
             encoder.window_log(log).unwrap();
             // Longer than any of the windows: what fits into one needs none.
-            for _ in 0..40 {
-                encoder.write_all(&[7; 1 << 20]).unwrap();
-            }
+            encoder.write_all(&vec![7; 40 << 20]).unwrap();
             let raw = encoder.finish().unwrap();
             assert_eq!(unzstd(&raw, 64 << 20).is_ok(), legal, "{log}");
         }
