@@ -85,10 +85,8 @@ impl Codec {
     fn begin(&mut self, bytes: u64) -> io::Result<()> {
         match self {
             Self::Gzip(context) => context.reset(),
-            Self::Zstd(encoder) => {
-                encoder.reinit()?;
-                encoder.set_pledged_src_size(Some(bytes))?;
-            }
+            // Its last body has come to its end, or there would be no context any more.
+            Self::Zstd(encoder) => encoder.set_pledged_src_size(Some(bytes))?,
         }
         Ok(())
     }

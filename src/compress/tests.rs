@@ -59,8 +59,10 @@ fn real_events_come_out_as_they_went_in_at_every_level() {
 #[test]
 fn the_frame_tells_its_length_and_has_a_checksum() {
     let body = real(10, 5000);
-    let packed = compressor(Coding::Zstd, 1).compress(&body, || true).unwrap();
-    assert_eq!(zstd::zstd_safe::get_frame_content_size(&packed.concat()).unwrap(), Some(body.len()));
+    let packed = compressor(Coding::Zstd, 1).compress(&body, || true).unwrap().concat();
+    assert_eq!(zstd::zstd_safe::get_frame_content_size(&packed).unwrap(), Some(body.len()));
+    // The flag of the frame header (RFC 8878, 3.1.1.1.1).
+    assert_ne!(packed[4] & 4, 0);
     for coding in BOTH {
         let mut spoilt = compressor(coding, 1).compress(&body, || true).unwrap().concat();
         // The checksum of both is at the end; that of gzip is followed by the length.
