@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
+use std::ops::AddAssign;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -10,13 +11,63 @@ use hyper::body::{Frame, SizeHint};
 
 /// The pieces, in order. A clone shares them.
 #[derive(Debug, Clone, Default)]
-pub struct Body(VecDeque<Bytes>);
+pub struct Body {
+    pieces: VecDeque<Bytes>,
+    coding: Option<Coding>,
+}
+
+/// A content coding (RFC 9110, 8.4.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Coding {
+    /// RFC 1952.
+    Gzip,
+    /// RFC 8878.
+    Zstd,
+}
+
+impl Coding {
+    /// Its name in `Content-Encoding`.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Gzip => "gzip",
+            Self::Zstd => "zstd",
+        }
+    }
+}
+
+/// How much one or more bodies are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Size {
+    /// Bytes before they were coded.
+    pub body_bytes: u64,
+    /// Bytes that were sent.
+    pub sent_bytes: u64,
+}
+
+impl AddAssign for Size {
+    fn add_assign(&mut self, other: Self) {
+        self.body_bytes += other.body_bytes;
+        self.sent_bytes += other.sent_bytes;
+    }
+}
 
 impl Body {
+    /// Pieces that have to be decoded to get at what they say.
+    pub fn coded(pieces: impl IntoIterator<Item = Bytes>, coding: Coding) -> Self {
+        Self { coding: Some(coding), ..pieces.into_iter().collect() }
+    }
+
+    /// How it is coded, if it is.
+    #[must_use]
+    pub fn coding(&self) -> Option<Coding> {
+        self.coding
+    }
+
     /// Its length in bytes.
     #[must_use]
     pub fn len(&self) -> u64 {
-        self.0.iter().map(|piece| piece.len() as u64).sum()
+        self.pieces.iter().map(|piece| piece.len() as u64).sum()
     }
 
     /// Whether it has no bytes.
@@ -25,16 +76,21 @@ impl Body {
         self.len() == 0
     }
 
+    /// Its bytes, in order.
+    pub fn pieces(&self) -> impl Iterator<Item = &Bytes> {
+        self.pieces.iter()
+    }
+
     /// Its bytes in one piece.
     #[must_use]
     pub fn concat(&self) -> Vec<u8> {
-        self.0.iter().flat_map(|piece| piece.iter().copied()).collect()
+        self.pieces.iter().flat_map(|piece| piece.iter().copied()).collect()
     }
 }
 
 impl FromIterator<Bytes> for Body {
     fn from_iter<I: IntoIterator<Item = Bytes>>(pieces: I) -> Self {
-        Self(pieces.into_iter().filter(|piece| !piece.is_empty()).collect())
+        Self { pieces: pieces.into_iter().filter(|piece| !piece.is_empty()).collect(), coding: None }
     }
 }
 
@@ -46,11 +102,11 @@ impl hyper::body::Body for Body {
         mut self: Pin<&mut Self>,
         _: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        Poll::Ready(self.0.pop_front().map(|piece| Ok(Frame::data(piece))))
+        Poll::Ready(self.pieces.pop_front().map(|piece| Ok(Frame::data(piece))))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.0.is_empty()
+        self.pieces.is_empty()
     }
 
     /// Exact, so that a Content-Length is sent.

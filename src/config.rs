@@ -24,6 +24,8 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::body::Coding;
+
 pub(crate) use self::load::{default_state_dir, load};
 pub use self::output::is_name;
 pub use self::print::to_yaml;
@@ -152,6 +154,17 @@ pub struct Webhook {
     pub max_backoff: Duration,
     /// Limit for one request, from its first byte to the last byte of the answer.
     pub timeout: Duration,
+    /// `None`: bodies go as they are, as kube-apiserver sends them.
+    pub compression: Option<Compression>,
+}
+
+/// How bodies are compressed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Compression {
+    /// What the endpoint has to understand.
+    pub coding: Coding,
+    /// 1 is the fastest; 9 is the last of gzip, 19 of zstd.
+    pub level: u8,
 }
 
 /// How events are grouped into requests.

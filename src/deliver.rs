@@ -10,6 +10,8 @@
 //! What times out again and again is halved too, since an endpoint that needs longer than the timeout for a whole batch
 //! would never get to the end of it. That says nothing about any event, so nothing is suspected or given up for it.
 //!
+//! A body that is to be compressed is so before its first try. An endpoint that does not understand that gets it as it is.
+//!
 //! Every request goes through the gate of its output, which is open to no more of them at a time than the endpoint
 //! bears. The gate is held while a request is under way, never while a delivery waits.
 //!
@@ -21,7 +23,8 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::batch::{Batch, Reason};
-use crate::body::Body;
+use crate::body::{Body, Size};
+use crate::buffers::Buffers;
 use crate::config::{self, Mode};
 use crate::health::Health;
 use crate::metrics::{Outcome, RouteMetrics};
@@ -30,6 +33,7 @@ use crate::sink::{Answer, HttpSink, Verdict};
 mod backoff;
 mod exchange;
 mod gate;
+mod packing;
 #[cfg(test)]
 pub(crate) mod tests;
 mod trial;
@@ -38,6 +42,7 @@ mod wire;
 use backoff::{Backoff, SHORTEST_WAIT, wait_asked_for};
 pub use exchange::{Credentials, Exchange, NoAnswer};
 use gate::Gate;
+use packing::Packing;
 use trial::Trial;
 pub use wire::{Sending, Wire};
 
@@ -54,6 +59,7 @@ pub struct Delivery {
     /// Whether an event that the endpoint refuses is never given up (`blocking-strict`).
     strict: bool,
     gate: Gate,
+    packing: Packing,
     metrics: Arc<RouteMetrics>,
     health: Arc<Health>,
 }
@@ -63,8 +69,8 @@ pub struct Delivery {
 pub struct Delivered {
     /// Acknowledged events.
     pub events: u64,
-    /// Bytes of the acknowledged bodies.
-    pub bytes: u64,
+    /// How large the acknowledged bodies are.
+    pub size: Size,
     /// Events that are given up, by their place in the batch.
     pub refused: Vec<Refused>,
 }
@@ -83,7 +89,7 @@ pub struct Refused {
 /// How the endpoint decided on one request.
 enum Decision {
     Accepted {
-        bytes: u64,
+        size: Size,
     },
     Refused {
         too_large: bool,
@@ -97,7 +103,8 @@ enum Decision {
 type Judged = (Answer, Verdict, Credentials);
 
 impl Delivery {
-    /// Sends by `exchange`, in the form of `sink`, within the limits of `output`.
+    /// Sends by `exchange`, in the form of `sink`, within the limits of `output`. Bodies that are compressed go into
+    /// `buffers`.
     #[must_use]
     pub fn new(
         exchange: Box<dyn Wire>,
@@ -105,6 +112,7 @@ impl Delivery {
         output: &config::Output,
         metrics: Arc<RouteMetrics>,
         health: Arc<Health>,
+        buffers: Buffers,
     ) -> Self {
         Self {
             exchange,
@@ -112,6 +120,7 @@ impl Delivery {
             limits: output.webhook.clone(),
             strict: output.batch.mode == Mode::BlockingStrict,
             gate: Gate::new(output.max_in_flight.get(), Arc::clone(&metrics)),
+            packing: Packing::new(output, buffers),
             metrics,
             health,
         }
@@ -122,10 +131,10 @@ impl Delivery {
         Trial::new(self, batch).run().await
     }
 
-    /// Sends `body` until the endpoint has decided on it; one with several events only until it is clear that they take
-    /// too long together.
-    async fn send(&self, body: Body, several: bool) -> Decision {
-        let bytes = body.len();
+    /// Sends `plain` until the endpoint has decided on it; one with several events only until it is clear that they take
+    /// too long together. What is compressed is so once: each try sends the same bytes.
+    async fn send(&self, plain: Body, several: bool) -> Decision {
+        let mut body = self.packing.pack(&plain).await;
         let mut backoff = Backoff::new(&self.limits);
         let (mut timeouts, mut at_once) = (0, false);
         loop {
@@ -139,13 +148,20 @@ impl Delivery {
                     backoff.next_wait()
                 }
                 Ok((answer, verdict, credentials)) => match verdict {
-                    Verdict::Accepted => return Decision::Accepted { bytes },
+                    Verdict::Accepted => {
+                        let size = Size { body_bytes: plain.len(), sent_bytes: body.len() };
+                        return Decision::Accepted { size };
+                    }
                     Verdict::Refused { too_large } => return Decision::Refused { too_large, answer },
                     Verdict::Retry { after } => {
                         self.health.unavailable(&describe(answer.status));
                         let own = backoff.next_wait();
                         // The gate is closed for as long as the endpoint asks for.
                         if wait_asked_for(after).is_some() { Duration::ZERO } else { own }
+                    }
+                    Verdict::Hold { .. } if self.packing.is_not_understood(&body, &answer) => {
+                        body = plain.clone();
+                        continue;
                     }
                     Verdict::Hold { reread_credentials } => {
                         at_once = reread_credentials && !at_once && self.are_renewed(credentials).await;

@@ -33,7 +33,7 @@
 //!   route          up to maxInFlight batches under way, settled in order
 //!                    v
 //!   sink           items -> body, the same bytes                            (pure)
-//!   deliver        window, POST, timeout, backoff, halving ----------------------> endpoint
+//!   deliver        compress, window, POST, timeout, backoff, halving ------------> endpoint
 //!   sink           answer -> Accepted | Retry | Hold | Refused  <----- answer -----+
 //!                    v
 //!   rejected       asides and refused events -> <output>.rejected.ndjson, fsync
@@ -91,6 +91,7 @@
 //! - [`throttle`]: batches a second.
 //! - [`sink`]: one file per protocol; so far kube-apiserver's audit webhook.
 //! - [`body`]: a request's body, which shares the buffers of its batch.
+//! - [`compress`]: a body, compressed, if the endpoint is to have it so.
 //! - [`deliver`]: requests until the endpoint has decided on every event.
 //! - [`rejected`]: the bounded file of what is not shipped: an `entry` of it, and the file while it is `held` alone.
 //! - [`checkpoint`]: the cursor in memory and on disk, and the lock on the state directory.
@@ -114,7 +115,7 @@
 //!
 //! - **I1** Only `route` moves a cursor, and only past settled batches. (`cursor reset` and `skip` do so on an operator's
 //!   word, and under the lock that a daemon holds.)
-//! - **I2** `sink`, `truncate`, `event` and `batch` do no I/O, read no clock and know no tokio.
+//! - **I2** `sink`, `truncate`, `event`, `batch` and `compress` do no I/O, read no clock and know no tokio.
 //! - **I3** What is below `source` is blocking std code; `source.rs` alone knows `notify`.
 //! - **I4** No channel carries events between tasks. What crosses a task's boundary are wake-ups, counts and the stop.
 //! - **I5** Each file in the state directory has one writer at a time: the daemon that holds the directory. Only a file of
@@ -133,6 +134,7 @@ pub mod body;
 pub mod buffers;
 pub mod checkpoint;
 pub mod cli;
+pub mod compress;
 pub mod config;
 pub mod deliver;
 pub mod demo;

@@ -162,6 +162,7 @@ fn build(
     let health = Arc::new(Health::new(&output.name, output.ready_after, Arc::clone(&metrics)));
     let (store, loaded) = Store::open(&config.state_dir, &output.name);
     let cursor = cursor_of(&output.name, loaded);
+    let buffers = Buffers::new(output.max_memory.get() / 4);
     tracing::info!(
         output = output.name,
         endpoint = endpoint.display(),
@@ -177,7 +178,7 @@ fn build(
             number,
             cursor.as_ref(),
             Arc::clone(watch),
-            Buffers::new(output.max_memory.get() / 4),
+            buffers.clone(),
             Arc::clone(&health),
         )),
         delivery: Arc::new(Delivery::new(
@@ -186,6 +187,7 @@ fn build(
             output,
             Arc::clone(&metrics),
             Arc::clone(&health),
+            buffers,
         )),
         store,
         rejected: Arc::new(RejectedFile::new(&config.state_dir, &output.name, output.rejected.clone())),

@@ -247,9 +247,9 @@ impl Shipping {
         }
         self.route.pins.settled(self.route.number, &done.finished);
         self.window.pop();
-        let Delivered { events, bytes, .. } = done.delivered;
+        let Delivered { events, size, .. } = done.delivered;
         if done.gap_record {
-            self.route.metrics.settled(0, bytes, &[]);
+            self.route.metrics.settled(0, size, &[]);
             if !done.set_aside.is_empty() {
                 let output = &self.route.config.name;
                 tracing::error!(
@@ -258,7 +258,7 @@ impl Shipping {
                 );
             }
         } else {
-            self.route.metrics.settled(events, bytes, &done.set_aside);
+            self.route.metrics.settled(events, size, &done.set_aside);
         }
         self.route.health.progressed(!self.window.is_empty());
         self.show_lag(false);

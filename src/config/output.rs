@@ -13,7 +13,8 @@ use super::section::{Section, nothing_available};
 use super::settings::INITIAL_BACKOFF;
 use super::value::{not_among, not_positive};
 use super::yaml::Value;
-use super::{Batch, Mode, OnFull, Output, Rejected, Throttle, Truncate, Webhook, quantity};
+use super::{Batch, Compression, Mode, OnFull, Output, Rejected, Throttle, Truncate, Webhook, quantity};
+use crate::body::Coding;
 
 const MIB: i64 = 1 << 20;
 
@@ -23,6 +24,9 @@ const LATER_SINKS: [&str; 8] =
 
 pub(super) const MODES: [(&str, Mode); 3] =
     [("batch", Mode::Batch), ("blocking", Mode::Blocking), ("blocking-strict", Mode::BlockingStrict)];
+
+pub(super) const COMPRESSIONS: [(&str, Option<Coding>); 3] =
+    [("none", None), ("gzip", Some(Coding::Gzip)), ("zstd", Some(Coding::Zstd))];
 
 pub(super) const ON_FULL: [(&str, OnFull); 2] = [("dropOldest", OnFull::DropOldest), ("wait", OnFull::Wait)];
 
@@ -99,13 +103,42 @@ fn webhook(mut section: Section<'_>) -> Webhook {
         report.misfit(&max.origin, &initial.origin, what);
     }
     let timeout = above_zero(report, &section.value("timeout", None).duration(Duration::from_secs(30)));
+    let compression = compression(&mut section);
     section.finish();
     Webhook {
         kubeconfig: PathBuf::from(kubeconfig.value.unwrap_or_default()),
         initial_backoff,
         max_backoff: max.value,
         timeout,
+        compression,
     }
+}
+
+/// The levels of each coding that its library documents as ordinary ones: above 19, zstd needs windows that decoders
+/// refuse (RFC 9659).
+fn compression(section: &mut Section<'_>) -> Option<Compression> {
+    let report = section.sources.report;
+    let coding =
+        section.value("compression", None).choice(None, &COMPRESSIONS, |word| not_among(word, &COMPRESSIONS));
+    let level = section.value("compressionLevel", None).int(1);
+    let most = match coding.value {
+        Some(Coding::Gzip) => 9,
+        Some(Coding::Zstd) => 19,
+        None => {
+            if !level.is_default() {
+                let what = "has no effect without compression; remove it, or choose gzip or zstd";
+                report.misfit(&level.origin, &coding.origin, what);
+            }
+            return None;
+        }
+    };
+    let legal = u8::try_from(level.value).ok().filter(|level| (1..=most).contains(level));
+    if legal.is_none() {
+        let (value, word) = (level.value, coding.value.map_or("", Coding::as_str));
+        let what = format_args!("{value} is out of range; legal are 1 to {most} for {word}");
+        report.mistake(&level.origin, what);
+    }
+    coding.value.map(|coding| Compression { coding, level: legal.unwrap_or(1) })
 }
 
 fn batch(mut section: Section<'_>) -> Batch {

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::num::NonZeroUsize;
 use std::path::Path;
 
-use super::{Batch, Config, Output, Throttle, load, output, quantity};
+use super::{Batch, Compression, Config, Output, Throttle, load, output, quantity};
 
 /// Prints the effective configuration in the file's own shape. Nothing in it is secret: credentials are in the
 /// kubeconfig, of which only the path is shown.
@@ -50,6 +50,7 @@ fn show_output(output: &Output) -> String {
       initialBackoff: {initial_backoff}
       maxBackoff: {max_backoff}
       timeout: {timeout}
+      compression: {compression}
 {batch}    truncate:
       enabled: {enabled}
       maxEventSize: {max_event_size}
@@ -66,6 +67,7 @@ fn show_output(output: &Output) -> String {
         initial_backoff = quantity::show_duration(webhook.initial_backoff),
         max_backoff = quantity::show_duration(webhook.max_backoff),
         timeout = quantity::show_duration(webhook.timeout),
+        compression = show_compression(webhook.compression),
         batch = show_batch(batch),
         enabled = truncate.enabled,
         max_event_size = show_bytes(truncate.max_event_size),
@@ -76,6 +78,15 @@ fn show_output(output: &Output) -> String {
         on_full = word(&output::ON_FULL, rejected.on_full),
         ready_after = quantity::show_duration(output.ready_after),
     )
+}
+
+/// A level without compression would be a mistake.
+fn show_compression(compression: Option<Compression>) -> String {
+    let word = word(&output::COMPRESSIONS, compression.map(|compression| compression.coding));
+    match compression {
+        Some(Compression { level, .. }) => format!("{word}\n      compressionLevel: {level}"),
+        None => word.to_owned(),
+    }
 }
 
 fn show_batch(batch: &Batch) -> String {

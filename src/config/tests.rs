@@ -1,5 +1,6 @@
 //! The three sources together, from text to [`Config`].
 
+mod compression;
 mod hostile;
 mod mistakes;
 mod printed;
@@ -57,6 +58,7 @@ fn defaults(name: &str) -> Config {
                 initial_backoff: Duration::from_secs(10),
                 max_backoff: Duration::from_secs(60),
                 timeout: Duration::from_secs(30),
+                compression: None,
             },
             batch: Batch {
                 mode: Mode::Batch,

@@ -151,7 +151,11 @@ impl Given<'_> {
 pub(super) fn not_among<T>(word: &str, legal: &[(&'static str, T)]) -> String {
     let names: Vec<_> = legal.iter().map(|(name, _)| *name).collect();
     let hint = closest(word, &names).map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
-    format!("{word:?} is not known; legal are {}{hint}", names.join(" and "))
+    let legal = match names.split_last() {
+        Some((last, others)) if !others.is_empty() => format!("{} and {last}", others.join(", ")),
+        _ => names.concat(),
+    };
+    format!("{word:?} is not known; legal are {legal}{hint}")
 }
 
 fn narrow(value: i128) -> Result<i64, String> {

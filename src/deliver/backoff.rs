@@ -47,6 +47,7 @@ mod tests {
             initial_backoff: Duration::from_secs(10),
             max_backoff: Duration::from_secs(60),
             timeout: Duration::from_secs(30),
+            compression: None,
         })
     }
 

@@ -7,7 +7,8 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use reqwest::header::{
-    ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, LOCATION, RETRY_AFTER, USER_AGENT,
+    ACCEPT, AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue, LOCATION, RETRY_AFTER,
+    USER_AGENT,
 };
 use reqwest::{Response, Url};
 
@@ -91,6 +92,9 @@ impl Exchange {
                 .headers(session.headers().clone())
                 .headers(self.headers.clone())
                 .body(reqwest::Body::wrap(body.clone()));
+            if let Some(coding) = body.coding() {
+                request = request.header(CONTENT_ENCODING, coding.as_str());
+            }
             if let Some(credentials) = session.authorization() {
                 request = request.header(AUTHORIZATION, credentials);
             }

@@ -1,6 +1,7 @@
 //! Deliveries under a paused clock, against an endpoint that is a script.
 
 mod far;
+mod packing;
 mod properties;
 
 use std::time::Duration;

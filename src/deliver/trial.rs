@@ -9,7 +9,7 @@ use tokio::time::sleep;
 use super::backoff::SHORTEST_WAIT;
 use super::{Decision, Delivered, Delivery, Refused, describe};
 use crate::batch::{Batch, Reason};
-use crate::body::Body;
+use crate::body::{Body, Size};
 use crate::sink::Answer;
 use crate::truncate;
 
@@ -64,7 +64,7 @@ impl<'a> Trial<'a> {
         while let Some(piece) = if self.in_doubt() { pieces.pop_back() } else { pieces.pop_front() } {
             let body = self.body(self.batch.items(piece.clone()));
             match self.delivery.send(body, piece.len() > 1).await {
-                Decision::Accepted { bytes } => self.accepted(piece.len() as u64, bytes),
+                Decision::Accepted { size } => self.accepted(piece.len() as u64, size),
                 Decision::Refused { too_large, answer } if piece.len() == 1 => {
                     self.refused();
                     self.suspect(piece.start, too_large, answer).await;
@@ -113,10 +113,10 @@ impl<'a> Trial<'a> {
         self.refused_at.is_some_and(|moment| self.delivery.health.newest_accepted() > moment)
     }
 
-    fn accepted(&mut self, events: u64, bytes: u64) {
+    fn accepted(&mut self, events: u64, size: Size) {
         self.refusals_in_a_row = 0;
         self.delivered.events += events;
-        self.delivered.bytes += bytes;
+        self.delivered.size += size;
     }
 
     fn refused(&mut self) {
@@ -158,11 +158,11 @@ impl<'a> Trial<'a> {
         };
         let body = self.body(items);
         match self.delivery.send(body, false).await {
-            Decision::Accepted { bytes } => {
+            Decision::Accepted { size } => {
                 if suspect.cut.is_some() {
                     self.delivery.metrics.truncated(1);
                 }
-                self.accepted(1, bytes);
+                self.accepted(1, size);
                 true
             }
             Decision::Refused { answer, .. } => {
@@ -201,7 +201,13 @@ impl<'a> Trial<'a> {
 
     fn say_refusing(&self, refused: &Refused) {
         let what = if self.delivery.strict { "refuses an event" } else { "refuses every event" };
-        self.delivery.health.misconfigured(&format!("the endpoint {what}: {}", describe(refused.answer.0)));
+        let hint = if self.delivery.packing.compresses() {
+            "; perhaps it does not understand compressed bodies (webhook.compression)"
+        } else {
+            ""
+        };
+        let answer = describe(refused.answer.0);
+        self.delivery.health.misconfigured(&format!("the endpoint {what}: {answer}{hint}"));
     }
 
     /// Returns when another batch was taken, or when it is time to try again.

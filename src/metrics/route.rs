@@ -9,6 +9,7 @@ use prometheus::{Histogram, IntCounter, IntGauge};
 
 use super::{Inner, Outcome, Shared, Unsettled, lock, signed};
 use crate::batch::Reason;
+use crate::body::Size;
 use crate::gap::Gap;
 use crate::kubeconfig::Condition;
 
@@ -21,6 +22,7 @@ pub struct RouteMetrics {
     pub(super) read: IntCounter,
     pub(super) delivered: IntCounter,
     pub(super) delivered_bytes: IntCounter,
+    pub(super) sent_bytes: IntCounter,
     pub(super) buffered: IntGauge,
     pub(super) truncated: IntCounter,
     pub(super) requests: [IntCounter; 4],
@@ -46,11 +48,12 @@ impl RouteMetrics {
         self.batches.observe(events as f64);
     }
 
-    /// A batch was settled: so many events acknowledged in bodies of so many bytes, the others set aside.
-    pub fn settled(&self, delivered: u64, delivered_bytes: u64, asides: &[Reason]) {
+    /// A batch was settled: so many events acknowledged in bodies of these sizes, the others set aside.
+    pub fn settled(&self, delivered: u64, size: Size, asides: &[Reason]) {
         let _books = lock(&self.inner.books);
         self.delivered.inc_by(delivered);
-        self.delivered_bytes.inc_by(delivered_bytes);
+        self.delivered_bytes.inc_by(size.body_bytes);
+        self.sent_bytes.inc_by(size.sent_bytes);
         self.buffered.sub(signed(delivered + asides.len() as u64));
         for reason in asides {
             let of = [self.output.as_str(), reason.as_str()];

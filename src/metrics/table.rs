@@ -6,7 +6,7 @@ pub type Row = (&'static str, &'static str, &'static [&'static str], &'static st
 const OUTPUT: &[&str] = &["output"];
 
 /// All metrics but those of the process, in the order of the README.
-pub const TABLE: [Row; 27] = [
+pub const TABLE: [Row; 28] = [
     (
         "audit_event_total",
         "counter",
@@ -41,7 +41,13 @@ pub const TABLE: [Row; 27] = [
         "audit_shipper_delivered_bytes_total",
         "counter",
         OUTPUT,
-        "Bytes of the bodies of acknowledged requests.",
+        "Bytes of the bodies of acknowledged requests, before they were compressed.",
+    ),
+    (
+        "audit_shipper_sent_bytes_total",
+        "counter",
+        OUTPUT,
+        "Bytes of the bodies of acknowledged requests as they were sent, compressed or not.",
     ),
     (
         "audit_shipper_set_aside_events_total",

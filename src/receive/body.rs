@@ -1,6 +1,6 @@
-//! Reads the body of a request, plain or gzip, within bounds.
+//! Reads the body of a request, plain, gzip or zstd, within bounds.
 
-use std::io::Read;
+use std::io::{self, Read};
 use std::time::Duration;
 
 use flate2::read::MultiGzDecoder;
@@ -8,9 +8,12 @@ use http_body_util::BodyExt;
 use hyper::body::{Body, Incoming};
 use hyper::header::{CONTENT_ENCODING, HeaderMap};
 use tokio::time::timeout;
+use zstd::stream::read::Decoder;
 
 /// Bytes of a body, before and after it is decoded.
 pub(super) const MAX_BYTES: usize = 128 << 20;
+/// 8 MiB: a decoder needs to support no larger window, and whoever sends one is to be refused (RFC 9659).
+const ZSTD_WINDOW_LOG: u32 = 23;
 /// kube-apiserver and `audit-shipper run` give up after 30 s; who is slower only holds memory.
 const READ_TIMEOUT: Duration = Duration::from_secs(60);
 /// What is read of a body that nobody wants: a sender that is cut off while it writes does not read our answer.
@@ -22,6 +25,7 @@ const DISCARD_TIMEOUT: Duration = Duration::from_secs(5);
 pub(super) enum Encoding {
     Identity,
     Gzip,
+    Zstd,
 }
 
 impl Encoding {
@@ -32,6 +36,7 @@ impl Encoding {
             Some(value) if value.eq_ignore_ascii_case(b"identity") => Some(Self::Identity),
             Some(value) if value.eq_ignore_ascii_case(b"gzip") => Some(Self::Gzip),
             Some(value) if value.eq_ignore_ascii_case(b"x-gzip") => Some(Self::Gzip),
+            Some(value) if value.eq_ignore_ascii_case(b"zstd") => Some(Self::Zstd),
             Some(_) => None,
         }
     }
@@ -47,7 +52,9 @@ pub(super) enum BodyError {
     #[error("the body broke off: {0}")]
     Broken(hyper::Error),
     #[error("the body is not gzip: {0}")]
-    NotGzip(std::io::Error),
+    NotGzip(io::Error),
+    #[error("the body is not zstd: {0}")]
+    NotZstd(io::Error),
 }
 
 /// Bytes of memory to set aside for the body before it is read; `None` if it says itself that it is too large.
@@ -55,7 +62,7 @@ pub(super) fn room(body: &impl Body, encoding: Encoding) -> Option<u32> {
     let most = u32::try_from(MAX_BYTES).expect("128 MiB fit");
     let Some(declared) = body.size_hint().exact() else { return Some(most) };
     let declared = u32::try_from(declared).ok().filter(|length| *length <= most)?;
-    Some(if encoding == Encoding::Gzip { most } else { declared })
+    Some(if encoding == Encoding::Identity { declared } else { most })
 }
 
 /// The body as it was sent.
@@ -97,15 +104,30 @@ pub(super) fn decode(raw: Vec<u8>, encoding: Encoding) -> Result<Vec<u8>, BodyEr
     match encoding {
         Encoding::Identity => Ok(raw),
         Encoding::Gzip => gunzip(&raw, MAX_BYTES),
+        Encoding::Zstd => unzstd(&raw, MAX_BYTES),
     }
 }
 
 fn gunzip(raw: &[u8], limit: usize) -> Result<Vec<u8>, BodyError> {
+    read_up_to(limit, MultiGzDecoder::new(raw)).map_err(BodyError::NotGzip)?.ok_or(BodyError::TooLarge)
+}
+
+fn unzstd(raw: &[u8], limit: usize) -> Result<Vec<u8>, BodyError> {
+    let decode = || {
+        let mut decoder = Decoder::with_buffer(raw)?;
+        decoder.window_log_max(ZSTD_WINDOW_LOG)?;
+        read_up_to(limit, decoder)
+    };
+    decode().map_err(BodyError::NotZstd)?.ok_or(BodyError::TooLarge)
+}
+
+/// All of it, or `None` if that is more than `limit` bytes.
+fn read_up_to(limit: usize, decoder: impl Read) -> io::Result<Option<Vec<u8>>> {
     let mut plain = Vec::new();
     // One byte above the limit tells too large from just fitting, and a bomb gets no further.
     let ceiling = u64::try_from(limit).expect("usize fits into u64") + 1;
-    MultiGzDecoder::new(raw).take(ceiling).read_to_end(&mut plain).map_err(BodyError::NotGzip)?;
-    if plain.len() > limit { Err(BodyError::TooLarge) } else { Ok(plain) }
+    decoder.take(ceiling).read_to_end(&mut plain)?;
+    Ok((plain.len() <= limit).then_some(plain))
 }
 
 #[cfg(test)]
@@ -139,6 +161,40 @@ mod tests {
         }
     }
 
+    fn zstd(plain: &[u8]) -> Vec<u8> {
+        zstd::encode_all(plain, 1).unwrap()
+    }
+
+    #[test]
+    fn zstd_is_decoded_up_to_the_limit() {
+        assert_eq!(unzstd(&zstd(&[7; 1000]), 1000).unwrap(), [7; 1000]);
+        assert!(matches!(unzstd(&zstd(&[7; 1001]), 1000), Err(BodyError::TooLarge)));
+        assert!(matches!(unzstd(&zstd(&vec![0; 10 << 20]), 1000), Err(BodyError::TooLarge)), "a bomb");
+        let many = zstd(&[0; 1000]).repeat(1000);
+        assert!(matches!(unzstd(&many, 1000), Err(BodyError::TooLarge)), "a bomb of many frames");
+    }
+
+    #[test]
+    fn what_is_not_whole_zstd_is_refused() {
+        let whole = zstd(b"{}");
+        assert_eq!(unzstd(&[&whole[..], &whole[..]].concat(), 10).unwrap(), b"{}{}");
+        for wrong in [&b"{}"[..], &whole[..whole.len() - 1], &[&whole[..], b"tail"].concat(), &gzip(b"{}")] {
+            assert!(matches!(unzstd(wrong, 10), Err(BodyError::NotZstd(_))));
+        }
+    }
+
+    #[test]
+    fn a_window_larger_than_8_mib_is_refused() {
+        for (log, legal) in [(23, true), (24, false), (27, false)] {
+            let mut encoder = zstd::stream::write::Encoder::new(Vec::new(), 1).unwrap();
+            encoder.window_log(log).unwrap();
+            // Longer than any of the windows: what fits into one needs none.
+            encoder.write_all(&vec![7; 40 << 20]).unwrap();
+            let raw = encoder.finish().unwrap();
+            assert_eq!(unzstd(&raw, 64 << 20).is_ok(), legal, "{log}");
+        }
+    }
+
     #[test]
     fn encodings_are_named_in_any_case() {
         let of = |value: &str| {
@@ -149,6 +205,7 @@ mod tests {
         assert_eq!(Encoding::of(&HeaderMap::new()), Some(Encoding::Identity));
         assert_eq!(of("identity"), Some(Encoding::Identity));
         assert_eq!(of("GZip"), Some(Encoding::Gzip));
+        assert_eq!(of("Zstd"), Some(Encoding::Zstd));
         assert_eq!(of("br"), None);
         assert_eq!(of("gzip, gzip"), None);
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::body::Incoming;
-use hyper::header::{ALLOW, CONTENT_TYPE, HeaderValue, WWW_AUTHENTICATE};
+use hyper::header::{ACCEPT_ENCODING, ALLOW, CONTENT_TYPE, HeaderValue, WWW_AUTHENTICATE};
 use hyper::http::request::Parts;
 use hyper::{Method, Request, Response, StatusCode};
 use tokio::sync::Semaphore;
@@ -22,6 +22,9 @@ use crate::serve;
 /// Bytes of bodies in memory at a time. A request waits for its share before its body is read, so that many large
 /// requests at once cost time and not memory.
 const BODIES: usize = 4 * body::MAX_BYTES;
+
+/// Told to whoever sends another Content-Encoding (RFC 9110, 15.5.16).
+const UNDERSTOOD: &str = "gzip, zstd";
 
 /// Answers requests.
 #[derive(Clone)]
@@ -106,7 +109,7 @@ impl Shared {
         }
         Encoding::of(&head.headers).ok_or_else(|| Refusal {
             status: StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            reason: "the only Content-Encoding understood is gzip".to_owned(),
+            reason: format!("the Content-Encodings understood are {UNDERSTOOD}"),
         })
     }
 }
@@ -124,6 +127,9 @@ impl Refusal {
         let headers = response.headers_mut();
         match status {
             StatusCode::METHOD_NOT_ALLOWED => headers.insert(ALLOW, HeaderValue::from_static("POST")),
+            StatusCode::UNSUPPORTED_MEDIA_TYPE => {
+                headers.insert(ACCEPT_ENCODING, HeaderValue::from_static(UNDERSTOOD))
+            }
             StatusCode::UNAUTHORIZED => headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer")),
             _ => None,
         };
@@ -143,7 +149,7 @@ impl From<BodyError> for Refusal {
         let status = match error {
             BodyError::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             BodyError::TooSlow => StatusCode::REQUEST_TIMEOUT,
-            BodyError::Broken(_) | BodyError::NotGzip(_) => StatusCode::BAD_REQUEST,
+            BodyError::Broken(_) | BodyError::NotGzip(_) | BodyError::NotZstd(_) => StatusCode::BAD_REQUEST,
         };
         Self { status, reason: error.to_string() }
     }

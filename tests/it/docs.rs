@@ -71,9 +71,15 @@ fn fields(yaml: &str) -> Vec<(String, String)> {
 
 /// What `check` prints for the example, whose kubeconfig is not on this machine.
 fn effective_example() -> String {
+    effective_example_with("", "")
+}
+
+/// The same with `to` in place of `from`.
+fn effective_example_with(from: &str, to: &str) -> String {
     let workdir = Workdir::new();
     let kubeconfig = workdir.kubeconfig("http://127.0.0.1:1/audit");
-    let example = root().join("config/audit-shipper.yaml");
+    let example = workdir.path("example.yaml");
+    std::fs::write(&example, read("config/audit-shipper.yaml").replacen(from, to, 1)).unwrap();
     let ended = audit_shipper([
         "check".to_owned(),
         format!("--config={}", example.display()),
@@ -126,6 +132,12 @@ fn the_fields_and_their_defaults_are_those_in_effect() {
         .filter(|row| row[0] != "–")
         .map(|row| (code(&row[0]).unwrap().to_owned(), code(&row[2]).map(str::to_owned)))
         .collect();
+    // Without compression a level is a mistake, so none is in effect.
+    let level = "outputs[].webhook.compressionLevel";
+    let compressed = effective_example_with("compression: none", "compression: zstd");
+    let (levels, described): (Vec<_>, Vec<_>) = described.into_iter().partition(|(name, _)| name == level);
+    let in_effect = fields(&compressed).into_iter().find(|(name, _)| name == level);
+    assert_eq!(levels, in_effect.map(|(name, value)| (name, Some(value))).into_iter().collect::<Vec<_>>());
     let without_default = ["source.path", "outputs[].name", "outputs[].webhook.kubeconfig"];
     let real: Vec<(String, Option<String>)> = fields(&effective_example())
         .into_iter()

@@ -29,8 +29,10 @@ const KEPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/instructions
 const TOLERANCE_PERCENT: u64 = 5;
 const TRUNCATE_ABOVE: usize = 8 << 10;
 
-/// What is counted, on the lines of the log at a path.
-const STAGES: [(&str, fn(&Path)); 3] = [("check", check), ("batch", batch), ("truncate", truncate)];
+/// What is counted on the lines of the log at a path, by its name.
+type Stage = (&'static str, fn(&Path));
+
+const STAGES: [Stage; 3] = [("check", check), ("batch", batch), ("truncate", truncate)];
 
 /// Checks each line.
 fn check(log: &Path) {

@@ -5,6 +5,7 @@ mod any_bytes;
 mod batching;
 mod checkpoint;
 mod cli;
+mod compression;
 mod config;
 mod crash;
 mod cursor;

@@ -79,37 +79,45 @@ async fn what_kube_apiserver_sends_becomes_the_lines_of_its_log() {
 }
 
 #[tokio::test]
-async fn gzip_is_taken_and_other_encodings_are_not() {
+async fn gzip_and_zstd_are_taken_and_other_encodings_are_not() {
     let workdir = Workdir::new();
     let output = workdir.path("received.log");
     let receiver = receiver(&output, &[]);
     let lines = real_events(400);
-    for (encoding, status) in
-        [("gzip", 200), ("GZIP", 200), ("identity", 400), ("br", 415), ("gzip, gzip", 415)]
-    {
+    let plain = list(&lines);
+    let (gzip, zstd) = (gzip(plain.as_bytes()), zstd::encode_all(plain.as_bytes(), 3).unwrap());
+    for (encoding, body, status) in [
+        ("gzip", &gzip, 200),
+        ("GZIP", &gzip, 200),
+        ("zstd", &zstd, 200),
+        ("zstd", &gzip, 400),
+        ("gzip", &zstd, 400),
+        ("identity", &gzip, 400),
+        ("br", &gzip, 415),
+        ("gzip, gzip", &gzip, 415),
+    ] {
         let request = client().post(format!("http://{}/", receiver.address()));
-        let answer = request
-            .header("content-encoding", encoding)
-            .body(gzip(list(&lines).as_bytes()))
-            .send()
-            .await
-            .unwrap();
+        let answer = request.header("content-encoding", encoding).body(body.clone()).send().await.unwrap();
         assert_eq!(answer.status(), status, "{encoding}");
+        let understood = answer.headers().get("accept-encoding").map(|value| value.to_str().unwrap());
+        assert_eq!(understood, (status == 415).then_some("gzip, zstd"));
     }
-    assert!(lines_of(&output) == [lines.as_slice(), &lines].concat());
+    assert!(lines_of(&output) == [lines.as_slice(), &lines, &lines].concat());
 }
 
 #[tokio::test]
-async fn a_gzip_bomb_is_refused_and_nothing_of_it_is_kept() {
+async fn a_bomb_is_refused_and_nothing_of_it_is_kept() {
     let workdir = Workdir::new();
     let output = workdir.path("received.log");
     let receiver = receiver(&output, &[]);
-    let bomb = gzip(&vec![b' '; 129 << 20]);
-    let request = client().post(format!("http://{}/", receiver.address()));
-    let answer = request.header("content-encoding", "gzip").body(bomb).send().await.unwrap();
-    assert_eq!(answer.status(), 413);
-    assert_eq!(answer.text().await.unwrap(), "the body is larger than 134217728 bytes\n");
-    assert!(lines_of(&output).is_empty());
+    let spaces = vec![b' '; 129 << 20];
+    for (encoding, bomb) in [("gzip", gzip(&spaces)), ("zstd", zstd::encode_all(&spaces[..], 1).unwrap())] {
+        let request = client().post(format!("http://{}/", receiver.address()));
+        let answer = request.header("content-encoding", encoding).body(bomb).send().await.unwrap();
+        assert_eq!(answer.status(), 413);
+        assert_eq!(answer.text().await.unwrap(), "the body is larger than 134217728 bytes\n");
+        assert!(lines_of(&output).is_empty());
+    }
     assert!(receiver.peak_rss() < 400 << 20, "{}", receiver.peak_rss());
 }
 

@@ -26,6 +26,7 @@ outputs:
       initialBackoff: 10s
       maxBackoff: 1m0s
       timeout: 30s
+      compression: none
     batch:
       mode: batch
       bufferSize: 10000
@@ -96,8 +97,16 @@ fn batch() -> impl Strategy<Value = Batch> {
     )
 }
 
+fn compression() -> impl Strategy<Value = Option<Compression>> {
+    prop_oneof![
+        Just(None),
+        (1..=9u8).prop_map(|level| Some(Compression { coding: Coding::Gzip, level })),
+        (1..=19u8).prop_map(|level| Some(Compression { coding: Coding::Zstd, level })),
+    ]
+}
+
 fn output(max_line: usize) -> impl Strategy<Value = Output> {
-    let webhook = (path(), duration(1), duration(1), duration(1));
+    let webhook = (path(), duration(1), duration(1), duration(1), compression());
     let sizes = (2 * max_line..1 << 50, any::<prop::sample::Index>(), any::<prop::sample::Index>());
     let rejected = (1u64..1 << 50, any::<bool>());
     (
@@ -113,7 +122,7 @@ fn output(max_line: usize) -> impl Strategy<Value = Output> {
         .prop_map(
             |(
                 name,
-                (kubeconfig, a, b, timeout),
+                (kubeconfig, a, b, timeout, compression),
                 batch,
                 (enabled, gap_records),
                 (memory, at, below),
@@ -130,6 +139,7 @@ fn output(max_line: usize) -> impl Strategy<Value = Output> {
                         initial_backoff: a.min(b),
                         max_backoff: a.max(b),
                         timeout,
+                        compression,
                     },
                     max_in_flight: if batch.mode == Mode::Batch { in_flight } else { NonZeroUsize::MIN },
                     batch,

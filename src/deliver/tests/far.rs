@@ -9,14 +9,16 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, sleep};
 
 use crate::batch::{Batch, Limits, Offer, Origin};
-use crate::body::Body;
+use crate::body::{Body, Coding};
 use crate::buffers::Buffers;
+use crate::compress::tests::decoded;
 use crate::config;
 use crate::deliver::{Credentials, Delivery, NoAnswer, Sending, Wire};
+use crate::event::ApiVersion;
 use crate::health::Health;
 use crate::metrics::Metrics;
-use crate::sink::Answer;
 use crate::sink::webhook::Webhook;
+use crate::sink::{Answer, HttpSink as _};
 
 /// What becomes of a request.
 #[derive(Debug, Clone)]
@@ -52,6 +54,7 @@ struct Inside {
 
 struct Request {
     ids: Vec<u64>,
+    body: Body,
     began: Instant,
     under_way: usize,
     accepted_as: Option<usize>,
@@ -75,6 +78,12 @@ impl Far {
     /// The events of each request, in order of arrival.
     pub(crate) fn requests(&self) -> Vec<Vec<u64>> {
         self.0.history.lock().unwrap().iter().map(|request| request.ids.clone()).collect()
+    }
+
+    /// The body of each of them, as it was sent.
+    pub(crate) fn bodies(&self) -> Vec<(Option<Coding>, Vec<u8>)> {
+        let history = self.0.history.lock().unwrap();
+        history.iter().map(|request| (request.body.coding(), request.body.concat())).collect()
     }
 
     /// When each of them began, in seconds since the endpoint is there.
@@ -112,10 +121,11 @@ impl Far {
         let under_way = inside.under_way.fetch_add(1, Ordering::Relaxed) + 1;
         let _end = End(&inside.under_way);
         let ids = ids(&body);
+        assert_is_whole(&body, &ids);
         let n = {
             let mut history = inside.history.lock().unwrap();
             let began = Instant::now();
-            history.push(Request { ids: ids.clone(), began, under_way, accepted_as: None });
+            history.push(Request { ids: ids.clone(), body, began, under_way, accepted_as: None });
             history.len() - 1
         };
         let mut act = (inside.script)(&ids, n);
@@ -188,8 +198,16 @@ fn ids(body: &Body) -> Vec<u64> {
         #[serde(rename = "auditID")]
         id: String,
     }
-    let list: List = serde_json::from_slice(&body.concat()).unwrap();
+    let list: List = serde_json::from_slice(&decoded(body)).unwrap();
     list.items.iter().map(|item| item.id.parse().unwrap()).collect()
+}
+
+/// Asserts that `body` holds these events byte for byte, and nothing else.
+fn assert_is_whole(body: &Body, ids: &[u64]) {
+    let items: Vec<String> =
+        ids.iter().map(|id| format!(r#"{{"level":"Metadata","auditID":"{id}"}}"#)).collect();
+    let plain = Webhook.body(ApiVersion::V1, vec![items.join(",").into()]);
+    assert!(decoded(body) == plain.concat(), "{ids:?} arrived as something else");
 }
 
 /// The line of event `id`, without its newline.
@@ -219,6 +237,7 @@ pub(crate) fn output() -> config::Output {
             initial_backoff: Duration::from_secs(10),
             max_backoff: Duration::from_secs(60),
             timeout: Duration::from_secs(30),
+            compression: None,
         },
         batch: config::Batch {
             mode: config::Mode::Batch,
@@ -256,7 +275,7 @@ impl Setting {
         let books = Arc::new(metrics.route(&output.name));
         let health = Arc::new(Health::new(&output.name, output.ready_after, Arc::clone(&books)));
         let (exchange, sink) = (Box::new(far.clone()), Box::new(Webhook));
-        let delivery = Delivery::new(exchange, sink, &output, books, Arc::clone(&health));
+        let delivery = Delivery::new(exchange, sink, &output, books, Arc::clone(&health), Buffers::default());
         Self { delivery, metrics, health }
     }
 }

@@ -11,6 +11,8 @@ use proptest::prelude::*;
 use tokio::time::{Instant, sleep};
 
 use super::far::{Act, Far, Setting, batch};
+use crate::body::Coding;
+use crate::config::Compression;
 use crate::deliver::Delivery;
 use crate::properties::cases;
 
@@ -27,10 +29,19 @@ struct Outcome {
 
 /// Delivers batches of these sizes, at most `in_flight` of them at a time, and good ones after them until those are
 /// settled; or for `time`, if that is over before.
-fn deliver(far: Far, sizes: &[u64], in_flight: usize, time: Duration) -> Outcome {
+fn deliver(
+    far: Far,
+    compression: Option<Compression>,
+    sizes: &[u64],
+    in_flight: usize,
+    time: Duration,
+) -> Outcome {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
     runtime.unwrap().block_on(async {
-        let setting = Setting::new(&far, |output| output.max_in_flight = in_flight.try_into().unwrap());
+        let setting = Setting::new(&far, |output| {
+            output.max_in_flight = in_flight.try_into().unwrap();
+            output.webhook.compression = compression;
+        });
         let doubts = setting.health.doubts();
         let (mut next, mut settled, set_aside) = (0, 0, Mutex::new(Vec::new()));
         let mut deliveries = FuturesOrdered::new();
@@ -78,12 +89,18 @@ fn act() -> impl Strategy<Value = Act> {
         2 => status(&[408, 425, 429, 500, 503]),
         1 => wait,
         1 => status(&[401, 403, 404, 501, 302]),
+        1 => status(&[415]),
         1 => Just(Act::NoConnection),
         2 => Just(Act::TimedOut),
         1 => Just(Act::AnswerLost),
     ];
     (act, prop_oneof![Just(0), 1..40_u64])
         .prop_map(|(act, delay)| Act::After(Duration::from_secs(delay), Box::new(act)))
+}
+
+fn compression() -> impl Strategy<Value = Option<Compression>> {
+    let of = |coding| Some(Compression { coding, level: 1 });
+    prop::sample::select(vec![None, of(Coding::Gzip), of(Coding::Zstd)])
 }
 
 fn refuses(act: &Act) -> bool {
@@ -103,6 +120,7 @@ proptest! {
         sizes in prop::collection::vec(1..24_u64, 1..8),
         poison in prop::collection::btree_set(0..60_u64, 0..8),
         in_flight in 1..6_usize,
+        compression in compression(),
     ) {
         let only_poison = !script.iter().any(refuses);
         let refused_alone = Box::leak(Box::new(Mutex::new(BTreeSet::new())));
@@ -122,7 +140,7 @@ proptest! {
             }
             act
         });
-        let Outcome { set_aside, far } = deliver(far, &sizes, in_flight, LONG);
+        let Outcome { set_aside, far } = deliver(far, compression, &sizes, in_flight, LONG);
         let all: u64 = sizes.iter().sum();
         let set_aside: BTreeSet<u64> = set_aside.into_iter().collect();
         let accepted: BTreeSet<u64> = far.accepted().into_iter().collect();
@@ -133,6 +151,8 @@ proptest! {
         prop_assert!(set_aside.is_subset(&refused_alone.lock().unwrap()), "set aside without a refusal of its own");
         prop_assert!(!only_poison || set_aside.is_subset(&poison), "{set_aside:?} though only {poison:?} are bad");
         prop_assert!(far.under_way().iter().all(|count| *count <= in_flight));
+        let coding = compression.map(|compression| compression.coding);
+        prop_assert!(far.bodies().iter().all(|(other, _)| other.is_none() || *other == coding));
     }
 
     #[test]
@@ -145,7 +165,7 @@ proptest! {
         let far = Far::new(move |_, n| {
             Act::Status(if n < before { 200 } else { statuses[n % statuses.len()] })
         });
-        let Outcome { set_aside, far } = deliver(far, &sizes, in_flight, Duration::from_secs(3600));
+        let Outcome { set_aside, far } = deliver(far, None, &sizes, in_flight, Duration::from_secs(3600));
         prop_assert!(set_aside.len() <= 1, "{set_aside:?}");
         prop_assert!(far.under_way().iter().all(|count| *count <= in_flight));
     }
@@ -161,7 +181,7 @@ proptest! {
         let poison = first..first + 10;
         let bad = poison.clone();
         let far = Far::new(move |ids, _| Act::Status(if ids.iter().any(|id| bad.contains(id)) { 400 } else { 200 }));
-        let Outcome { set_aside, far } = deliver(far, &sizes, in_flight, LONG);
+        let Outcome { set_aside, far } = deliver(far, None, &sizes, in_flight, LONG);
         let expect: Vec<u64> = (0..all).filter(|id| poison.contains(id)).collect();
         let mut set_aside = set_aside;
         set_aside.sort_unstable();

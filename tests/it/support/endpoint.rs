@@ -279,6 +279,17 @@ impl Drop for Endpoint {
     }
 }
 
+/// The body of a request as it was meant.
+pub(crate) fn plain(request: &Recorded) -> String {
+    let body = request.body.as_slice();
+    match request.header("content-encoding") {
+        None => String::from_utf8(request.body.clone()).unwrap(),
+        Some("gzip") => std::io::read_to_string(GzDecoder::new(body)).unwrap(),
+        Some("zstd") => std::io::read_to_string(zstd::Decoder::new(body).unwrap()).unwrap(),
+        Some(other) => panic!("nobody asked for {other}"),
+    }
+}
+
 /// The lines of the log that a request stands for. Deliberately not the code under test.
 pub(crate) fn lines(request: &Recorded) -> Vec<String> {
     #[derive(Deserialize)]
@@ -288,10 +299,7 @@ pub(crate) fn lines(request: &Recorded) -> Vec<String> {
         #[serde(borrow)]
         items: Vec<&'a RawValue>,
     }
-    let plain = match request.header("content-encoding") {
-        Some("gzip") => std::io::read_to_string(GzDecoder::new(request.body.as_slice())).unwrap(),
-        _ => String::from_utf8(request.body.clone()).unwrap(),
-    };
+    let plain = plain(request);
     let list: List = serde_json::from_str(&plain).unwrap();
     let line = |item: &&RawValue| {
         format!("{{\"kind\":\"Event\",\"apiVersion\":\"{}\",{}\n", list.api_version, &item.get()[1..])
