@@ -9,6 +9,7 @@
 //! cache survives SIGKILL, so fsync is needed against power loss alone and is left to [`Store::sync`].
 
 mod lock;
+mod slot;
 mod time;
 
 use std::fs::{File, OpenOptions};
@@ -21,6 +22,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::fingerprint;
+use slot::Slot;
 
 pub use lock::{Lock, LockError};
 
@@ -30,7 +32,6 @@ pub const HEAD_BYTES: usize = 1024;
 /// What the names of cursor files end in.
 pub const SUFFIX: &str = ".cursor.json";
 
-const FORMAT_VERSION: u32 = 1;
 const SMALLEST_SLOT_BYTES: usize = 4096;
 /// A cursor file with more bytes than this was not written by us.
 const LARGEST_FILE_BYTES: u64 = 256 << 20;
@@ -68,8 +69,8 @@ impl Head {
 /// How far one file is settled.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Mark {
-    /// Name when last seen, without directory and `.gz`; a hint, not the identity.
-    pub name: String,
+    /// Name when last seen, without directory and `.gz`; a hint, not the identity. Shared: a mark is in many cursors.
+    pub name: Arc<str>,
     /// Which file.
     pub head: Head,
     /// Settled bytes, counted uncompressed.
@@ -116,14 +117,10 @@ pub struct Store {
     path: PathBuf,
     file: Option<Arc<File>>,
     slot_bytes: usize,
+    /// Bytes of the longest line in a slot; what is behind it is blank.
+    longest: usize,
     sequence: u64,
-}
-
-#[derive(Serialize, Deserialize)]
-struct Slot {
-    version: u32,
-    sequence: u64,
-    cursor: Cursor,
+    writer: slot::Writer,
 }
 
 impl Store {
@@ -142,7 +139,10 @@ impl Store {
             Ok(Some(Slot { sequence, cursor, .. })) => (sequence, Loaded::Cursor(cursor)),
             Err(reason) => (0, Loaded::Unreadable(reason)),
         };
-        (Self { path, file: None, slot_bytes: 0, sequence }, loaded)
+        (
+            Self { path, file: None, slot_bytes: 0, longest: 0, sequence, writer: slot::Writer::default() },
+            loaded,
+        )
     }
 
     /// Makes `cursor` the position that a restart goes on from. Reaches the page cache, not the disk.
@@ -150,29 +150,29 @@ impl Store {
     /// # Errors
     /// The file cannot be written; the position before it stays in force.
     pub fn commit(&mut self, cursor: &Cursor) -> io::Result<()> {
-        let slot = Slot { version: FORMAT_VERSION, sequence: self.sequence + 1, cursor: cursor.clone() };
-        let json = serde_json::to_string(&slot).map_err(io::Error::other)?;
-        let line = format!("{:016x} {json}", fingerprint::short(json.as_bytes()));
+        let sequence = self.sequence + 1;
+        let mut line = self.writer.line(sequence, cursor).map_err(io::Error::other)?;
         let file = match &self.file {
             Some(file) if line.len() < self.slot_bytes => Arc::clone(file),
             _ => self.lay_out(&line)?,
         };
-        let padded = pad(line, self.slot_bytes);
-        let at = if slot.sequence.is_multiple_of(2) { 0 } else { self.slot_bytes as u64 };
-        file.write_all_at(&padded, at)?;
-        self.sequence = slot.sequence;
+        self.longest = self.longest.max(line.len());
+        line.resize(self.longest, b' ');
+        let at = if sequence.is_multiple_of(2) { 0 } else { self.slot_bytes as u64 };
+        file.write_all_at(&line, at)?;
+        self.sequence = sequence;
         Ok(())
     }
 
     /// Replaces the file by one whose slots are large enough for `line`, which is in both of them.
-    fn lay_out(&mut self, line: &str) -> io::Result<Arc<File>> {
+    fn lay_out(&mut self, line: &[u8]) -> io::Result<Arc<File>> {
         let slot_bytes = (line.len() * 2).next_power_of_two().max(SMALLEST_SLOT_BYTES);
         let fresh = self.path.with_extension("json.new");
         // What a crash has left is worth nothing, and a link must not lead a command elsewhere, which may have more
         // rights than who owns the directory.
         let _ = std::fs::remove_file(&fresh);
         let mut file = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(&fresh)?;
-        let padded = pad(line.to_owned(), slot_bytes);
+        let padded = pad(line, slot_bytes);
         file.write_all(&padded)?;
         file.write_all(&padded)?;
         file.sync_all()?;
@@ -181,7 +181,7 @@ impl Store {
             File::open(directory)?.sync_all()?;
         }
         let file = Arc::new(file);
-        self.slot_bytes = slot_bytes;
+        (self.slot_bytes, self.longest) = (slot_bytes, line.len());
         self.file = Some(Arc::clone(&file));
         Ok(file)
     }
@@ -202,8 +202,8 @@ impl Store {
 }
 
 /// `line` as a slot of `slot_bytes`: blanks up to its newline.
-fn pad(line: String, slot_bytes: usize) -> Vec<u8> {
-    let mut bytes = line.into_bytes();
+fn pad(line: &[u8], slot_bytes: usize) -> Vec<u8> {
+    let mut bytes = line.to_vec();
     bytes.resize(slot_bytes - 1, b' ');
     bytes.push(b'\n');
     bytes
@@ -246,7 +246,7 @@ fn read_slot(line: &[u8]) -> Result<Slot, String> {
         return Err("the checksum does not fit".into());
     }
     let slot: Slot = serde_json::from_str(json).map_err(|e| format!("not a cursor: {e}"))?;
-    if slot.version != FORMAT_VERSION {
+    if slot.version != slot::VERSION {
         return Err(format!("written by another version of audit-shipper (format {})", slot.version));
     }
     Ok(slot)

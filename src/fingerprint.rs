@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 /// The first 64 bits of the SHA-256 of `bytes`.
 #[must_use]
 pub fn short(bytes: &[u8]) -> u64 {
-    Sha256::digest(bytes).iter().take(8).fold(0, |bits, byte| bits << 8 | u64::from(*byte))
+    short_of(&Sha256::digest(bytes))
 }
 
 /// The first 128 bits of the SHA-256 of `bytes`.
@@ -32,11 +32,21 @@ impl Streamed {
         self.0.update(piece);
     }
 
+    /// [`short`] of all pieces.
+    #[must_use]
+    pub fn finish_short(self) -> u64 {
+        short_of(&self.0.finalize())
+    }
+
     /// The digest of all pieces, in lower-case hexadecimal.
     #[must_use]
     pub fn finish_hex(self) -> String {
         hex_of(self.0.finalize().as_slice())
     }
+}
+
+fn short_of(digest: &[u8]) -> u64 {
+    digest.iter().take(8).fold(0, |bits, byte| bits << 8 | u64::from(*byte))
 }
 
 fn hex_of(digest: &[u8]) -> String {

@@ -142,7 +142,7 @@ fn keep_nameless(pins: &PinSet, config: &Config, spool: &Path) {
     let settled = |held: &Arc<Held>, base: &str| {
         let head = reader::head_of(held, false, HEAD_BYTES).unwrap_or_default();
         let by = |cursor: &Option<Cursor>| {
-            let is_it = |mark: &&Mark| mark.name == base && mark.head.len > 0 && mark.head.matches(&head);
+            let is_it = |mark: &&Mark| *mark.name == *base && mark.head.len > 0 && mark.head.matches(&head);
             cursor.as_ref()?.marks().find(is_it).map(|mark| mark.offset)
         };
         cursors.iter().map(|cursor| by(cursor).unwrap_or(0)).min().unwrap_or(0)

@@ -34,6 +34,22 @@ fn goes_on_from_the_last_commit() {
 }
 
 #[test]
+fn marks_that_come_change_and_go_are_written_as_they_are() {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut store, _) = Store::open(dir.path(), "siem");
+    let [few, many] = [3, 9].map(|marks| cursor(1, marks));
+    let mut changed: Vec<Mark> = many.settled.to_vec();
+    changed[4].offset = 77;
+    let changed = Cursor { settled: changed.into(), ..many.clone() };
+    let gone = Cursor { settled: many.settled[1..].into(), last: None, time: None };
+    for cursor in [&few, &many, &changed, &gone, &few, &Cursor::default(), &many] {
+        store.commit(cursor).unwrap();
+        let Loaded::Cursor(found) = load(dir.path()) else { panic!("not loaded") };
+        assert_eq!(found, *cursor);
+    }
+}
+
+#[test]
 fn one_spoiled_slot_costs_one_batch_and_two_are_said_to_be_unreadable() {
     let dir = tempfile::tempdir().unwrap();
     let path = Store::path(dir.path(), "siem");

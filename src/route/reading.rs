@@ -18,8 +18,14 @@ use crate::source::tail::{self, Progress, Tail};
 use crate::source::{Wake, Watch};
 use crate::throttle::Throttle;
 
-/// While names change every write is told; the log is read no more often than this all the same.
-const PACE: Duration = Duration::from_millis(5);
+/// A look finds the lines of this part of the time for which a batch may wait, so that looking adds little to it.
+const LOOKS_A_WAIT: u32 = 10;
+/// The log is read no more often than this, however little a batch may wait: each look costs the same.
+const SHORTEST_PACE: Duration = Duration::from_millis(2);
+/// The log is read as often as this while it is written to, however long a batch may wait. To read late loses nothing
+/// where files are renamed, since they are held. But what is written between the copy and the truncation of a rotator
+/// that truncates in place is only had if it is read in between.
+const LONGEST_PACE: Duration = Duration::from_millis(50);
 /// How often the log is looked at without a hint, while it is being written.
 const ACTIVE_TICK: Duration = Duration::from_secs(1);
 /// The same when nothing has been written for a while.
@@ -46,7 +52,19 @@ pub struct Reading {
     measured_at: Option<Instant>,
     active_at: Instant,
     filled_at: Instant,
+    /// Whether the last look found nothing behind what it took.
+    at_end: bool,
     failing: bool,
+}
+
+/// What a batch waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Next {
+    Look,
+    /// It is as old as it may get; what has come meanwhile still goes with it.
+    LastLook,
+    /// It goes as it is.
+    Stop,
 }
 
 impl Reading {
@@ -82,6 +100,7 @@ impl Reading {
             measured_at: None,
             active_at: Instant::now(),
             filled_at: Instant::now(),
+            at_end: false,
             failing: false,
         }
     }
@@ -121,8 +140,11 @@ impl Reading {
 
     /// Reads until the batch is to go, or a gap record is to go after it.
     async fn fill_up(&mut self, batch: &mut Batch, limits: Limits, stop: &CancellationToken) {
+        let pace = pace(if limits.max_lines == 1 { Duration::ZERO } else { self.max_wait });
         let mut deadline = None;
-        loop {
+        // What ended the batch before was a look that found nothing behind it.
+        let mut next = if self.at_end { self.wait(None, pace, stop).await } else { Next::Look };
+        while next != Next::Stop {
             let progress = self.fill(batch, limits).await;
             if !batch.is_empty() {
                 self.active_at = Instant::now();
@@ -130,17 +152,19 @@ impl Reading {
             }
             // A position that moved without lines (a file left behind, a beginning at the newest event) is kept too.
             let moved = batch.is_empty() && batch.end().is_some();
-            if moved || progress == Progress::Full || !self.records.is_empty() {
+            self.at_end = progress == Progress::AtEnd;
+            if moved || progress == Progress::Full || !self.records.is_empty() || next == Next::LastLook {
                 return;
             }
-            if progress == Progress::AtEnd && !self.wait(deadline, stop).await {
-                return;
+            if self.at_end {
+                let pace = if deadline.is_some() { LONGEST_PACE } else { pace };
+                next = self.wait(deadline, pace, stop).await;
             }
         }
     }
 
-    /// Waits for more lines. False when the batch is to go as it is.
-    async fn wait(&mut self, deadline: Option<Instant>, stop: &CancellationToken) -> bool {
+    /// Waits for more lines, or until the batch has to go.
+    async fn wait(&mut self, deadline: Option<Instant>, pace: Duration, stop: &CancellationToken) -> Next {
         let tick =
             if self.active_at.elapsed() < IDLE_AFTER || self.failing { ACTIVE_TICK } else { IDLE_TICK };
         let due = async {
@@ -151,15 +175,15 @@ impl Reading {
         };
         tokio::select! {
             biased;
-            () = stop.cancelled() => false,
-            () = due => false,
-            () = self.wake.changed_after(self.filled_at + PACE), if !self.failing => true,
+            () = stop.cancelled() => Next::Stop,
+            () = due => Next::LastLook,
+            () = self.wake.changed_after(self.filled_at + pace), if !self.failing => Next::Look,
             () = tokio::time::sleep(tick) => {
                 self.watch.attach();
                 if tick == IDLE_TICK {
                     self.buffers.release();
                 }
-                true
+                Next::Look
             }
         }
     }
@@ -273,6 +297,12 @@ impl Reading {
     }
 }
 
+/// How long to wait between two looks for a first line, where a batch may wait for so long. With a line in hand there is no
+/// need to hurry: it goes when it is due, with what is there by then.
+fn pace(max_wait: Duration) -> Duration {
+    (max_wait / LOOKS_A_WAIT).clamp(SHORTEST_PACE, LONGEST_PACE)
+}
+
 /// Runs blocking work; a panic in it is ours.
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
     match tokio::task::spawn_blocking(work).await {
@@ -311,6 +341,7 @@ mod tests {
             measured_at: None,
             active_at: Instant::now(),
             filled_at: Instant::now(),
+            at_end: false,
             failing: false,
         }
     }

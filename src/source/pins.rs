@@ -14,6 +14,7 @@
 mod kept;
 mod known;
 mod limits;
+mod listed;
 mod unseen;
 
 use std::fs::Metadata;
@@ -21,13 +22,13 @@ use std::io;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::SystemTime;
 
 use crate::config;
-use crate::source::held::{FileId, Held, id_of};
+use crate::source::held::{Held, id_of};
 use crate::source::series::{Entry, Series};
 use kept::Store;
 use known::Known;
+pub use listed::Listed;
 use unseen::Unseen;
 
 /// A listing that shows a new file is made again until two are the same, at most so often.
@@ -37,45 +38,6 @@ const MOST_HANDLES: usize = 4096;
 
 /// Told of the number and bytes of the files that we alone hold.
 pub type Show = Box<dyn Fn(u64, u64) + Send + Sync>;
-
-/// One file of the series, as it was when it was listed.
-#[derive(Debug, Clone)]
-#[expect(clippy::struct_excessive_bools, reason = "four facts, all combinations of which exist")]
-pub struct Listed {
-    /// What it is called, or was called when it still had a name.
-    pub entry: Entry,
-    /// Its number in the order of the log, which no other file ever gets.
-    pub sequence: u64,
-    /// Which file it was.
-    pub id: FileId,
-    /// Its size in bytes, compressed if it is compressed.
-    pub size: u64,
-    /// When it was last written.
-    pub modified: Option<SystemTime>,
-    /// Whether it is the one that kube-apiserver writes.
-    pub live: bool,
-    /// Whether its name still leads to it.
-    pub named: bool,
-    /// Whether this output has not settled it.
-    pub waiting: bool,
-    /// Whether `sequence` was given to this very file, and not to its name.
-    pub exact: bool,
-    held: Option<Arc<Held>>,
-}
-
-impl Listed {
-    /// Its open file.
-    ///
-    /// # Errors
-    /// It cannot be opened; `NotFound` if its name leads elsewhere by now.
-    pub fn open(&self) -> io::Result<Arc<Held>> {
-        if let Some(held) = &self.held {
-            return Ok(Arc::clone(held));
-        }
-        let opened = Held::open(&self.entry.path)?;
-        if opened.id() == self.id { Ok(Arc::new(opened)) } else { Err(io::ErrorKind::NotFound.into()) }
-    }
-}
 
 /// What an output will never be able to read.
 #[derive(Debug, Clone, PartialEq, Eq)]

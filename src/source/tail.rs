@@ -9,11 +9,10 @@
 //!
 //! Plain blocking code (invariant I3): the route runs it off the async threads.
 
-use std::collections::HashSet;
+use std::collections::{HashSet, VecDeque};
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Instant, SystemTime};
 
 use jiff::Timestamp;
 
@@ -27,6 +26,7 @@ use crate::source::reader::Reader;
 mod at_end;
 mod fill;
 mod ledger;
+mod looks;
 mod open;
 mod take;
 #[cfg(test)]
@@ -34,6 +34,7 @@ mod tests;
 mod trouble;
 
 use ledger::{Ledger, Unread};
+use looks::Look;
 use open::Open;
 use trouble::Trouble;
 
@@ -104,7 +105,9 @@ pub struct Tail {
     is_new: bool,
     ledger: Ledger,
     open: Option<Open>,
-    looked: Option<(Instant, Look)>,
+    looked: Option<Look>,
+    /// What was behind the file that was opened last.
+    ahead: VecDeque<Listed>,
     waiting_said: bool,
     observed: Observed,
     /// What the pins had to give up, and whether that is told already.
@@ -119,9 +122,6 @@ pub struct Tail {
     #[cfg(test)]
     at_end_of_live: Option<Box<dyn FnOnce() + Send>>,
 }
-
-/// What tells whether names have changed since a look.
-type Look = (u64, Vec<Option<SystemTime>>);
 
 impl Tail {
     /// A tail that goes on from `cursor`, or begins where `start_at` says if there has never been one. `output` is the
@@ -143,6 +143,7 @@ impl Tail {
             ledger: Ledger::new(cursor),
             open: None,
             looked: None,
+            ahead: VecDeque::new(),
             waiting_said: false,
             observed: Observed::default(),
             missing: Vec::new(),
@@ -192,20 +193,6 @@ impl Tail {
         self.pins.list(self.output).map_err(at_directory)
     }
 
-    /// The same, remembered as the last look.
-    fn look(&mut self) -> Result<Vec<Listed>, Error> {
-        let look = self.look_now();
-        let listing = self.list()?;
-        self.looked = Some((Instant::now(), look));
-        self.told_finished.retain(|sequence| listing.iter().any(|listed| listed.sequence == *sequence));
-        self.trouble.keep_listed(&listing);
-        Ok(listing)
-    }
-
-    fn look_now(&self) -> Look {
-        (self.pins.changes(), self.pins.series().modified())
-    }
-
     /// Opens the oldest file with unread lines; the live file is held even if there are none.
     fn open_next(&mut self) -> Result<bool, Error> {
         let known = self.observed.gaps.len();
@@ -215,6 +202,9 @@ impl Tail {
     }
 
     fn open_oldest_unread(&mut self) -> Result<bool, Error> {
+        if self.open_ahead()? {
+            return Ok(true);
+        }
         loop {
             let listing = self.look()?;
             if !self.begin(&listing)? {
@@ -225,7 +215,9 @@ impl Tail {
                 self.say_waiting(&listing);
                 return Ok(false);
             };
+            let sequence = listed.sequence;
             if self.open_at(listed, offset)? {
+                self.look_ahead(listing, sequence);
                 return Ok(true);
             }
         }

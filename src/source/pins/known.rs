@@ -55,7 +55,10 @@ impl State {
             return false;
         }
         // The name leads to another file now.
-        for known in self.known.iter_mut().filter(|known| known.named && known.entry.path == entry.path) {
+        let is_called_so = |known: &&mut Known| {
+            known.named && known.entry.base == entry.base && known.entry.path == entry.path
+        };
+        for known in self.known.iter_mut().filter(is_called_so) {
             known.named = false;
             known.look_at_handle();
         }
@@ -170,8 +173,8 @@ impl Known {
     /// Whether `entry`, which leads to the file `id`, is this one. The inode of a file that is not held may be another's
     /// by now; so then it has to have its name, or to be one that we wait for and that did not shrink.
     pub(super) fn is(&self, entry: &Entry, id: FileId, size: u64) -> bool {
-        let may_be = self.entry.path == entry.path || !self.waiting.is_empty();
-        self.id == id && (self.held.is_some() || (may_be && size >= self.size))
+        let may_be = || self.entry.path == entry.path || !self.waiting.is_empty();
+        self.id == id && (self.held.is_some() || (size >= self.size && may_be()))
     }
 
     pub(super) fn look_at_handle(&mut self) {

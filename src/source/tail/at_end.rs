@@ -2,15 +2,11 @@
 
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
-use std::time::Duration;
 
 use super::{Error, Tail};
 use crate::batch::{Batch, Limits, Offer};
 use crate::source::held::id_of;
 use crate::source::pins::Listed;
-
-/// A directory that did not change is listed again after this long in any case.
-const RELIST_AFTER: Duration = Duration::from_secs(10);
 
 /// What to do at the end of the held file.
 pub(super) enum AtEnd {
@@ -74,8 +70,7 @@ impl Tail {
     /// The live file is read to its end. If a backup is unread (it came late, or was written to after its rotation),
     /// leaves the live file for it; the mark leads back.
     fn look_for_older(&mut self) -> Result<AtEnd, Error> {
-        let look = self.look_now();
-        if self.looked.as_ref().is_some_and(|(at, last)| *last == look && at.elapsed() < RELIST_AFTER) {
+        if !self.may_have_changed() {
             return Ok(AtEnd::Wait);
         }
         let mut listing = self.look()?;

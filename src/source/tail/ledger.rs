@@ -90,7 +90,7 @@ pub(super) use matching::before;
 pub(super) use passed_over::skipped;
 
 pub(super) fn mark(base: &str, head: Head, offset: u64) -> Mark {
-    Mark { name: base.to_owned(), head, offset, before: None }
+    Mark { name: base.into(), head, offset, before: None }
 }
 
 impl Ledger {
@@ -129,7 +129,7 @@ impl Ledger {
     pub(super) fn offset_of(&self, sequence: u64, base: &str) -> u64 {
         let by_sequence = self.tracked.iter().find(|tracked| tracked.verified == Some(sequence));
         let by_name =
-            || self.tracked.iter().find(|tracked| tracked.verified.is_none() && tracked.mark.name == base);
+            || self.tracked.iter().find(|tracked| tracked.verified.is_none() && *tracked.mark.name == *base);
         by_sequence.or_else(by_name).map_or(0, |tracked| tracked.mark.offset)
     }
 
@@ -200,7 +200,7 @@ impl Ledger {
                 return true;
             }
             // A mark without a head tells nothing once its name leads elsewhere.
-            let tells = tracked.mark.head.len > 0 || tracked.mark.name != series.live_name();
+            let tells = tracked.mark.head.len > 0 || *tracked.mark.name != *series.live_name();
             tracked.missing_since.is_none_or(|since| tells && now - since < FORGET_AFTER)
         });
         if self.tracked.len() != before {

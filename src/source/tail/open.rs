@@ -1,5 +1,7 @@
 //! The file that is being read.
 
+use std::cell::OnceCell;
+
 use super::ledger;
 use crate::checkpoint::{HEAD_BYTES, Head, Mark};
 use crate::source::pins::Listed;
@@ -18,6 +20,8 @@ pub(super) struct Open {
     beginning: Head,
     /// What it holds in front of the position, where its head tells nothing.
     before: Option<(u64, Head)>,
+    /// Its head and whether that is blank, once it is complete: a position is told several times a look.
+    whole_head: OnceCell<(Head, bool)>,
     /// The live name led elsewhere, and everything was read after that.
     pub(super) final_read_done: bool,
 }
@@ -25,23 +29,36 @@ pub(super) struct Open {
 impl Open {
     pub(super) fn new(reader: Reader, listed: Listed) -> Self {
         let (opened_at, beginning) = (reader.offset(), Head::of(b""));
-        let mut open = Self { reader, listed, opened_at, beginning, before: None, final_read_done: false };
+        let (before, whole_head) = (None, OnceCell::new());
+        let mut open =
+            Self { reader, listed, opened_at, beginning, before, whole_head, final_read_done: false };
         open.has_begun();
         open
     }
 
     pub(super) fn mark(&self) -> Mark {
-        let head = if self.reader.offset() == 0 { self.beginning } else { self.reader.head() };
+        let (head, is_blank) =
+            if self.reader.offset() == 0 { (self.beginning, self.beginning.is_blank()) } else { self.head() };
         let mark = ledger::mark(&self.listed.entry.base, head, self.reader.offset());
-        let before = self.before.filter(|(offset, _)| head.is_blank() && *offset == mark.offset);
+        let before = self.before.filter(|(offset, _)| is_blank && *offset == mark.offset);
         Mark { before: before.map(|(_, before)| before), ..mark }
+    }
+
+    /// What was consumed of its head, and whether that is blank.
+    fn head(&self) -> (Head, bool) {
+        let now = || {
+            let head = self.reader.head();
+            (head, head.is_blank())
+        };
+        let is_whole = self.reader.offset() >= HEAD_BYTES as u64;
+        if is_whole { *self.whole_head.get_or_init(now) } else { now() }
     }
 
     /// Remembers what is in front of the position while it is there: the file may be truncated at any time.
     pub(super) fn note_before(&mut self) {
         let offset = self.reader.offset();
         let is_noted = self.before.is_some_and(|(noted, _)| noted == offset);
-        if !is_noted && !self.listed.entry.gz && self.reader.head().is_blank() {
+        if !is_noted && !self.listed.entry.gz && self.head().1 {
             let now = || ledger::before(self.reader.held(), offset, BEFORE_BYTES as u64);
             self.before = self.reader.before(BEFORE_BYTES).or_else(now).map(|before| (offset, before));
         }

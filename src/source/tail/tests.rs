@@ -6,6 +6,7 @@ use flate2::write::GzEncoder;
 
 mod any_bytes;
 mod gaps;
+mod looks;
 mod races;
 mod schedules;
 

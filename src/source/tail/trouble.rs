@@ -98,6 +98,8 @@ impl Tail {
         limits: &Limits,
     ) -> Result<(), Error> {
         let Some(mut open) = self.open.take() else { return Ok(()) };
+        // It may go on under another name, before what was behind it.
+        self.look_again();
         open.refresh();
         let torn = open.reader.remainder().is_some();
         let given_up = held::is_given_up(&source);

@@ -19,12 +19,12 @@ impl Ledger {
         }
         let is_it = |tracked: &&mut Tracked| {
             tracked.verified == Some(listed.sequence)
-                && (listed.exact || (listed.entry.has_own_name() && tracked.mark.name == listed.entry.base))
+                && (listed.exact || (listed.entry.has_own_name() && *tracked.mark.name == *listed.entry.base))
         };
         let Some(tracked) = self.tracked.iter_mut().find(is_it) else { return false };
         tracked.found(listed);
-        if tracked.mark.name != listed.entry.base {
-            tracked.mark.name.clone_from(&listed.entry.base);
+        if *tracked.mark.name != *listed.entry.base {
+            tracked.mark.name = listed.entry.base.as_str().into();
             self.changed();
         }
         true
@@ -38,7 +38,7 @@ impl Ledger {
         let same_name = |tracked: &Tracked| {
             tracked.listed.is_none()
                 && !tracked.displaced
-                && tracked.mark.name == listed.entry.base
+                && *tracked.mark.name == *listed.entry.base
                 && (tracked.mark.head.len > 0 || listed.entry.has_own_name())
         };
         if !self.tracked.iter().any(same_name) {
@@ -86,8 +86,8 @@ impl Ledger {
             self.tracked.iter_mut().find(|tracked| may_be(tracked) && is_of(&tracked.mark, &head, listed));
         if let Some(tracked) = found {
             tracked.found(listed);
-            if tracked.mark.name != listed.entry.base {
-                tracked.mark.name.clone_from(&listed.entry.base);
+            if *tracked.mark.name != *listed.entry.base {
+                tracked.mark.name = listed.entry.base.as_str().into();
                 self.changed();
             }
         }
