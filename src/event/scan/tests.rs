@@ -220,7 +220,7 @@ fn leaves_what_is_seldom_to_the_careful_way() {
         assert!(scan(line.as_bytes()).is_none(), "{line}");
         assert_eq!(Event::parse(line.as_bytes()).is_ok(), is_event, "{line}");
     }
-    let escaped: String = "stageTimestamp".bytes().map(|byte| format!("\\u{byte:04x}")).collect();
+    let escaped = "stageTimestamp".bytes().map(|byte| format!("\\u{byte:04x}")).collect::<Vec<_>>().concat();
     let no_text = format!("{0}\\ud800{0}", "x".repeat(BLOCK_BYTES));
     for padding in 0..BLOCK_BYTES {
         let padding = "x".repeat(padding);
