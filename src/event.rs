@@ -3,7 +3,7 @@
 //! Reading it is also the check of the whole line: a torn, glued or foreign line fails here and is set aside.
 //! Nothing is copied unless a field holds an escape. The schema is kubernetes-audit.md, section 9.
 //!
-//! Nearly every line is checked by [`scan`], the quick way. What that does not take goes the careful way, through
+//! Nearly every line is checked by `scan`, the quick way. What that does not take goes the careful way, through
 //! serde_json, whose verdict counts and whose errors are reported.
 //!
 //! [`glued`] finds the events in a line that is none itself.

@@ -185,6 +185,8 @@ fn knows_where_an_event_ends() {
             assert!(!agrees(&line));
             let line = event.replace(r#""t"}"#, &format!(r#""{}"}}{wrong}"#, "t".repeat(padding)));
             assert_eq!(agrees(line.as_bytes()), wrong.is_empty(), "{line}");
+            let line = format!(r#"{HEAD}"requestObject":"{}"}}{wrong}"#, "t".repeat(padding));
+            assert_eq!(agrees(line.as_bytes()), wrong.is_empty(), "{line}");
         }
     }
 }
@@ -199,6 +201,8 @@ fn leaves_what_is_seldom_to_the_careful_way() {
     assert!(agrees(&deep(deepest)));
     for depth in [deepest + 1, deepest + 2, 64, 65, 100_000] {
         assert!(scan(&deep(depth)).is_none() && Event::parse(&deep(depth)).is_ok(), "{depth}");
+        let line = deep(depth);
+        (1..9).for_each(|missing| assert!(scan(&line[..line.len() - missing]).is_none(), "{depth}"));
     }
     for (rest, is_event) in [
         (r#""stageTimestamp":"\u0071"}"#, true),
@@ -216,6 +220,17 @@ fn leaves_what_is_seldom_to_the_careful_way() {
         assert!(scan(line.as_bytes()).is_none(), "{line}");
         assert_eq!(Event::parse(line.as_bytes()).is_ok(), is_event, "{line}");
     }
+    let escaped = "stageTimestamp".bytes().map(|byte| format!("\\u{byte:04x}")).collect::<Vec<_>>().concat();
+    let no_text = format!("{0}\\ud800{0}", "x".repeat(BLOCK_BYTES));
+    for padding in 0..BLOCK_BYTES {
+        let padding = "x".repeat(padding);
+        for key in [&escaped, &no_text] {
+            let line = format!(r#"{HEAD}"pad":"{padding}","{key}":"t","stageTimestamp":"t"}}"#);
+            assert!(scan(line.as_bytes()).is_none() && Event::parse(line.as_bytes()).is_err(), "{line}");
+        }
+    }
+    let unknown = br#"{"kind":"Event","apiVersion":"audit.k8s.io/v1","level":"Other"}"#;
+    assert!(scan(unknown).is_none() && Event::parse(unknown).is_ok());
     for line in
         ["{}", "[]", "", "{", "\"\"", r#"{"kind":"Event"}"#, r#"["Event","audit.k8s.io/v1",null,null]"#]
     {
