@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use anyhow::Context as _;
 use audit_shipper::demo::lumberjack::{Lumberjack, Options};
 
 use crate::endpoint::Endpoint;
@@ -78,20 +79,40 @@ fn start_up_cpu(corpus: &Corpus) -> anyhow::Result<f64> {
 
 /// One process, which finds 1 MB again and again: the CPU that an event takes.
 fn small_backlogs(corpus: &Corpus) -> anyhow::Result<f64> {
-    let (mut log, endpoint) = (Log::new(corpus, SMALL_BYTES, 1)?, Endpoint::new()?);
+    let (mut log, (endpoint, received)) = (Log::new(corpus, SMALL_BYTES, 1)?, counting()?);
     let stage = Stage::new(&log.live(), endpoint.address, &DRAIN)?;
-    let mut shipper = stage.start()?;
-    wait_until_delivered(&mut shipper, &endpoint, log.events)?;
+    let shipper = stage.start()?;
+    wait_for(&received, log.events)?;
     let (before, events) = (shipper.cpu_seconds()?, log.events);
     for _ in 0..SMALL_BACKLOGS {
         let mut added = Vec::new();
         log.fill(corpus, log.bytes + SMALL_BYTES, &mut added)?;
         OpenOptions::new().append(true).open(log.live())?.write_all(&added)?;
-        wait_until_delivered(&mut shipper, &endpoint, log.events)?;
+        wait_for(&received, log.events)?;
     }
     let used = shipper.cpu_seconds()? - before;
     shipper.stop()?;
     Ok(used / float(log.events - events))
+}
+
+/// An endpoint that counts the events which it is sent. The program's metrics would say it too, but each look costs the
+/// program as much as a small backlog does.
+fn counting() -> anyhow::Result<(Endpoint, Arc<AtomicU64>)> {
+    let received = Arc::new(AtomicU64::new(0));
+    let counter = Arc::clone(&received);
+    let endpoint = Endpoint::observed(Arc::new(move |body: &[u8], _| {
+        counter.fetch_add(numbers_in(body).count() as u64, Ordering::Relaxed);
+    }))?;
+    Ok((endpoint, received))
+}
+
+fn wait_for(received: &AtomicU64, events: u64) -> anyhow::Result<()> {
+    let began = Instant::now();
+    while received.load(Ordering::Relaxed) < events {
+        anyhow::ensure!(began.elapsed() < STUCK_AFTER, "the shipper is stuck");
+        std::thread::sleep(Duration::from_micros(200));
+    }
+    Ok(())
 }
 
 /// 1 GB in one file, and in many.
@@ -120,14 +141,7 @@ pub(crate) fn files(bench: &mut Bench) -> anyhow::Result<()> {
 
 /// Thousands of rotations, each as soon as the shipper has followed the last but one.
 pub(crate) fn handles(bench: &mut Bench) -> anyhow::Result<()> {
-    let (log, corpus) = (Log::empty()?, Corpus::small()?);
-    let received = Arc::new(AtomicU64::new(0));
-    let endpoint = {
-        let received = Arc::clone(&received);
-        Endpoint::observed(Arc::new(move |body: &[u8], _| {
-            received.fetch_add(numbers_in(body).count() as u64, Ordering::Relaxed);
-        }))?
-    };
+    let (log, corpus, (endpoint, received)) = (Log::empty()?, Corpus::small()?, counting()?);
     let stage = Stage::new(&log.live(), endpoint.address, &Settings { max_wait: Some("1ms"), ..DRAIN })?;
     let mut shipper = stage.start()?;
     let mut writer = Lumberjack::new(log.live(), ROTATED);
@@ -141,11 +155,7 @@ pub(crate) fn handles(bench: &mut Bench) -> anyhow::Result<()> {
             if writer.rotations() > rotated {
                 let followed = at_rotations.last().copied().unwrap_or_default();
                 at_rotations.push(written);
-                let began = Instant::now();
-                while received.load(Ordering::Relaxed) < followed {
-                    anyhow::ensure!(began.elapsed() < STUCK_AFTER, "stuck after {rotated} rotations");
-                    std::thread::sleep(Duration::from_micros(200));
-                }
+                wait_for(&received, followed).with_context(|| format!("after {rotated} rotations"))?;
             }
         }
         wait_until_delivered(shipper, &endpoint, written)?;
