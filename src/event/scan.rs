@@ -232,7 +232,7 @@ impl<'a> Scan<'a> {
     /// Checks UTF-8 where there is more than ASCII. No character reaches beyond such blocks, since each of its bytes is
     /// outside ASCII.
     fn check_text(&self) -> Option<()> {
-        str::from_utf8(self.line.get(self.non_ascii.clone())?).is_ok().then_some(())
+        simdutf8::basic::from_utf8(self.line.get(self.non_ascii.clone())?).is_ok().then_some(())
     }
 
     /// The event, once all blocks were checked.
