@@ -22,9 +22,10 @@ const MOST_OF_REFERENCE: Bar = Bar::Below(1.25);
 
 const START_UPS: usize = 7;
 
-/// How often 1 MB is appended.
+/// How often 1 MB is appended, or a single event.
 const SMALL_BACKLOGS: u64 = 100;
 const SMALL_BYTES: u64 = 1_000_000;
+const ONE_EVENT: u64 = 1;
 
 const FILES: [u64; 2] = [100, 1000];
 
@@ -52,7 +53,10 @@ pub(crate) fn bytes(bench: &mut Bench) -> anyhow::Result<()> {
     };
     let reference = per_event(&*bench.gigabyte()?, ROUNDS)?;
     bench.tick()?;
-    let small = small_backlogs(&corpus)?;
+    let alone = small_backlogs(&corpus, ONE_EVENT)?.0;
+    bench.tick()?;
+    let (backlog, events) = small_backlogs(&corpus, SMALL_BYTES)?;
+    let small = (backlog - alone) / events;
     bench.tick()?;
     let medium = per_event(&Log::new(&corpus, GIGABYTE / 10, 1)?, ROUNDS)?;
     bench.tick()?;
@@ -61,6 +65,7 @@ pub(crate) fn bytes(bench: &mut Bench) -> anyhow::Result<()> {
     // Nobody needs it any more.
     bench.history = None;
     let micros = |seconds: f64| format!("{:.2} us of CPU", seconds * 1e6);
+    bench.report.note("scale: an event that comes alone, taken off 1 MB below", micros(alone));
     bench.report.note("scale: an event of a 1 GB backlog", micros(reference));
     let large_name = format!("{} GB", history.bytes / GIGABYTE);
     for (name, cost) in [("1 MB", small), ("100 MB", medium), (large_name.as_str(), large)] {
@@ -77,8 +82,9 @@ fn start_up_cpu(corpus: &Corpus) -> anyhow::Result<f64> {
     Ok(median(rounds?.iter().map(|round| round.cpu_seconds)))
 }
 
-/// One process, which finds 1 MB again and again: the CPU that an event takes.
-fn small_backlogs(corpus: &Corpus) -> anyhow::Result<f64> {
+/// One process, which finds so many bytes again and again: the CPU that they take with the wake-up and the request for
+/// them, and how many events they are.
+fn small_backlogs(corpus: &Corpus, bytes: u64) -> anyhow::Result<(f64, f64)> {
     let (mut log, (endpoint, received)) = (Log::new(corpus, SMALL_BYTES, 1)?, counting()?);
     let stage = Stage::new(&log.live(), endpoint.address, &DRAIN)?;
     let shipper = stage.start()?;
@@ -86,13 +92,13 @@ fn small_backlogs(corpus: &Corpus) -> anyhow::Result<f64> {
     let (before, events) = (shipper.cpu_seconds()?, log.events);
     for _ in 0..SMALL_BACKLOGS {
         let mut added = Vec::new();
-        log.fill(corpus, log.bytes + SMALL_BYTES, &mut added)?;
+        log.fill(corpus, log.bytes + bytes, &mut added)?;
         OpenOptions::new().append(true).open(log.live())?.write_all(&added)?;
         wait_for(&received, log.events)?;
     }
     let used = shipper.cpu_seconds()? - before;
     shipper.stop()?;
-    Ok(used / float(log.events - events))
+    Ok((used / float(SMALL_BACKLOGS), float(log.events - events) / float(SMALL_BACKLOGS)))
 }
 
 /// An endpoint that counts the events which it is sent. The program's metrics would say it too, but each look costs the
