@@ -321,7 +321,7 @@ fn boundary(text: &str, keep: usize) -> usize {
                     bytes.get(at + 2..at + 4),
                     Some([b'd' | b'D', b'8'..=b'9' | b'a'..=b'b' | b'A'..=b'B'])
                 );
-                if high && bytes.get(at + 6) == Some(&b'\\') { 12 } else { 6 }
+                if high && bytes.get(at + 6..at + 8) == Some(b"\\u") { 12 } else { 6 }
             }
             b'\\' => 2,
             _ => text[at..].chars().next().map_or(1, char::len_utf8),
