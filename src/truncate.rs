@@ -152,8 +152,9 @@ impl<'a> Fields<'a> {
         for field in &self.fields {
             if !keys.contains(&field.key.as_ref()) {
                 let piece = &self.text[from..field.end];
-                let first = out.len() == empty;
-                out.push_str(if first { piece.trim_start_matches(',') } else { piece });
+                let comma = piece.find(',').filter(|comma| piece[..*comma].trim_start().is_empty());
+                let behind_comma = comma.filter(|_| out.len() == empty).map_or(0, |comma| comma + 1);
+                out.push_str(&piece[behind_comma..]);
             }
             from = field.end;
         }

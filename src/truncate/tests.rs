@@ -195,6 +195,21 @@ proptest! {
 }
 
 #[test]
+fn a_body_that_comes_first_goes_with_the_blanks_behind_it() {
+    for blanks in ["", " ", "\t\r\n "] {
+        let body = "x".repeat(500);
+        let line = format!(
+            r#"{{{blanks}"requestObject":"{body}"{blanks},{blanks}"responseObject":"{body}"{blanks},{blanks}"auditID":"1"}}"#
+        );
+        let cut = fitted(&line, Level::Request, 200).unwrap();
+        assert_eq!(
+            cut,
+            format!(r#"{{{blanks}"auditID":"1","annotations":{{"audit.k8s.io/truncated":"true"}}}}"#)
+        );
+    }
+}
+
+#[test]
 fn half_a_pair_of_surrogates_is_an_escape_of_its_own() {
     // Go writes no such thing, but a client's patch is logged as it came.
     for text in
