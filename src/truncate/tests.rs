@@ -1,5 +1,6 @@
 use proptest::prelude::*;
 
+use super::cut::{CUT_MARK, boundary};
 use super::*;
 use crate::demo::replay::Replay;
 use crate::event::Event;
