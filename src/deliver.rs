@@ -42,7 +42,7 @@ mod wire;
 use backoff::{Backoff, SHORTEST_WAIT, wait_asked_for};
 pub use exchange::{Credentials, Exchange, NoAnswer};
 use gate::Gate;
-use packing::Packing;
+use packing::{Packing, may_be_about_coding};
 use trial::Trial;
 pub use wire::{Sending, Wire};
 
@@ -134,7 +134,8 @@ impl Delivery {
     /// Sends `plain` until the endpoint has decided on it; one with several events only until it is clear that they take
     /// too long together. What is compressed is so once: each try sends the same bytes.
     async fn send(&self, plain: Body, several: bool) -> Decision {
-        let mut body = self.packing.pack(&plain).await;
+        let packed = self.packing.pack(&plain).await;
+        let mut body = packed.clone();
         let mut backoff = Backoff::new(&self.limits);
         let (mut timeouts, mut at_once) = (0, false);
         loop {
@@ -149,6 +150,9 @@ impl Delivery {
                 }
                 Ok((answer, verdict, credentials)) => match verdict {
                     Verdict::Accepted => {
+                        if body.coding() != packed.coding() {
+                            self.packing.is_not_understood(&packed);
+                        }
                         let size = Size { body_bytes: plain.len(), sent_bytes: body.len() };
                         return Decision::Accepted { size };
                     }
@@ -159,11 +163,12 @@ impl Delivery {
                         // The gate is closed for as long as the endpoint asks for.
                         if wait_asked_for(after).is_some() { Duration::ZERO } else { own }
                     }
-                    Verdict::Hold { .. } if self.packing.is_not_understood(&body, &answer) => {
+                    Verdict::Hold { .. } if may_be_about_coding(&body, &answer) => {
                         body = plain.clone();
                         continue;
                     }
                     Verdict::Hold { reread_credentials } => {
+                        body = packed.clone();
                         at_once = reread_credentials && !at_once && self.are_renewed(credentials).await;
                         if at_once {
                             continue;

@@ -149,6 +149,11 @@ impl<'a> Event<'a> {
 
     fn parse_carefully(line: &'a [u8]) -> Result<Self, Malformed> {
         let text = std::str::from_utf8(line).map_err(|e| Malformed::NotUtf8(e.valid_up_to()))?;
+        // serde would take its items for the fields, in their order.
+        let first = text.find(|c: char| !c.is_ascii_whitespace()).unwrap_or_default();
+        if text[first..].starts_with('[') {
+            return Err(Malformed::NotJson { column: first + 1, category: "wrong type" });
+        }
         let fields: Fields<'a> = serde_json::from_str(text).map_err(|e| Malformed::NotJson {
             column: e.column(),
             category: match e.classify() {
@@ -184,10 +189,12 @@ mod tests {
 
     #[test]
     fn refuses_what_is_no_event() {
-        let cases: [(&[u8], &str); 8] = [
+        let cases: [(&[u8], &str); 10] = [
             (b"I1122 02:16:11.462030 flags.go:59] FLAG", "syntax"),
             (&LINE[..LINE.len() - 3], "ends too early"),
             (b"[]", "wrong type"),
+            (br#"["Event","audit.k8s.io/v1",null,null]"#, "wrong type"),
+            (b" \t[\"Event\",\"audit.k8s.io/v1\",\"Metadata\",null]", "wrong type"),
             (b"{}", "not an Event"),
             (br#"{"kind":"Event","apiVersion":"v1"}"#, "not an Event"),
             (br#"{"kind":"EventList","apiVersion":"audit.k8s.io/v1"}"#, "not an Event"),

@@ -10,6 +10,8 @@
 //! Sizes count the log line with its newline, and equal fits. Everything that a rung does not touch keeps its bytes:
 //! the line is edited by the places of its fields, never decoded and encoded again (invariant I7).
 
+mod cut;
+
 use std::borrow::Cow;
 use std::fmt::Write as _;
 
@@ -19,13 +21,11 @@ use serde_json::value::RawValue;
 
 use crate::event::{Event, Level, Parts};
 use crate::fingerprint;
+use cut::cut_strings;
 
 const TRUNCATED: &str = "audit.k8s.io/truncated";
 const ORIGINAL_SIZE: &str = "audit-shipper.io/original-size";
 const ORIGINAL_SHA256: &str = "audit-shipper.io/original-sha256";
-
-/// What stands at the end of a string that was cut; kube-apiserver's own mark in user agents.
-const CUT_MARK: &str = "...TRUNCATED";
 
 /// Fields of an event whose strings are never cut.
 const IDENTITY: [&str; 10] = [
@@ -152,8 +152,9 @@ impl<'a> Fields<'a> {
         for field in &self.fields {
             if !keys.contains(&field.key.as_ref()) {
                 let piece = &self.text[from..field.end];
-                let first = out.len() == empty;
-                out.push_str(if first { piece.trim_start_matches(',') } else { piece });
+                let comma = piece.find(',').filter(|comma| piece[..*comma].trim_start().is_empty());
+                let behind_comma = comma.filter(|_| out.len() == empty).map_or(0, |comma| comma + 1);
+                out.push_str(&piece[behind_comma..]);
             }
             from = field.end;
         }
@@ -249,89 +250,6 @@ fn quoted(text: &str) -> String {
         }
     }
     out
-}
-
-/// `event` with every string that is not part of its identity cut to at most `keep` bytes and a mark.
-fn cut_strings(event: &str, keep: usize) -> String {
-    let mut out = String::with_capacity(event.len());
-    let (mut containers, mut is_key) = (Vec::new(), false);
-    // The keys that lead to the current value: the event's, and the one below it.
-    let mut path: [&str; 2] = ["", ""];
-    let mut at = 0;
-    while let Some(byte) = event.as_bytes().get(at) {
-        if *byte != b'"' {
-            match byte {
-                b'{' | b'[' => containers.push(*byte),
-                b'}' | b']' => drop(containers.pop()),
-                _ => {}
-            }
-            is_key = matches!(byte, b'{' | b',') && containers.last() == Some(&b'{');
-            out.push(char::from(*byte));
-            at += 1;
-            continue;
-        }
-        let end = string_end(event.as_bytes(), at);
-        let text = &event[at + 1..end - 1];
-        if is_key && containers.len() <= 2 {
-            path[containers.len() - 1] = text;
-            path[containers.len()..].fill("");
-        }
-        let cut = !is_key && text.len() > keep + CUT_MARK.len() && !is_identity(path);
-        if cut {
-            let _ = write!(out, "\"{}{CUT_MARK}\"", &text[..boundary(text, keep)]);
-        } else {
-            out.push_str(&event[at..end]);
-        }
-        is_key = false;
-        at = end;
-    }
-    out
-}
-
-fn is_identity(path: [&str; 2]) -> bool {
-    match path {
-        ["objectRef", _] | ["user", "username"] => true,
-        ["annotations", key] => [TRUNCATED, ORIGINAL_SIZE, ORIGINAL_SHA256].contains(&key),
-        [key, _] => IDENTITY.contains(&key),
-    }
-}
-
-/// Index past the closing quote of the string that opens at `open`.
-fn string_end(bytes: &[u8], open: usize) -> usize {
-    let mut at = open + 1;
-    while at < bytes.len() {
-        match bytes[at] {
-            b'"' => return at + 1,
-            b'\\' => at += 2,
-            _ => at += 1,
-        }
-    }
-    bytes.len()
-}
-
-/// The last place at or before `keep` in the inside of a JSON string where it can be cut: not within a character, an
-/// escape or a pair of surrogates.
-fn boundary(text: &str, keep: usize) -> usize {
-    let bytes = text.as_bytes();
-    let mut at = 0;
-    while at < keep {
-        let unit = match bytes[at] {
-            b'\\' if bytes.get(at + 1) == Some(&b'u') => {
-                let high = matches!(
-                    bytes.get(at + 2..at + 4),
-                    Some([b'd' | b'D', b'8'..=b'9' | b'a'..=b'b' | b'A'..=b'B'])
-                );
-                if high && bytes.get(at + 6) == Some(&b'\\') { 12 } else { 6 }
-            }
-            b'\\' => 2,
-            _ => text[at..].chars().next().map_or(1, char::len_utf8),
-        };
-        if at + unit > keep {
-            break;
-        }
-        at += unit;
-    }
-    at
 }
 
 /// What identifies the event, and `annotations`.

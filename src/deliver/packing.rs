@@ -64,10 +64,10 @@ impl Packing {
         plain.clone()
     }
 
-    /// Whether this answer says that the endpoint does not understand how `body` is coded. Nothing is compressed from then
-    /// on: what it understands changes with its configuration, and ours is to be changed then too.
-    pub(super) fn is_not_understood(&self, body: &Body, answer: &Answer) -> bool {
-        let Some(coding) = body.coding().filter(|_| answer.status == NOT_UNDERSTOOD) else { return false };
+    /// The endpoint has taken a body as it is and not `packed`, so it does not understand how that is coded. Nothing is
+    /// compressed from then on: what it understands changes with its configuration, and ours is to be changed then too.
+    pub(super) fn is_not_understood(&self, packed: &Body) {
+        let Some(coding) = packed.coding() else { return };
         if !self.not_understood.swap(true, Ordering::Relaxed) {
             tracing::warn!(
                 output = self.output,
@@ -76,6 +76,10 @@ impl Packing {
                 Coding::as_str(coding)
             );
         }
-        true
     }
+}
+
+/// Whether this answer may be about how `body` is coded. It may also be about its type: then it is the same without.
+pub(super) fn may_be_about_coding(body: &Body, answer: &Answer) -> bool {
+    body.coding().is_some() && answer.status == NOT_UNDERSTOOD
 }

@@ -1,5 +1,6 @@
 use proptest::prelude::*;
 
+use super::cut::{CUT_MARK, boundary};
 use super::*;
 use crate::demo::replay::Replay;
 use crate::event::Event;
@@ -191,5 +192,38 @@ proptest! {
             prop_assert_eq!(before.get(key), after.get(key));
         }
         prop_assert!(Event::parse(&line).is_err() || Event::parse(&cut).is_ok());
+    }
+}
+
+#[test]
+fn a_body_that_comes_first_goes_with_the_blanks_behind_it() {
+    for blanks in ["", " ", "\t\r\n "] {
+        let body = "x".repeat(500);
+        let line = format!(
+            r#"{{{blanks}"requestObject":"{body}"{blanks},{blanks}"responseObject":"{body}"{blanks},{blanks}"auditID":"1"}}"#
+        );
+        let cut = fitted(&line, Level::Request, 200).unwrap();
+        assert_eq!(
+            cut,
+            format!(r#"{{{blanks}"auditID":"1","annotations":{{"audit.k8s.io/truncated":"true"}}}}"#)
+        );
+    }
+}
+
+#[test]
+fn half_a_pair_of_surrogates_is_an_escape_of_its_own() {
+    // Go writes no such thing, but a client's patch is logged as it came.
+    for text in
+        ["\\ud800\\n\\n\u{1f600}", "\\ud800\\ud800\u{e9}", "\\ud800\\u00e9\u{e9}", "\\ud83d\\ude00\u{e9}"]
+    {
+        let text = text.repeat(20);
+        for keep in 0..text.len() {
+            let at = boundary(&text, keep);
+            assert!(at <= keep && keep - at < 12 && text.is_char_boundary(at), "{keep} {at}");
+            assert!(
+                serde_json::from_str::<&RawValue>(&format!("\"{}\"", &text[..at])).is_ok(),
+                "{keep} {at}"
+            );
+        }
     }
 }

@@ -44,7 +44,8 @@ impl Tail {
                 Some(open) => {
                     let offer = open.take_lines(batch, limits);
                     self.observed.saw_nuls(&open.listed.entry.base, open.reader.take_nul_bytes());
-                    if offer == Offer::Full {
+                    // To look for more would find the end, and an end is waited at.
+                    if offer == Offer::Full || batch.is_full(limits) {
                         return Ok(Progress::Full);
                     }
                     (open.reader.read_more(), !open.listed.live || open.is_intact())

@@ -240,9 +240,10 @@ pub(super) fn gap(certain: bool, base: &str, from: u64, to: Option<u64>, cause: 
     Gap { certain, file: base.to_owned(), from, to, after: None, before: None, cause, told: false }
 }
 
-/// Whether nothing can be opened now, whatever it is.
+/// Whether nothing can be opened now, whatever it is: for want of handles, of memory, or of a thread to decompress.
 pub(super) fn is_shortage(error: &io::Error) -> bool {
-    let shortages = [rustix::io::Errno::MFILE, rustix::io::Errno::NFILE, rustix::io::Errno::NOMEM];
+    use rustix::io::Errno;
+    let shortages = [Errno::MFILE, Errno::NFILE, Errno::NOMEM, Errno::AGAIN];
     shortages.iter().any(|errno| error.raw_os_error() == Some(errno.raw_os_error()))
 }
 

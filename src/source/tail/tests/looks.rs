@@ -60,3 +60,19 @@ fn what_was_ahead_and_came_to_be_compressed_or_deleted_is_read_all_the_same() {
     seen.extend(read_all(&mut tail).0);
     assert_eq!(seen, (0..log.written).collect::<Vec<_>>());
 }
+
+#[test]
+fn a_batch_that_is_full_does_not_wait_for_more() {
+    for max_lines in [1, 7] {
+        let mut log = Log::new();
+        log.write(1);
+        let mut tail = log.tail(None);
+        read_all(&mut tail);
+        for _ in 0..3 {
+            log.write(max_lines);
+            let (mut batch, limits) = (Batch::new(Buffers::default()), Limits { max_lines, ..LIMITS });
+            assert_eq!(tail.fill(&mut batch, &limits).unwrap(), Progress::Full);
+            assert_eq!(batch.lines(), max_lines);
+        }
+    }
+}

@@ -285,3 +285,18 @@ fn a_file_that_came_and_went_unopened_is_told() {
     let gaps = tail.take_observed().gaps;
     assert!(gaps.len() == 1 && backups[1].ends_with(&gaps[0].file) && !gaps[0].certain, "{gaps:?}");
 }
+
+/// Reading on with the others would send what comes later first.
+#[test]
+fn where_there_can_be_no_further_thread_everything_waits() {
+    let mut log = Log::new();
+    log.write(5);
+    let backup = log.rotate();
+    log.gzip(&backup);
+    let mut tail = log.tail(None);
+    let listing = tail.look().unwrap();
+    let no_thread = || io::Error::from(rustix::io::Errno::AGAIN);
+    assert!(tail.cannot_read(&listing[0], no_thread(), None).is_err());
+    assert!(!tail.leaves_out_files());
+    assert_eq!(read_all(&mut tail).0, [0, 1, 2, 3, 4]);
+}
