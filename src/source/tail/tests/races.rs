@@ -236,7 +236,7 @@ fn what_systemd_is_to_drop_is_dropped_before_it_is_kept_under_another_name() {
     let socket = std::os::unix::net::UnixDatagram::bind(log.path("notify")).unwrap();
     socket.set_nonblocking(true).unwrap();
     let store = FdStore::at(log.path("notify").as_os_str());
-    let pins = PinSet::new(&log.path("audit.log"), config::Pins::default(), 1, Box::new(|_, _| {}))
+    let pins = PinSet::new(&log.path("audit.log"), config::Pins::on_any_disk(), 1, Box::new(|_, _| {}))
         .with_kept(Vec::new(), store, &log.path("spool"));
     pins.list(0).unwrap();
     let other = std::os::unix::net::UnixDatagram::unbound().unwrap();
