@@ -102,6 +102,8 @@ impl Reading {
             filled_at: Instant::now(),
             at_end: false,
             failing: false,
+            #[cfg(test)]
+            looks: Vec::new(),
         }
     }
 
