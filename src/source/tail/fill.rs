@@ -72,8 +72,8 @@ impl Tail {
                 return Ok(Progress::Gap);
             }
             match step? {
-                AtEnd::Wait => return Ok(Progress::AtEnd),
-                AtEnd::BatchFull => return Ok(Progress::Full),
+                AtEnd::Wait if !batch.is_full(limits) => return Ok(Progress::AtEnd),
+                AtEnd::Wait | AtEnd::BatchFull => return Ok(Progress::Full),
                 AtEnd::ReadOn => {}
             }
         }
