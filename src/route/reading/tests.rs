@@ -94,7 +94,7 @@ async fn next(reading: Reading, limits: Limits) -> (Reading, Vec<u64>, Duration)
         reading = again;
         if let Some(batch) = batch.filter(|batch| batch.events() > 0) {
             let id = |index| {
-                let line = String::from_utf8(batch.line(index).to_vec()).unwrap();
+                let line = String::from_utf8(batch.line(index)).unwrap();
                 line.split("auditID\":\"").nth(1).unwrap().split('"').next().unwrap().parse().unwrap()
             };
             return (reading, (0..batch.events()).map(id).collect(), began.elapsed());
@@ -108,7 +108,7 @@ async fn a_line_waits_as_long_as_it_may_and_takes_with_it_what_has_come_by_then(
     let reading = writer.reading(MAX_WAIT);
     writer.write(1);
     let batch = tokio::spawn(next(reading, LIMITS));
-    sleep(MAX_WAIT - 2 * TICK).await;
+    sleep(MAX_WAIT.saturating_sub(2 * TICK)).await;
     assert!(!batch.is_finished());
     writer.write_unseen(1);
     let (reading, ids, took) = batch.await.unwrap();
