@@ -14,7 +14,10 @@ use clap::Parser as _;
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::fmt;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 use crate::config::{self, Errors, Loaded, LogFormat};
 use crate::demo::{self, DemoArgs};
@@ -184,17 +187,29 @@ fn runtime() -> std::io::Result<Runtime> {
     tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()
 }
 
-/// Our own log goes to the standard error. `RUST_LOG` as usual; `info` without it.
+/// Our own log goes to the standard error. `RUST_LOG` says how much of it, `info` without it.
 fn start_logging(format: LogFormat) {
-    let filter = EnvFilter::builder().with_default_directive(tracing::Level::INFO.into()).from_env_lossy();
-    let builder =
-        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(false);
+    let wanted = std::env::var("RUST_LOG").unwrap_or_default();
+    let (filter, unknown) = filter_of(&wanted);
     // A line that cannot be written would be told with `eprintln!`, which panics for the same reason.
-    let builder = builder.log_internal_errors(false);
+    let lines = fmt::layer().with_writer(std::io::stderr).with_ansi(false).log_internal_errors(false);
+    let registry = tracing_subscriber::registry().with(filter);
     match format {
-        LogFormat::Text => builder.init(),
-        LogFormat::Json => builder.json().init(),
+        LogFormat::Text => registry.with(lines).init(),
+        LogFormat::Json => registry.with(lines.json()).init(),
     }
+    for directive in unknown {
+        tracing::warn!(directive, "RUST_LOG: neither a level nor target=level; passed over");
+    }
+}
+
+/// Levels, for all targets or for one, separated by commas; and what is no such thing.
+fn filter_of(wanted: &str) -> (Targets, Vec<&str>) {
+    let directives = wanted.split(',').map(str::trim).filter(|directive| !directive.is_empty());
+    let (known, unknown): (Vec<&str>, Vec<&str>) =
+        directives.partition(|directive| directive.parse::<Targets>().is_ok());
+    let filter = known.join(",").parse().ok().filter(|_| !known.is_empty());
+    (filter.unwrap_or_else(|| Targets::new().with_default(tracing::Level::INFO)), unknown)
 }
 
 /// SIGTERM and SIGINT.
@@ -227,5 +242,28 @@ impl Signals {
         self.next().await;
         tracing::warn!("a second signal: stopping at once");
         std::process::exit(1);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tracing::Level;
+
+    use super::filter_of;
+
+    #[test]
+    fn how_much_is_logged() {
+        let shows = |wanted, target, level| filter_of(wanted).0.would_enable(target, &level);
+        for nothing in ["", " ", ",", "no=such"] {
+            assert!(shows(nothing, "hyper", Level::INFO) && !shows(nothing, "audit_shipper", Level::DEBUG));
+        }
+        let one = "audit_shipper=debug";
+        assert!(shows(one, "audit_shipper::route", Level::DEBUG) && !shows(one, "hyper", Level::ERROR));
+        let both = "warn, audit_shipper=trace";
+        assert!(shows(both, "audit_shipper", Level::TRACE));
+        assert!(shows(both, "hyper", Level::WARN) && !shows(both, "hyper", Level::INFO));
+        let (filter, unknown) = filter_of("no=such,debug,[a{b}]=x=y");
+        assert_eq!(unknown, ["no=such", "[a{b}]=x=y"]);
+        assert!(filter.would_enable("hyper", &Level::DEBUG));
     }
 }

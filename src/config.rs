@@ -102,6 +102,14 @@ impl Default for Pins {
     }
 }
 
+impl Pins {
+    /// The defaults, however full the disk is.
+    #[must_use]
+    pub fn on_any_disk() -> Self {
+        Self { min_free: MinFree::Bytes(0), ..Self::default() }
+    }
+}
+
 /// Free space of a file system.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum MinFree {

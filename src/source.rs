@@ -35,6 +35,12 @@ const ALERT_FOR: Duration = Duration::from_millis(250);
 pub struct Wake(watch::Receiver<u64>);
 
 impl Wake {
+    /// The hints of a test, beside its own clock.
+    #[cfg(test)]
+    pub(crate) fn of(hints: &watch::Sender<u64>) -> Self {
+        Self(hints.subscribe())
+    }
+
     /// The same, but not before `at`; what changes until then is seen with it.
     pub async fn changed_after(&mut self, at: tokio::time::Instant) {
         self.changed().await;

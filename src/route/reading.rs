@@ -55,6 +55,9 @@ pub struct Reading {
     /// Whether the last look found nothing behind what it took.
     at_end: bool,
     failing: bool,
+    /// When the log was looked at.
+    #[cfg(test)]
+    looks: Vec<Instant>,
 }
 
 /// What a batch waits for.
@@ -102,6 +105,8 @@ impl Reading {
             filled_at: Instant::now(),
             at_end: false,
             failing: false,
+            #[cfg(test)]
+            looks: Vec::new(),
         }
     }
 
@@ -180,9 +185,8 @@ impl Reading {
             () = self.wake.changed_after(self.filled_at + pace), if !self.failing => Next::Look,
             () = tokio::time::sleep(tick) => {
                 self.watch.attach();
-                if tick == IDLE_TICK {
-                    self.buffers.release();
-                }
+                // Nothing has been written for so long that nobody will miss them.
+                self.buffers.release();
                 Next::Look
             }
         }
@@ -191,6 +195,8 @@ impl Reading {
     /// Takes the lines that are there, off the async threads.
     async fn fill(&mut self, batch: &mut Batch, limits: Limits) -> Progress {
         let Some(mut tail) = self.tail.take() else { return Progress::AtEnd };
+        #[cfg(test)]
+        self.looks.push(Instant::now());
         let mut filled = std::mem::replace(batch, Batch::new(self.buffers.clone()));
         let measure = self.measured_at.is_none_or(|at| at.elapsed() >= MEASURE_EVERY);
         let bytes_before = filled.log_bytes();
@@ -316,66 +322,4 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) 
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::config::{Pins, StartAt};
-    use crate::metrics::Metrics;
-    use crate::source::pins::PinSet;
-
-    fn reading(log: &std::path::Path) -> Reading {
-        let pins = Arc::new(PinSet::new(log, Pins::default(), 1, Box::new(|_, _| {})));
-        let watch = Arc::new(Watch::new(Arc::clone(&pins)));
-        let metrics = Arc::new(Metrics::new().route("siem"));
-        Reading {
-            tail: Some(Tail::new(pins, 0, None, StartAt::Oldest, 1 << 20)),
-            wake: watch.wake(),
-            watch,
-            max_wait: Duration::from_millis(10),
-            throttle: Throttle::new(None),
-            buffers: Buffers::default(),
-            health: Arc::new(Health::new("siem", Duration::MAX, Arc::clone(&metrics))),
-            metrics,
-            output: "siem".to_owned(),
-            gap_records: true,
-            records: VecDeque::new(),
-            measured_at: None,
-            active_at: Instant::now(),
-            filled_at: Instant::now(),
-            at_end: false,
-            failing: false,
-        }
-    }
-
-    #[tokio::test]
-    async fn what_was_finished_before_a_gap_is_settled_though_no_line_goes_with_it() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = |name: &str| dir.path().join(name);
-        let event = "{\"kind\":\"Event\",\"apiVersion\":\"audit.k8s.io/v1\",\"auditID\":\"1\"}\n";
-        std::fs::write(path("audit.log"), event).unwrap();
-        let mut reading = reading(&path("audit.log"));
-        let limits =
-            Limits { max_lines: 9, max_bytes: 1 << 20, max_first_line_bytes: 1 << 20, max_event_size: None };
-        let (mut events, mut finished, mut records) = (0, Vec::new(), 0);
-        for round in 0..5 {
-            if events == 1 && round < 3 {
-                std::fs::rename(path("audit.log"), path("audit-2026-11-22T02-09-48.001.log")).unwrap();
-                let spoilt = path("audit-2026-11-22T02-09-48.002.log.gz");
-                std::fs::write(&spoilt, b"\x1f\x8b").unwrap();
-                let old = std::time::SystemTime::now() - Duration::from_secs(3600);
-                std::fs::File::options().write(true).open(&spoilt).unwrap().set_modified(old).unwrap();
-                std::fs::write(path("audit.log"), event).unwrap();
-            }
-            let (again, batch) = reading.batch(limits, CancellationToken::new()).await;
-            reading = again;
-            let Some(batch) = batch else { continue };
-            records += usize::from(batch.is_gap_record());
-            events += if batch.is_gap_record() { 0 } else { batch.events() };
-            finished.extend_from_slice(batch.finished());
-            if events == 2 {
-                break;
-            }
-        }
-        assert_eq!((events, records), (2, 1));
-        assert!(finished.contains(&0), "the first file would be held for ever: {finished:?}");
-    }
-}
+mod tests;

@@ -39,10 +39,10 @@ fn route(directory: &Path, output: &config::Output, far: &Far, metrics: &Metrics
         path: directory.join("audit.log"),
         start_at: StartAt::Oldest,
         max_line_bytes: config::DEFAULT_MAX_LINE_BYTES,
-        pins: Pins::default(),
+        pins: Pins::on_any_disk(),
     };
     let state = directory.join("state");
-    let pins = Arc::new(PinSet::new(&source.path, Pins::default(), 1, Box::new(|_, _| {})));
+    let pins = PinSet::of_one(&source.path);
     let watch = Arc::new(Watch::new(Arc::clone(&pins)));
     let metrics: Arc<RouteMetrics> = Arc::new(metrics.route(&output.name));
     let health = Arc::new(Health::new(&output.name, output.ready_after, Arc::clone(&metrics)));

@@ -102,7 +102,7 @@ impl PinSet {
     /// The files of `log` for one reader, whom nobody watches.
     #[must_use]
     pub fn of_one(log: &Path) -> Arc<Self> {
-        Arc::new(Self::new(log, config::Pins::default(), 1, Box::new(|_, _| {})))
+        Arc::new(Self::new(log, config::Pins::on_any_disk(), 1, Box::new(|_, _| {})))
     }
 
     /// The names of the log.

@@ -54,6 +54,15 @@ impl Store {
         self.tombstones.retain(|tombstone| !tombstone.waiting.is_empty());
     }
 
+    pub(super) fn let_go(&mut self, Keeping { stored, spooled }: Keeping) {
+        if let Some(key) = stored {
+            self.drop_kept(key);
+        }
+        if let Some(path) = spooled {
+            spool::remove(&path);
+        }
+    }
+
     fn drop_kept(&mut self, key: String) {
         if !self.systemd.drop_kept(&key) {
             self.undropped.push(key);
@@ -223,13 +232,8 @@ impl State {
 
     /// Forgets where a file is kept that is not to be kept any more.
     pub(super) fn drop_keeping(&mut self, index: usize) {
-        let Keeping { stored, spooled } = std::mem::take(&mut self.known[index].keeping);
-        if let Some(key) = stored {
-            self.store.drop_kept(key);
-        }
-        if let Some(path) = spooled {
-            spool::remove(&path);
-        }
+        let keeping = std::mem::take(&mut self.known[index].keeping);
+        self.store.let_go(keeping);
     }
 }
 

@@ -147,11 +147,12 @@ impl State {
 
     /// Forgets nameless files that everybody has settled. Returns whether there were any.
     pub(super) fn forget_settled(&mut self) -> bool {
-        let (unseen, before) = (&mut self.unseen, self.known.len());
-        self.known.retain(|known| {
+        let (unseen, store, before) = (&mut self.unseen, &mut self.store, self.known.len());
+        self.known.retain_mut(|known| {
             let keep = known.named || !known.waiting.is_empty();
             if !keep {
                 unseen.forgotten(&known.entry);
+                store.let_go(std::mem::take(&mut known.keeping));
             }
             keep
         });
@@ -181,6 +182,11 @@ impl Known {
         let Some(metadata) = self.held.as_ref().and_then(|held| held.metadata().ok()) else { return };
         (self.size, self.modified) = (metadata.len(), metadata.modified().ok());
         self.alone = metadata.nlink() == 0;
+        if metadata.is_dir() {
+            // No lines were ever in it, and nobody could read it to its end.
+            self.held = None;
+            self.waiting.clear();
+        }
     }
 
     pub(super) fn as_missing(&self) -> Missing {

@@ -74,6 +74,14 @@ impl Trouble {
     pub(super) fn forget(&mut self) {
         self.0.clear();
     }
+
+    /// As if the time had come to try again.
+    #[cfg(test)]
+    pub(super) fn make_due(&mut self) {
+        for failed in self.0.values_mut() {
+            failed.tried -= RETRY_AFTER;
+        }
+    }
 }
 
 impl Failed {

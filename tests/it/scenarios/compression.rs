@@ -242,7 +242,8 @@ fn gz_bomb() {
         count(metrics, "audit_shipper_delivered_events_total", &[]) == u64::from(LINES)
     });
     assert_books_balance(&daemon);
-    assert!(daemon.peak_rss() < 64 << 20, "{} KiB", daemon.peak_rss() >> 10);
+    // Half of it: with a receiver that is slower than the daemon, `maxMemory` holds 32 MiB of it.
+    assert!(daemon.peak_rss() < 100 << 20, "{} KiB", daemon.peak_rss() >> 10);
     let taken = receiver.metrics();
     assert_eq!(count(&taken, "audit_shipper_receiver_events_total", &[]), u64::from(LINES));
     assert_eq!(count(&taken, "audit_shipper_receiver_duplicate_events_total", &[]), 0);

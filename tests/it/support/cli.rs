@@ -50,6 +50,9 @@ pub(crate) fn finish(mut command: Command) -> Ended {
 }
 
 /// `command` and the flags that ship the log of `workdir` to the endpoint of its kubeconfig without long waits.
+///
+/// Flags alone leave `pinMinFree` as it is: on a disk that is fuller than that, a file that is deleted before it was read is
+/// lost. A test of such files uses a `Shipper`, which has none.
 pub(crate) fn flags(command: &str, workdir: &Workdir) -> Vec<String> {
     vec![
         command.to_owned(),

@@ -14,6 +14,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
 
+use super::wait_until;
+
 /// What becomes of one connection.
 #[derive(Debug, Clone)]
 pub(crate) enum Fault {
@@ -74,6 +76,8 @@ struct Shared {
     hung_below: watch::Sender<usize>,
     /// Connections with a number below this are closed.
     closed_below: watch::Sender<usize>,
+    /// How many have ended.
+    ended: watch::Sender<usize>,
 }
 
 impl Network {
@@ -103,6 +107,7 @@ impl Network {
             answered: watch::Sender::new(0),
             hung_below: watch::Sender::new(0),
             closed_below: watch::Sender::new(0),
+            ended: watch::Sender::new(0),
         });
         runtime.spawn(accept(listener, Arc::clone(&shared)));
         Self { address, shared, runtime: Some(runtime) }
@@ -127,9 +132,11 @@ impl Network {
         self.shared.hung_below.send_replace(self.connections());
     }
 
-    /// Closes the connections that there are, in order.
+    /// Closes the connections that there are, in order. Nothing passes on them after that.
     pub(crate) fn close(&self) {
-        self.shared.closed_below.send_replace(self.connections());
+        let below = self.connections();
+        self.shared.closed_below.send_replace(below);
+        wait_until("the end of the connections", || (*self.shared.ended.borrow() >= below).then_some(()));
     }
 }
 
@@ -159,6 +166,7 @@ async fn accept(listener: std::net::TcpListener, shared: Arc<Shared>) {
                 _ = connection(stream, number, fault, &shared) => {}
                 _ = closed.wait_for(|below| number < *below) => {}
             }
+            shared.ended.send_modify(|count| *count += 1);
         });
     }
 }

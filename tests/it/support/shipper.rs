@@ -1,4 +1,5 @@
-//! `audit-shipper run` with everything filled in that a test does not care about: short waits, one output named `siem`.
+//! `audit-shipper run` with everything filled in that a test does not care about: short waits, one output named `siem`, and
+//! a disk that may be full.
 
 use std::fmt::Display;
 use std::path::PathBuf;
@@ -119,7 +120,7 @@ impl Shipper {
         let kubeconfig = quoted(self.workdir.path("webhook.kubeconfig"));
         let Self { source, webhook, output, gap_records, .. } = self;
         let text = format!(
-            "source: {{ path: {log}, {source} }}\n\
+            "source: {{ path: {log}, pinMinFree: 0, {source} }}\n\
              outputs:\n\
              \x20 - name: siem\n\
              \x20   webhook: {{ kubeconfig: {kubeconfig}, {webhook} }}\n\

@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use super::*;
+use crate::config::Pins;
 
 /// A log of so many backups of 20 lines each, and a live file.
 fn log_of(backups: usize) -> Log {
@@ -75,4 +76,60 @@ fn a_batch_that_is_full_does_not_wait_for_more() {
             assert_eq!(batch.lines(), max_lines);
         }
     }
+}
+
+#[test]
+fn a_file_that_could_not_be_read_is_tried_before_what_is_ahead() {
+    let mut log = log_of(4);
+    let first = Log::stamped(1);
+    log.gzip(&first);
+    let path = log.path(&format!("{first}.gz"));
+    let whole = fs::read(&path).unwrap();
+    let header_bytes = 10;
+    fs::write(&path, &whole[..header_bytes]).unwrap();
+    let mut tail = log.tail(None);
+    let mut seen = read_some(&mut tail, 1).0;
+    assert_eq!(seen, (20..27).collect::<Vec<_>>());
+    assert!(tail.leaves_out_files() && !tail.ahead.is_empty());
+    // No name changes with it.
+    append(&path).write_all(&whole[header_bytes..]).unwrap();
+    tail.trouble.make_due();
+    seen.extend(read_all(&mut tail).0);
+    log.write(1);
+    seen.extend(read_all(&mut tail).0);
+    assert_eq!(seen, (20..40).chain(0..20).chain(40..101).collect::<Vec<_>>());
+}
+
+/// A deleted file grows, so an older one has to go: its handle is closed under the tail that reads it, no name changes,
+/// and its compressed form takes its place.
+#[test]
+fn a_file_that_is_given_up_in_the_middle_is_read_on_before_what_was_ahead() {
+    let mut log = Log::new();
+    // More than one read brings.
+    log.write(5000);
+    let old = log.rotate();
+    log.write(20);
+    let mut stale = log.file.try_clone().unwrap();
+    let growing = log.rotate();
+    let bytes = |name: &String| fs::metadata(log.path(name)).unwrap().len();
+    let limits = Pins { limit: bytes(&old) + bytes(&growing) + 1, ..Pins::on_any_disk() };
+    let pins = Arc::new(PinSet::new(&log.path("audit.log"), limits, 1, Box::new(|_, _| {})));
+    pins.list(0).unwrap();
+    log.gzip(&old);
+    fs::remove_file(log.path(&growing)).unwrap();
+    let mut tail = Tail::new(pins, 0, None, StartAt::Oldest, 1 << 20);
+    let (mut seen, _) = read_some(&mut tail, 1);
+    assert_eq!((seen.len(), tail.ahead.len()), (7, 1));
+    for number in 5020..5040 {
+        writeln!(stale, "{}", event(number)).unwrap();
+    }
+    log.written = 5040;
+    // The route measures its backlog so.
+    tail.unread_bytes().unwrap();
+    assert!(!tail.may_have_changed(), "the tail would look in any case");
+    log.write(5);
+    let Read { numbers, gaps, .. } = read(&mut tail, usize::MAX);
+    seen.extend(numbers);
+    assert_eq!(seen, (0..log.written).collect::<Vec<_>>());
+    assert!(gaps.is_empty(), "{gaps:?}");
 }

@@ -128,6 +128,21 @@ fn a_directory_with_the_name_of_a_backup_is_none() {
 }
 
 #[test]
+fn a_directory_that_had_the_name_of_the_log_holds_up_nothing_once_it_is_gone() {
+    let dir = tempfile::tempdir().unwrap();
+    let live = dir.path().join("audit.log");
+    fs::create_dir(&live).unwrap();
+    let mut tail = tail_of(&live, None, StartAt::Oldest);
+    tail.fill(&mut Batch::new(Buffers::default()), &LIMITS).unwrap_err();
+    fs::rename(&live, dir.path().join("elsewhere")).unwrap();
+    fs::write(&live, format!("{}\n", event(0))).unwrap();
+    assert_eq!(read_all(&mut tail).0, [0]);
+    assert!(!tail.leaves_out_files(), "it would be tried, and said, for ever");
+    assert_eq!(tail.list().unwrap().len(), 1);
+    assert!(tail.take_observed().gaps.is_empty());
+}
+
+#[test]
 fn a_line_is_not_cut_where_its_file_gives_way_to_the_compressed_form() {
     let mut log = Log::new();
     log.write(5000);
@@ -182,7 +197,7 @@ fn a_deleted_file_that_was_read_to_its_end_is_not_let_go_at_a_restart_while_it_i
     let key = crate::source::keep::Key { sequence: 0, name: "audit.log".into(), gz: false };
     let kept = Kept { key: key.encode(), sequence: 0, name: key.name, gz: false, file };
     let show = Box::new(|_, _| {});
-    let pins = PinSet::new(&log.path("audit.log"), config::Pins::default(), 1, show).with_kept(
+    let pins = PinSet::new(&log.path("audit.log"), config::Pins::on_any_disk(), 1, show).with_kept(
         vec![kept],
         FdStore::default(),
         &log.path("spool"),
@@ -221,7 +236,7 @@ fn what_systemd_is_to_drop_is_dropped_before_it_is_kept_under_another_name() {
     let socket = std::os::unix::net::UnixDatagram::bind(log.path("notify")).unwrap();
     socket.set_nonblocking(true).unwrap();
     let store = FdStore::at(log.path("notify").as_os_str());
-    let pins = PinSet::new(&log.path("audit.log"), config::Pins::default(), 1, Box::new(|_, _| {}))
+    let pins = PinSet::new(&log.path("audit.log"), config::Pins::on_any_disk(), 1, Box::new(|_, _| {}))
         .with_kept(Vec::new(), store, &log.path("spool"));
     pins.list(0).unwrap();
     let other = std::os::unix::net::UnixDatagram::unbound().unwrap();
