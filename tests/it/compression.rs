@@ -210,13 +210,17 @@ fn kill_9_loses_nothing_and_doubles_no_more_than_what_was_in_flight() {
     for how in HOW {
         let endpoint = Endpoint::start(|_, _| Answer::ok());
         let events = [real_events(1250), large_events()].concat();
-        let shipper = compressed(Shipper::new(&endpoint), how).log(&events).batches_of(BATCH);
-        for _ in 0..KILLS {
+        let shipper = compressed(Shipper::new(&endpoint), how).batches_of(BATCH);
+        // Each life has more to send than it is let live for, however fast it is.
+        let mut parts = events.chunks(events.len().div_ceil(KILLS + 1));
+        for part in parts.by_ref().take(KILLS) {
+            shipper.workdir.append(part);
             let before = endpoint.requests().len() + fastrand::usize(0..8);
             let mut daemon = shipper.start();
             endpoint.wait_for("some progress", |requests| requests.len() > before);
             daemon.kill9();
         }
+        parts.for_each(|part| shipper.workdir.append(part));
         let daemon = shipper.start();
         // A life may have got to the end of the log and not settled it.
         wait_until("all events", || {

@@ -4,6 +4,7 @@ use std::ffi::OsString;
 
 use crate::support::daemon::Daemon;
 use crate::support::endpoint::{Answer, Endpoint};
+use crate::support::shipper::Shipper;
 use crate::support::wait_until;
 use crate::support::workdir::{Workdir, real_events};
 use crate::support::writer::{Writer, assert_each_once};
@@ -35,11 +36,13 @@ fn taking_everything() -> Endpoint {
 
 #[test]
 fn backups_first_then_the_live_file_then_across_rotations_each_event_once() {
-    let (workdir, endpoint) = (Workdir::new(), taking_everything());
-    let mut writer = Writer::new(workdir.log(), FILE_BYTES);
+    let endpoint = taking_everything();
+    // Of several requests at a time, any may arrive first.
+    let shipper = Shipper::new(&endpoint).one_at_a_time().flag("audit-webhook-batch-throttle-enable", false);
+    let mut writer = Writer::new(shipper.workdir.log(), FILE_BYTES);
     writer.write(1000);
     assert!(writer.rotations() > 2);
-    let mut daemon = Daemon::start(arguments(&workdir, &endpoint));
+    let mut daemon = shipper.start();
     endpoint.wait_for_items(1000);
     let backlog = endpoint.items();
     assert_eq!(backlog[..100], writer.lines()[..100], "oldest first");
