@@ -106,8 +106,9 @@ fn one_batch_comes_again_at_most(spoil: impl Fn(&Path)) {
         assert!(!log.contains("the cursor cannot be read"), "{log}");
         let again = world.arrived(SHIPPED);
         let expected = &world.events[SHIPPED - 1..=SHIPPED];
-        assert!(again.ends_with(&expected[1..]) && again.len() <= 2, "{} events", again.len());
-        assert!(again.iter().all(|line| expected.contains(line)));
+        assert!(again.contains(&expected[1]) && again.len() <= 2, "{} events", again.len());
+        // Of two requests at a time, either may arrive first.
+        assert!(again.len() == 1 || again.contains(&expected[0]));
     }
 }
 

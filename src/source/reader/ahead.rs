@@ -1,8 +1,8 @@
 //! A compressed file, decompressed ahead of its reader.
 //!
-//! To decompress a line takes longer than to check and send it, so a thread of its own does that: a backlog of
-//! compressed files is drained as fast as it can be decompressed. It is ahead by a few pieces at most, and ends with the
-//! file or with its reader.
+//! A thread of its own does that, so that lines are checked while the next ones are decompressed. It is ahead by a few
+//! pieces at most, and ends with the file or with its reader. What it passes on are bytes of a file, no events yet
+//! (invariant I4).
 
 use std::io::{self, BufReader, Read};
 use std::sync::Arc;
@@ -38,7 +38,8 @@ impl Ahead {
     /// There can be no further thread.
     pub(super) fn new(file: Arc<Held>) -> io::Result<Self> {
         let (sender, pieces) = sync_channel(WAITING);
-        let (free, emptied) = sync_channel(WAITING);
+        // One more is being filled, and one is being read.
+        let (free, emptied) = sync_channel(WAITING + 2);
         thread::Builder::new()
             .name("gunzip".to_owned())
             .spawn(move || decompress(file, &sender, &emptied))?;
