@@ -1,9 +1,9 @@
 //! The quick check of a line: JSON by its bytes' neighbours, 64 bytes at a time.
 //!
 //! **Contract.** [`scan`] either proves that the line is one whole JSON object without blanks between its tokens, and an
-//! event of a level that we know, whose texts hold no escapes; then it returns what the careful way of [`Event::parse`] would. Or it returns
-//! `None`, which says nothing: the careful way decides. So what is seldom (blanks, a key with an escape, a field that is
-//! there twice, more than 63 containers within each other) need not be understood here.
+//! event of a level that we know, whose texts hold no escapes; then it returns what the careful way of [`Event::parse`]
+//! would. Or it returns `None`, which says nothing: the careful way decides. So what is seldom (blanks, a key with an
+//! escape, a field that is there twice, more than 63 containers within each other) need not be understood here.
 //!
 //! # How
 //!

@@ -2,8 +2,8 @@
 //!
 //! Each *stage* runs in a process of its own, this test's program under callgrind. What it took when it was last looked
 //! at is in `tests/data/instructions.txt`; more than 5% above that is a failure. If it is meant to cost more, or costs
-//! less, `AUDIT_SHIPPER_KEEP_INSTRUCTIONS=1 cargo test instructions` keeps what it takes now. The counts are those of the test's build,
-//! which is not as optimised as a release: they are there to be compared with themselves.
+//! less, `AUDIT_SHIPPER_KEEP_INSTRUCTIONS=1 cargo test instructions` keeps what it takes now. The counts are those of the
+//! test's build, which is not as optimised as a release: they are there to be compared with themselves.
 
 use std::fmt::Write as _;
 use std::fs;
