@@ -9,12 +9,14 @@
 //! [`glued`] finds the events in a line that is none itself.
 
 pub mod glued;
+mod parts;
 mod scan;
 
 use std::borrow::Cow;
-use std::ops::Range;
 
 use serde::Deserialize;
+
+pub use parts::{Field, Parts};
 
 /// Version of the audit API that a line is written in. Lists never mix versions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -77,18 +79,6 @@ impl Level {
     }
 }
 
-/// Where the values of some fields are in an event's line, which has no blanks outside strings and each of them at most
-/// once.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Parts {
-    /// `requestObject`.
-    pub request_object: Option<Range<usize>>,
-    /// `responseObject`.
-    pub response_object: Option<Range<usize>>,
-    /// `annotations`.
-    pub annotations: Option<Range<usize>>,
-}
-
 /// What the pipeline reads of one event.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Event<'a> {
@@ -98,7 +88,7 @@ pub struct Event<'a> {
     pub level: Level,
     /// RFC 3339 with microseconds as a rule; not checked.
     pub stage_timestamp: Option<Cow<'a, str>>,
-    /// What truncation needs to know, if it was found on the way.
+    /// Where its fields are, if that was found on the way; else [`Event::parts`] finds out.
     pub parts: Option<Parts>,
 }
 
@@ -145,6 +135,15 @@ impl<'a> Event<'a> {
     /// The line is not one whole audit event.
     pub fn parse(line: &'a [u8]) -> Result<Self, Malformed> {
         scan::scan(line).map_or_else(|| Self::parse_carefully(line), Ok)
+    }
+
+    /// Where the fields are in its `line`. `None` if a field of the schema is there twice.
+    #[must_use]
+    pub fn parts(&self, line: &[u8]) -> Option<Cow<'_, Parts>> {
+        match &self.parts {
+            Some(parts) => Some(Cow::Borrowed(parts)),
+            None => Parts::find(line).map(Cow::Owned),
+        }
     }
 
     fn parse_carefully(line: &'a [u8]) -> Result<Self, Malformed> {

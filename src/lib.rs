@@ -85,6 +85,7 @@
 //! - [`source`]: when to look at the log. Below it: names and their order (`series`), the handles on its files (`pins`) and
 //!   how they outlive the process (`fdstore`, `spool`), lines out of one file (`reader`), what is unread (`tail`).
 //! - [`event`]: a borrowed view of one event, which is also the check of its line.
+//! - [`json`]: places in the JSON text of an event, and edits by place.
 //! - [`truncate`]: makes large events fit.
 //! - [`batch`]: items and asides, with the position that is settled with them.
 //! - [`buffers`]: what a batch's items are kept in, used again and again.
@@ -143,6 +144,7 @@ pub mod fingerprint;
 pub mod flags;
 pub mod gap;
 pub mod health;
+pub mod json;
 pub mod kubeconfig;
 pub mod metrics;
 pub mod pipeline;

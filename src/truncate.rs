@@ -19,8 +19,9 @@ use serde::Deserialize;
 use serde::de::{MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use crate::event::{Event, Level, Parts};
+use crate::event::{Event, Field, Level, Parts};
 use crate::fingerprint;
+use crate::json::Edits;
 use cut::cut_strings;
 
 const TRUNCATED: &str = "audit.k8s.io/truncated";
@@ -55,32 +56,27 @@ pub fn fit_event(line: &[u8], event: &Event<'_>, max_event_size: usize) -> Optio
 /// The first rung, where the parts are known. `None` for an event that begins with a body.
 fn without_bodies(line: &[u8], parts: &Parts) -> Option<Vec<u8>> {
     let added = [(TRUNCATED, "\"true\"".to_owned())];
-    let mut edits = Vec::with_capacity(3);
-    for (key, body) in [("requestObject", &parts.request_object), ("responseObject", &parts.response_object)]
-    {
-        let Some(body) = body else { continue };
+    let mut edits = Edits::default();
+    for (key, field) in [("requestObject", Field::RequestObject), ("responseObject", Field::ResponseObject)] {
+        let Some(body) = parts.place(field) else { continue };
         let comma = body.start.checked_sub(key.len() + ",\"\":".len())?;
         if line.get(comma) != Some(&b',') {
             return None;
         }
-        edits.push((comma..body.end, String::new()));
+        edits.replace(comma..body.end, &b""[..]);
     }
-    edits.push(match &parts.annotations {
+    match parts.place(Field::Annotations) {
         Some(place) => {
             let old = std::str::from_utf8(line.get(place.clone())?).ok()?;
-            (place.clone(), with_added(old, &added))
+            edits.replace(place, with_added(old, &added).into_bytes());
         }
-        None => (line.len() - 1..line.len() - 1, format!(",\"annotations\":{}", object(&added))),
-    });
-    edits.sort_unstable_by_key(|(place, _)| place.start);
-    let bytes = edits.iter().fold(line.len(), |bytes, (place, text)| bytes - place.len() + text.len());
-    let (mut out, mut from) = (Vec::with_capacity(bytes), 0);
-    for (place, text) in edits {
-        out.extend_from_slice(line.get(from..place.start)?);
-        out.extend_from_slice(text.as_bytes());
-        from = place.end;
+        None => {
+            let close = line.len() - 1;
+            edits.replace(close..close, format!(",\"annotations\":{}", object(&added)).into_bytes());
+        }
     }
-    out.extend_from_slice(line.get(from..)?);
+    let mut out = Vec::new();
+    edits.apply(line, &mut out);
     Some(out)
 }
 
@@ -118,10 +114,10 @@ pub fn fit(line: &[u8], level: Level, max_event_size: usize) -> Option<Vec<u8>> 
 /// The fields of a JSON object, in order, by their places in its text.
 struct Fields<'a> {
     text: &'a str,
-    fields: Vec<Field<'a>>,
+    fields: Vec<Place<'a>>,
 }
 
-struct Field<'a> {
+struct Place<'a> {
     key: Cow<'a, str>,
     value: &'a str,
     /// Where the value ends in the object's text.
@@ -134,7 +130,7 @@ impl<'a> Fields<'a> {
         let place = |value: &str| value.as_ptr() as usize - text.as_ptr() as usize + value.len();
         let fields = pairs
             .into_iter()
-            .map(|(key, value)| Field { key, value: value.get(), end: place(value.get()) })
+            .map(|(key, value)| Place { key, value: value.get(), end: place(value.get()) })
             .collect();
         Some(Self { text, fields })
     }

@@ -23,22 +23,11 @@ use std::ops::Range;
 
 use block::{BLOCK_BYTES, FILLER, Marks};
 
-use super::{ApiVersion, Event, Level, Parts};
+use super::{ApiVersion, Event, Field, Level, Parts};
 
 /// The stack of containers without any, and with nothing but the event itself.
 const NOWHERE: u64 = 1;
 const IN_EVENT: u64 = 0b11;
-
-/// What of an event we need the place of.
-const FIELDS: [&[u8]; 7] = [
-    b"\"kind\":",
-    b"\"apiVersion\":",
-    b"\"level\":",
-    b"\"stageTimestamp\":",
-    b"\"requestObject\":",
-    b"\"responseObject\":",
-    b"\"annotations\":",
-];
 
 /// `line` as an event, if that can be told quickly.
 pub(super) fn scan(line: &[u8]) -> Option<Event<'_>> {
@@ -77,8 +66,9 @@ struct Scan<'a> {
     non_ascii: Range<usize>,
     /// Where the current field of the event begins.
     field_start: usize,
-    /// The values of [`FIELDS`].
-    places: [Option<Range<usize>>; FIELDS.len()],
+    parts: Parts,
+    /// The field that most likely comes next.
+    likely: usize,
 }
 
 /// The bytes behind those in `mask`.
@@ -206,13 +196,7 @@ impl<'a> Scan<'a> {
     /// The field of the event that ends before `end`.
     #[inline(always)]
     fn field(&mut self, end: usize) -> Option<()> {
-        let field = self.line.get(self.field_start..end)?;
-        let known = FIELDS.iter().zip(&mut self.places).find(|(name, _)| field.starts_with(name));
-        if let Some((name, place)) = known
-            && place.replace(self.field_start + name.len()..end).is_some()
-        {
-            return None;
-        }
+        self.parts.note_plain(self.line, self.field_start..end, &mut self.likely)?;
         self.field_start = end + 1;
         Some(())
     }
@@ -242,29 +226,27 @@ impl<'a> Scan<'a> {
         }
         self.field(self.line.len() - 1)?;
         self.check_text()?;
-        let [kind, version, level, time, request_object, response_object, annotations] = self.places;
-        let quoted = |place: Range<usize>| self.line.get(place);
-        if quoted(kind?)? != b"\"Event\"" {
+        let quoted = |field| self.parts.value(self.line, field);
+        if quoted(Field::Kind)? != b"\"Event\"" {
             return None;
         }
-        let version = match quoted(version?)? {
+        let version = match quoted(Field::ApiVersion)? {
             b"\"audit.k8s.io/v1\"" => ApiVersion::V1,
             b"\"audit.k8s.io/v1beta1\"" => ApiVersion::V1beta1,
             b"\"audit.k8s.io/v1alpha1\"" => ApiVersion::V1alpha1,
             _ => return None,
         };
-        let level = match quoted(level?)? {
+        let level = match quoted(Field::Level)? {
             b"\"RequestResponse\"" => Level::RequestResponse,
             b"\"Request\"" => Level::Request,
             b"\"Metadata\"" => Level::Metadata,
             _ => return None,
         };
-        let stage_timestamp = match time {
-            Some(time) => Some(Cow::Borrowed(plain_text(quoted(time)?)?)),
+        let stage_timestamp = match quoted(Field::StageTimestamp) {
+            Some(time) => Some(Cow::Borrowed(plain_text(time)?)),
             None => None,
         };
-        let parts = Some(Parts { request_object, response_object, annotations });
-        Some(Event { version, level, stage_timestamp, parts })
+        Some(Event { version, level, stage_timestamp, parts: Some(self.parts) })
     }
 }
 

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use super::{IDENTITY, ORIGINAL_SHA256, ORIGINAL_SIZE, TRUNCATED};
+use crate::json;
 
 /// What stands at the end of a string that was cut; kube-apiserver's own mark in user agents.
 pub(super) const CUT_MARK: &str = "...TRUNCATED";
@@ -26,7 +27,7 @@ pub(super) fn cut_strings(event: &str, keep: usize) -> String {
             at += 1;
             continue;
         }
-        let end = string_end(event.as_bytes(), at);
+        let end = json::string_end(event.as_bytes(), at);
         let text = &event[at + 1..end - 1];
         if is_key && containers.len() <= 2 {
             path[containers.len() - 1] = text;
@@ -50,19 +51,6 @@ fn is_identity(path: [&str; 2]) -> bool {
         ["annotations", key] => [TRUNCATED, ORIGINAL_SIZE, ORIGINAL_SHA256].contains(&key),
         [key, _] => IDENTITY.contains(&key),
     }
-}
-
-/// Index past the closing quote of the string that opens at `open`.
-fn string_end(bytes: &[u8], open: usize) -> usize {
-    let mut at = open + 1;
-    while at < bytes.len() {
-        match bytes[at] {
-            b'"' => return at + 1,
-            b'\\' => at += 2,
-            _ => at += 1,
-        }
-    }
-    bytes.len()
 }
 
 /// The last place at or before `keep` in the inside of a JSON string where it can be cut: not within a character, an
