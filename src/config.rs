@@ -69,6 +69,14 @@ pub struct Config {
     pub shutdown_grace: Duration,
 }
 
+impl Config {
+    /// The output of this name.
+    #[must_use]
+    pub fn output(&self, name: &str) -> Option<&Output> {
+        self.outputs.iter().find(|output| output.name == name)
+    }
+}
+
 /// `source.maxLineBytes` where nothing else is said.
 pub const DEFAULT_MAX_LINE_BYTES: NonZeroUsize = NonZeroUsize::new(16 << 20).expect("it is not zero");
 
@@ -143,6 +151,8 @@ pub struct Output {
     pub max_in_flight: NonZeroUsize,
     /// Bytes of events held in memory, read ahead plus in flight.
     pub max_memory: NonZeroUsize,
+    /// The audit policy that decides which events are shipped, and how much of them; `None`: all, as they are.
+    pub policy_file: Option<PathBuf>,
     /// Whether the stream holds a record of each gap, an event of our own.
     pub gap_records: bool,
     /// The file of events that the endpoint will never take.

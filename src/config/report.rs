@@ -15,6 +15,7 @@ use super::Output;
 pub struct Errors {
     mistakes: Vec<String>,
     kubeconfigs: Vec<PathBuf>,
+    policies: Vec<PathBuf>,
 }
 
 impl Errors {
@@ -23,19 +24,22 @@ impl Errors {
         self.mistakes.push(mistake.into());
     }
 
-    /// Remembers the kubeconfigs that the outputs name in spite of all that is wrong.
-    pub(crate) fn note_kubeconfigs(&mut self, outputs: &[Output]) {
+    /// Remembers the files that the outputs name in spite of all that is wrong.
+    pub(crate) fn note_files(&mut self, outputs: &[Output]) {
         for output in outputs {
-            let path = &output.webhook.kubeconfig;
-            if !path.as_os_str().is_empty() && !self.kubeconfigs.contains(path) {
-                self.kubeconfigs.push(path.clone());
-            }
+            note(&mut self.kubeconfigs, &output.webhook.kubeconfig);
+            output.policy_file.iter().for_each(|path| note(&mut self.policies, path));
         }
     }
 
     /// The kubeconfigs that are named nevertheless: what is wrong with them can be told in the same go.
     pub fn kubeconfigs(&self) -> impl Iterator<Item = &Path> {
         self.kubeconfigs.iter().map(PathBuf::as_path)
+    }
+
+    /// The same of policies.
+    pub fn policies(&self) -> impl Iterator<Item = &Path> {
+        self.policies.iter().map(PathBuf::as_path)
     }
 
     /// Whether nothing is wrong.
@@ -53,6 +57,12 @@ impl Errors {
     /// The mistakes in the order in which they were found.
     pub fn iter(&self) -> impl Iterator<Item = &str> {
         self.mistakes.iter().map(String::as_str)
+    }
+}
+
+fn note(paths: &mut Vec<PathBuf>, path: &Path) {
+    if !path.as_os_str().is_empty() && !paths.iter().any(|known| known == path) {
+        paths.push(path.to_owned());
     }
 }
 

@@ -12,6 +12,7 @@ mod cursor;
 mod delivery;
 mod demo;
 mod docs;
+mod filter;
 mod gaps;
 mod instructions;
 mod liveness;

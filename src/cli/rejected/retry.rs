@@ -42,7 +42,7 @@ pub(super) fn retry(files: &[OfOutput], filter: &Filter, config: Option<&Config>
     };
     let (mut ready, mut failed, mut mistakes) = (Vec::new(), Vec::new(), Vec::new());
     for file in files {
-        match config.outputs.iter().find(|output| output.name == file.name) {
+        match config.output(&file.name) {
             Some(output) => match Endpoint::load(&output.webhook.kubeconfig, output.webhook.timeout) {
                 Ok(endpoint) => ready.push((file, output, endpoint)),
                 Err(found) => mistakes.extend(found),
