@@ -7,6 +7,7 @@ mod rejected;
 mod state;
 
 use std::io::Write as _;
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -25,6 +26,7 @@ use crate::flags::RunArgs;
 use crate::kubeconfig::Endpoint;
 use crate::pipeline;
 use crate::receive::{self, ReceiveArgs, ReceiveError};
+use crate::redact::Key;
 use crate::source::fdstore;
 
 /// `EX_CONFIG` of sysexits.h: a restart does not help, and the unit file says so.
@@ -132,7 +134,8 @@ fn load(args: &RunArgs) -> Result<(Loaded, Vec<Endpoint>), Failure> {
         Ok(loaded) => loaded,
         Err(errors) => {
             let loaded = errors.kubeconfigs().map(|path| Endpoint::load(path, ANY_TIMEOUT));
-            let found: Vec<String> = loaded.filter_map(Result::err).flatten().collect();
+            let mut found: Vec<String> = loaded.filter_map(Result::err).flatten().collect();
+            check_keys(errors.key_files(), &mut found);
             return Err(Failure::Config([errors.into_mistakes(), found].concat()));
         }
     };
@@ -146,7 +149,24 @@ fn load(args: &RunArgs) -> Result<(Loaded, Vec<Endpoint>), Failure> {
             Err(found) => add_new(&mut mistakes, found),
         }
     }
+    let exposed = check_keys(config::key_files(&loaded.config.outputs), &mut mistakes);
+    add_new(&mut loaded.warnings, exposed);
     if mistakes.is_empty() { Ok((loaded, endpoints)) } else { Err(Failure::Config(mistakes)) }
+}
+
+/// Whether the keys of masked values can be had. Returns what is worth a warning.
+fn check_keys<'a>(
+    files: impl Iterator<Item = (String, &'a Path)>,
+    mistakes: &mut Vec<String>,
+) -> Vec<String> {
+    let mut warnings = Vec::new();
+    for (field, path) in files {
+        match Key::load(path) {
+            Ok(_) => warnings.extend(Key::exposure(path).map(|what| format!("{field}: {what}"))),
+            Err(error) => mistakes.push(format!("{field}: {error}")),
+        }
+    }
+    warnings
 }
 
 /// Adds the lines that are not there yet: two outputs may share a kubeconfig.

@@ -6,11 +6,13 @@
 //! A *place* is a range of bytes of the text, without blanks around. [`Edits`] changes a text by its places.
 
 mod edits;
+mod steps;
 
 use std::borrow::Cow;
 use std::ops::Range;
 
 pub use edits::Edits;
+pub use steps::{Step, Steps, steps};
 
 /// One member of an object.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -119,12 +121,13 @@ pub fn is_text(quoted: &[u8], plain: &str) -> bool {
 /// surrogate pair, which Go's encoder never writes, becomes U+FFFD as Go's decoder has it.
 #[must_use]
 pub fn unescaped(quoted: &[u8]) -> Option<Cow<'_, str>> {
-    let inside = std::str::from_utf8(inside(quoted)?).ok()?;
-    if inside.contains('\\') {
-        Some(Cow::Owned(without_escapes(inside)))
-    } else {
-        Some(Cow::Borrowed(inside))
-    }
+    Some(without_escapes(std::str::from_utf8(inside(quoted)?).ok()?))
+}
+
+/// The same of what stands between the quotes, or of a part of it that divides no escape.
+#[must_use]
+pub fn without_escapes(inside: &str) -> Cow<'_, str> {
+    if inside.contains('\\') { Cow::Owned(decoded(inside)) } else { Cow::Borrowed(inside) }
 }
 
 /// The bytes between the quotes.
@@ -179,7 +182,7 @@ fn container_end(text: &[u8], open: usize) -> usize {
     text.len()
 }
 
-fn without_escapes(inside: &str) -> String {
+fn decoded(inside: &str) -> String {
     let mut out = String::with_capacity(inside.len());
     let mut rest = inside;
     while let Some(at) = rest.find('\\') {

@@ -86,6 +86,7 @@
 //!   how they outlive the process (`fdstore`, `spool`), lines out of one file (`reader`), what is unread (`tail`).
 //! - [`event`]: a borrowed view of one event, which is also the check of its line.
 //! - [`json`]: places in the JSON text of an event, and edits by place.
+//! - [`redact`]: masks what must never leave the node, by places too.
 //! - [`truncate`]: makes large events fit.
 //! - [`batch`]: items and asides, with the position that is settled with them.
 //! - [`buffers`]: what a batch's items are kept in, used again and again.
@@ -151,6 +152,7 @@ pub mod pipeline;
 #[cfg(test)]
 mod properties;
 pub mod receive;
+pub mod redact;
 pub mod rejected;
 pub mod route;
 pub(crate) mod serve;

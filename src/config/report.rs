@@ -9,12 +9,14 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use super::Output;
+use super::redact::key_files;
 
 /// Everything that is wrong with the configuration, one mistake a line.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct Errors {
     mistakes: Vec<String>,
     kubeconfigs: Vec<PathBuf>,
+    key_files: Vec<(String, PathBuf)>,
 }
 
 impl Errors {
@@ -23,8 +25,9 @@ impl Errors {
         self.mistakes.push(mistake.into());
     }
 
-    /// Remembers the kubeconfigs that the outputs name in spite of all that is wrong.
-    pub(crate) fn note_kubeconfigs(&mut self, outputs: &[Output]) {
+    /// Remembers the kubeconfigs and key files that the outputs name in spite of all that is wrong.
+    pub(crate) fn note_files(&mut self, outputs: &[Output]) {
+        self.key_files = key_files(outputs).map(|(field, path)| (field, path.to_owned())).collect();
         for output in outputs {
             let path = &output.webhook.kubeconfig;
             if !path.as_os_str().is_empty() && !self.kubeconfigs.contains(path) {
@@ -36,6 +39,11 @@ impl Errors {
     /// The kubeconfigs that are named nevertheless: what is wrong with them can be told in the same go.
     pub fn kubeconfigs(&self) -> impl Iterator<Item = &Path> {
         self.kubeconfigs.iter().map(PathBuf::as_path)
+    }
+
+    /// The key files that are named nevertheless, each with its field.
+    pub(crate) fn key_files(&self) -> impl Iterator<Item = (String, &Path)> {
+        self.key_files.iter().map(|(field, path)| (field.clone(), path.as_path()))
     }
 
     /// Whether nothing is wrong.
