@@ -91,6 +91,7 @@
 //! - [`event`]: a borrowed view of one event, which is also the check of its line.
 //! - [`json`]: places in the JSON text of an event, and edits by place.
 //! - [`policy`]: kube-apiserver's audit policy, applied once more to what was recorded.
+//! - [`redact`]: masks what must never leave the node, by places too.
 //! - [`truncate`]: makes large events fit.
 //! - [`batch`]: items and asides, with the position that is settled with them.
 //! - [`buffers`]: what a batch's items are kept in, used again and again.
@@ -160,6 +161,7 @@ pub mod prepare;
 #[cfg(test)]
 mod properties;
 pub mod receive;
+pub mod redact;
 pub mod rejected;
 pub mod route;
 pub(crate) mod serve;

@@ -28,6 +28,7 @@ use crate::health::Health;
 use crate::kubeconfig::Endpoint;
 use crate::metrics::Metrics;
 use crate::prepare::Prepared;
+use crate::redact::{KeyError, Redaction};
 use crate::rejected::RejectedFile;
 use crate::route::{Reading, Route};
 use crate::serve;
@@ -46,6 +47,9 @@ pub enum Fatal {
     /// The state directory cannot be had.
     #[error(transparent)]
     StateDir(#[from] LockError),
+    /// The key of masked values cannot be had.
+    #[error(transparent)]
+    Key(#[from] KeyError),
     /// The admin address cannot be had.
     #[error("--bind-address: cannot listen on {address}")]
     Bind {
@@ -92,7 +96,7 @@ pub async fn run(
         .zip(prepared)
         .enumerate()
         .map(|(number, (output, prepared))| build(&config, number, output, prepared, &watch, &metrics))
-        .collect();
+        .collect::<Result<_, Fatal>>()?;
     let (mut routes, mut endpoints, mut policies) = (Vec::new(), Vec::new(), Vec::new());
     for Built { route, endpoint, policy } in built {
         endpoints.push((endpoint, Arc::clone(&route.metrics)));
@@ -185,8 +189,9 @@ fn build(
     prepared: Prepared,
     watch: &Arc<Watch>,
     metrics: &Metrics,
-) -> Built {
+) -> Result<Built, Fatal> {
     let Prepared { endpoint, policy } = prepared;
+    let redaction = Redaction::of_output(&output.redact, &config.state_dir)?;
     let metrics = Arc::new(metrics.route(&output.name));
     let health = Arc::new(Health::new(&output.name, output.ready_after, Arc::clone(&metrics)));
     let (store, loaded) = Store::open(&config.state_dir, &output.name);
@@ -195,7 +200,7 @@ fn build(
     if let Some(policy) = &policy {
         metrics.policy(policy.rules().len());
     }
-    let treatment = watch::Sender::new(Treatment { policy });
+    let treatment = watch::Sender::new(Treatment { policy, redaction });
     tracing::info!(
         output = output.name,
         endpoint = endpoint.display(),
@@ -234,7 +239,7 @@ fn build(
         health,
         config: output.clone(),
     };
-    Built { route, endpoint, policy }
+    Ok(Built { route, endpoint, policy })
 }
 
 /// Where the output goes on. An unreadable cursor costs duplicates, never events: it begins at the oldest file.

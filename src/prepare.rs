@@ -1,12 +1,14 @@
-//! What the configuration names, read before anything starts: kubeconfigs and audit policies. All that is wrong with any of
-//! them is told in one go.
+//! What the configuration names, read before anything starts: kubeconfigs, audit policies, keys of masked values. All that
+//! is wrong with any of them is told in one go.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::config::{Errors, Loaded, Output};
+use crate::config::{self, Errors, Loaded, Output};
 use crate::kubeconfig::Endpoint;
 use crate::policy::Policy;
+use crate::redact::Key;
 
 /// Of an endpoint that is loaded only to find out what is wrong with it.
 const ANY_TIMEOUT: Duration = Duration::from_secs(30);
@@ -37,6 +39,8 @@ pub fn prepare(loaded: &mut Loaded) -> Result<Vec<Prepared>, Vec<String>> {
             }
         }
     }
+    let exposed = check_keys(config::key_files(&loaded.config.outputs), &mut mistakes);
+    add_new(&mut loaded.warnings, exposed);
     if mistakes.is_empty() { Ok(prepared) } else { Err(mistakes) }
 }
 
@@ -56,7 +60,24 @@ pub fn policy(output: &Output, warnings: &mut Vec<String>) -> Result<Option<Arc<
 pub fn mistakes_in_files(errors: &Errors) -> Vec<String> {
     let kubeconfigs = errors.kubeconfigs().filter_map(|path| Endpoint::load(path, ANY_TIMEOUT).err());
     let policies = errors.policies().filter_map(|path| Policy::load(path).err());
-    kubeconfigs.chain(policies).flatten().collect()
+    let mut mistakes = kubeconfigs.chain(policies).flatten().collect();
+    check_keys(errors.key_files(), &mut mistakes);
+    mistakes
+}
+
+/// Whether the keys of masked values can be had. Returns what is worth a warning.
+fn check_keys<'a>(
+    files: impl Iterator<Item = (String, &'a Path)>,
+    mistakes: &mut Vec<String>,
+) -> Vec<String> {
+    let mut warnings = Vec::new();
+    for (field, path) in files {
+        match Key::load(path) {
+            Ok(_) => warnings.extend(Key::exposure(path).map(|what| format!("{field}: {what}"))),
+            Err(error) => mistakes.push(format!("{field}: {error}")),
+        }
+    }
+    warnings
 }
 
 /// Adds the lines that are not there yet: two outputs may share a file.

@@ -1,7 +1,7 @@
 //! One output: its loop from the log to the endpoint, and the only place that moves its cursor (invariant I1).
 //!
 //! ```text
-//! read a batch (check, policy, truncate) -> throttle -> deliver -> set aside what was refused -> move the cursor
+//! read a batch (check, policy, redact, truncate) -> throttle -> deliver -> set aside what was refused -> move the cursor
 //! ```
 //!
 //! Up to `maxInFlight` batches are on their way at a time; they are settled in order, so one cursor says it all. The

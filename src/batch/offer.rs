@@ -15,7 +15,7 @@ impl Batch {
     /// Takes one line (without its newline) if it fits: an audit event as a record, anything else as an aside, but for a
     /// line with events in it.
     ///
-    /// This is the order of the stages: check, policy, truncate.
+    /// This is the order of the stages: check, policy, redact, truncate.
     pub fn offer(&mut self, line: &[u8], origin: impl FnOnce() -> Origin, limits: &Limits) -> Offer {
         let malformed = match Event::parse(line) {
             Ok(event) => return self.offer_event(line, &event, origin, limits),

@@ -14,6 +14,7 @@ use crate::checkpoint::{Cursor, Loaded, Lock, SUFFIX, Store};
 use crate::config::{self, Config, MinFree};
 use crate::gap::Gap;
 use crate::policy::Policy;
+use crate::redact::Redaction;
 use crate::rejected::RejectedFile;
 use crate::source::fdstore::FdStore;
 use crate::source::pins::PinSet;
@@ -52,6 +53,9 @@ pub(super) struct Skip {
     /// The audit policy that the daemon is run with, if no configuration file names it
     #[arg(long, value_name = "FILE", env = "AUDIT_SHIPPER_AUDIT_POLICY_FILE")]
     audit_policy_file: Option<PathBuf>,
+    /// The daemon is run with --redact, so what is set aside is masked
+    #[arg(long)]
+    redact: bool,
     /// The daemon is run with --gap-records, so a gap record may be what it would send next
     #[arg(long)]
     gap_records: bool,
@@ -126,16 +130,32 @@ impl Skip {
     fn run(&self) -> Result<(), Failure> {
         let (directory, config) = self.state.load()?;
         let output = config.as_ref().and_then(|config| config.output(&self.output));
-        let mut treatment = Treatment::default();
-        let policy =
-            self.audit_policy_file.as_ref().or(output.and_then(|output| output.policy_file.as_ref()));
-        if let Some(path) = policy {
-            treatment.policy = Some(Arc::new(Policy::load(path).map_err(Failure::Config)?.policy));
-        }
-        Ok(self.skip(&directory, config.as_ref(), treatment)?)
+        let named = output.and_then(|output| output.policy_file.as_ref());
+        let policy = match self.audit_policy_file.as_ref().or(named) {
+            Some(path) => Some(Arc::new(Policy::load(path).map_err(Failure::Config)?.policy)),
+            None => None,
+        };
+        Ok(self.skip(&directory, config.as_ref(), policy)?)
     }
 
-    fn skip(&self, state_dir: &Path, config: Option<&Config>, treatment: Treatment) -> anyhow::Result<()> {
+    /// What the daemon does to events.
+    fn treatment(
+        &self,
+        state_dir: &Path,
+        output: Option<&config::Output>,
+        policy: Option<Arc<Policy>>,
+    ) -> anyhow::Result<Treatment> {
+        let mut redact = output.map(|output| output.redact.clone()).unwrap_or_default();
+        redact.enabled |= self.redact;
+        Ok(Treatment { policy, redaction: Redaction::of_output(&redact, state_dir)? })
+    }
+
+    fn skip(
+        &self,
+        state_dir: &Path,
+        config: Option<&Config>,
+        policy: Option<Arc<Policy>>,
+    ) -> anyhow::Result<()> {
         let output = &self.output;
         let _lock = lock(state_dir)?;
         let (mut store, loaded) = known(state_dir, output)?;
@@ -153,6 +173,7 @@ impl Skip {
         let max_line_bytes = source.map_or(config::DEFAULT_MAX_LINE_BYTES, |source| source.max_line_bytes);
         let mut tail =
             Tail::new(files(log, state_dir), 0, Some(&cursor), config::StartAt::Oldest, max_line_bytes.get());
+        let treatment = self.treatment(state_dir, configured, policy)?;
         let Some((asides, end)) = head(&mut tail, output, treatment, gap_records)? else {
             bail!("nothing to skip: {output} has sent everything that is in {}", log.display());
         };

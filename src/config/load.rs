@@ -203,10 +203,6 @@ pub(crate) fn default_state_dir(state_directory: Option<&str>) -> PathBuf {
 
 fn check_flags_without_field(sources: Sources<'_>) {
     let report = sources.report;
-    let redact = sources.flag("redact").boolean(false);
-    if redact.value {
-        report.mistake(&redact.origin, "is not available in this version yet; legal is false");
-    }
     sources.flag("audit-webhook-version").choice((), &[("audit.k8s.io/v1", ())], |_| {
         "invalid group version, allowed versions are [\"audit.k8s.io/v1\"]".to_owned()
     });

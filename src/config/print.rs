@@ -4,10 +4,10 @@ use std::fmt::Write as _;
 use std::num::NonZeroUsize;
 use std::path::Path;
 
-use super::{Batch, Compression, Config, Output, Throttle, load, output, quantity};
+use super::{Batch, Compression, Config, Output, Redact, Throttle, load, output, quantity};
 
 /// Prints the effective configuration in the file's own shape. Nothing in it is secret: credentials are in the
-/// kubeconfig, of which only the path is shown.
+/// kubeconfig and the key of masked values in a file, of which only the paths are shown.
 #[must_use]
 pub fn to_yaml(config: &Config) -> String {
     let mut yaml = format!(
@@ -51,7 +51,8 @@ fn show_output(output: &Output) -> String {
       maxBackoff: {max_backoff}
       timeout: {timeout}
       compression: {compression}
-{batch}    truncate:
+{batch}    redact: {redact}
+    truncate:
       enabled: {enabled}
       maxEventSize: {max_event_size}
       maxBatchSize: {max_batch_size}
@@ -69,6 +70,7 @@ fn show_output(output: &Output) -> String {
         timeout = quantity::show_duration(webhook.timeout),
         compression = show_compression(webhook.compression),
         batch = show_batch(batch),
+        redact = show_redact(&output.redact),
         enabled = truncate.enabled,
         max_event_size = show_bytes(truncate.max_event_size),
         max_batch_size = show_bytes(truncate.max_batch_size),
@@ -111,6 +113,15 @@ fn show_batch(batch: &Batch) -> String {
 ",
         mode = word(&output::MODES, *mode),
         max_wait = quantity::show_duration(*max_wait),
+    )
+}
+
+fn show_redact(redact: &Redact) -> String {
+    let Redact { enabled, key_file, config_maps, pod_env, managed_fields } = redact;
+    let key_file = key_file.as_deref().map_or_else(|| "~".to_owned(), show_path);
+    format!(
+        "{{ enabled: {enabled}, keyFile: {key_file}, configMaps: {config_maps}, podEnv: {pod_env}, \
+         managedFields: {managed_fields} }}"
     )
 }
 

@@ -9,6 +9,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use super::Output;
+use super::redact::key_files;
 
 /// Everything that is wrong with the configuration, one mistake a line.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
@@ -16,6 +17,7 @@ pub struct Errors {
     mistakes: Vec<String>,
     kubeconfigs: Vec<PathBuf>,
     policies: Vec<PathBuf>,
+    key_files: Vec<(String, PathBuf)>,
 }
 
 impl Errors {
@@ -26,6 +28,7 @@ impl Errors {
 
     /// Remembers the files that the outputs name in spite of all that is wrong.
     pub(crate) fn note_files(&mut self, outputs: &[Output]) {
+        self.key_files = key_files(outputs).map(|(field, path)| (field, path.to_owned())).collect();
         for output in outputs {
             note(&mut self.kubeconfigs, &output.webhook.kubeconfig);
             output.policy_file.iter().for_each(|path| note(&mut self.policies, path));
@@ -40,6 +43,11 @@ impl Errors {
     /// The same of policies.
     pub fn policies(&self) -> impl Iterator<Item = &Path> {
         self.policies.iter().map(PathBuf::as_path)
+    }
+
+    /// The key files that are named nevertheless, each with its field.
+    pub(crate) fn key_files(&self) -> impl Iterator<Item = (String, &Path)> {
+        self.key_files.iter().map(|(field, path)| (field.clone(), path.as_path()))
     }
 
     /// Whether nothing is wrong.

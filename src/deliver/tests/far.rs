@@ -246,6 +246,7 @@ pub(crate) fn output() -> config::Output {
             max_wait: Duration::from_secs(30),
             throttle: None,
         },
+        redact: config::Redact::default(),
         truncate: config::Truncate {
             enabled: false,
             max_event_size: 102_400.try_into().unwrap(),

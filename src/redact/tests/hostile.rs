@@ -1,0 +1,1 @@
+//! What is written to get past us, or to make us work.
