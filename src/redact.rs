@@ -27,6 +27,7 @@ use memchr::memmem::Finder;
 use crate::config;
 use crate::event::{Field, Parts};
 use crate::json::{self, Edits};
+use crate::policy::omit_managed_fields;
 use body::{Findings, How, Scope};
 use class::{Class, Coding};
 use embedded::{Kind, has_escaped_letters, is_key};
@@ -48,6 +49,7 @@ const CODES_WITHOUT_QUOTES: [&[u8]; 10] =
 pub struct Redaction {
     key: Key,
     config_maps: bool,
+    managed_fields: bool,
     secret: Kind,
     config_map: Kind,
     env: Option<Kind>,
@@ -62,6 +64,7 @@ impl Redaction {
         Self {
             key,
             config_maps: config.config_maps,
+            managed_fields: config.managed_fields,
             secret: Kind::secret(),
             config_map: Kind::config_map(),
             env: config.pod_env.then(Kind::env),
@@ -108,9 +111,15 @@ impl Redaction {
             // Of all bodies these alone stand in the log as the client wrote them.
             let is_patch = parts.value(line, Field::Verb) == Some(b"\"patch\"");
             self.look_at_body(place, class, is_patch, false, &mut findings);
+            if self.managed_fields && !is_patch {
+                omit_managed_fields(line, place.start, &mut edits);
+            }
         }
         if let Some(place) = &response {
             self.look_at_body(place, class, false, messages, &mut findings);
+            if self.managed_fields {
+                omit_managed_fields(line, place.start, &mut edits);
+            }
         }
         if let Some(place) = parts.place(Field::Annotations) {
             self.look_at_annotations(&place, class, &mut findings);

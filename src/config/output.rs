@@ -40,7 +40,7 @@ pub(super) fn read(mut section: Section<'_>, max_line_bytes: &Located<i64>) -> O
     let max_in_flight = section.value("maxInFlight", None).int(4).positive(report, not_positive);
     let max_memory = max_memory(&mut section, max_line_bytes);
     let truncate = truncate(section.section("truncate"), max_memory);
-    let policy_file = section.value("policyFile", Some("audit-policy-file")).text().value;
+    let policy_file = section.value("policyFile", Some("audit-policy-file")).line_or_empty().value;
     let redact = redact::read(section.section("redact"));
     // With flags alone the stream is what kube-apiserver's own backend would send, and nothing else.
     let with_file = section.sources.file.is_some();

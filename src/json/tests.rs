@@ -102,6 +102,11 @@ fn edits_may_come_in_any_order() {
     edits.replace(4..4, &b"+"[..]);
     edits.apply(b"0123456789", &mut out);
     assert_eq!(out, b"123+4567three9");
+    edits.replace(3..5, &b"inner"[..]);
+    edits.replace(2..8, &b"outer"[..]);
+    edits.replace(7..8, &b"inner"[..]);
+    edits.apply(b"0123456789", &mut out);
+    assert_eq!(out, b"01outer89");
 }
 
 proptest! {

@@ -156,3 +156,57 @@ fn make(state_dir: &Path, path: &Path) -> io::Result<()> {
     std::fs::rename(&fresh, path)?;
     File::open(state_dir)?.sync_all()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    #[test]
+    fn marks_are_hmac_sha256() {
+        // RFC 4231, test case 2: another key, whatever its length.
+        let mark = Key::of_bytes(b"Jefe").mark(b"what do ya want for nothing?");
+        assert_eq!(mark, "redacted:hmac-sha256:5bdcc146bf60754e6a042426089575c7");
+        assert!(is_mark(mark.as_bytes()) && mark.len() + 2 == QUOTED_MARK_BYTES);
+    }
+
+    #[test]
+    fn a_state_directory_makes_its_key_once_and_for_itself() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join(FILE);
+        // What a crash has left.
+        std::fs::write(directory.path().join("redact.key.new"), "half").unwrap();
+        let mark = |key: Result<Key, KeyError>| key.unwrap().mark(b"x");
+        let first = mark(Key::of_state_dir(directory.path()));
+        let mode = std::fs::metadata(&path).unwrap().permissions().mode();
+        assert_eq!((mode & 0o777, std::fs::read(&path).unwrap().len()), (0o600, LEAST_BYTES));
+        assert_eq!(mark(Key::of_state_dir(directory.path())), first);
+        assert_eq!(mark(Key::load(&path)), first);
+        assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 1);
+        assert_ne!(mark(Key::of_state_dir(tempfile::tempdir().unwrap().path())), first);
+        assert_eq!(format!("{:?}", Key::load(&path).unwrap()), "Key(..)");
+        // It is not made anew in silence: what was masked before could not be compared any more.
+        std::fs::write(&path, "short").unwrap();
+        assert!(matches!(Key::of_state_dir(directory.path()), Err(KeyError::Size { .. })));
+        let nowhere = Key::of_state_dir(&directory.path().join("nowhere"));
+        assert!(matches!(nowhere, Err(KeyError::Unwritable { .. })));
+    }
+
+    #[test]
+    fn a_key_file_is_checked() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("key");
+        let error = |path: &Path| Key::load(path).unwrap_err().to_string();
+        assert!(error(&path).starts_with(&format!("cannot read {}: No such file", path.display())));
+        std::fs::write(&path, [1; LEAST_BYTES - 1]).unwrap();
+        assert!(error(&path).starts_with(&format!("{} holds 31 bytes; legal are", path.display())));
+        assert!(error(Path::new("/dev/zero")).starts_with("/dev/zero holds more than 64 KiB; legal are"));
+        std::fs::write(&path, [1; LEAST_BYTES]).unwrap();
+        assert!(Key::load(&path).is_ok());
+        for (mode, is_exposed) in [(0o600, false), (0o640, false), (0o644, true), (0o602, true)] {
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
+            assert_eq!(Key::exposure(&path).is_some(), is_exposed, "{mode:o}");
+        }
+    }
+}

@@ -5,6 +5,7 @@ use crate::config::Redact;
 use crate::event::Event;
 
 mod hostile;
+mod real;
 mod shapes;
 
 const CANARY: &str = "hunter2-canary";

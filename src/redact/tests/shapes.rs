@@ -295,3 +295,24 @@ fn patches_of_admission_webhooks_are_masked_where_the_body_is() {
         assert!(out.contains(r#""x":"y""#));
     }
 }
+
+#[test]
+fn managed_fields_are_left_out_if_that_is_asked_for() {
+    let config = Redact { managed_fields: true, ..Redact::default() };
+    let body = |managed: &str, value: &str| {
+        format!(r#"{{"kind":"Secret","metadata":{{"name":"n"{managed}}},"data":{{"a":"{value}"}}}}"#)
+    };
+    let managed = r#","managedFields":[{"manager":"m","fieldsV1":{"f:data":{},"data":"x"}}]"#;
+    let (whole, short) = (body(managed, &base64("p4ss")), body("", &mark_of("p4ss")));
+    for verb in ["update", "patch"] {
+        let fields = |request: &str, response: &str| {
+            event(&format!(
+                r#""verb":"{verb}","objectRef":{{"resource":"secrets"}},"requestObject":{request},"responseObject":{response}"#
+            ))
+        };
+        // The body of a patch is shown as it was sent.
+        let (out, _) = applied(&fields(&whole, &whole), &config);
+        assert_eq!(field(&out, Field::ResponseObject), short);
+        assert_eq!(field(&out, Field::RequestObject) == short, verb == "update", "{out}");
+    }
+}
