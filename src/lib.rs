@@ -108,6 +108,9 @@
 //! Beside the daemon:
 //! - [`receive`]: an endpoint for people who have none.
 //! - [`demo`]: the whole of it on one machine, checked by content.
+//! - [`logs`]: logs that commands read from end to end, each line once, on all processors.
+//! - [`tally`]: which values come how often, in bounded memory.
+//! - [`shown`]: how numbers and foreign texts are shown to people.
 //! - `serve`: the HTTP server that [`admin`] and [`receive`] share.
 //!
 //! # Invariants
@@ -146,6 +149,7 @@ pub mod gap;
 pub mod health;
 pub mod json;
 pub mod kubeconfig;
+pub mod logs;
 pub mod metrics;
 pub mod pipeline;
 #[cfg(test)]
@@ -154,8 +158,10 @@ pub mod receive;
 pub mod rejected;
 pub mod route;
 pub(crate) mod serve;
+pub mod shown;
 pub mod sink;
 pub mod source;
 pub mod supervisor;
+pub mod tally;
 pub mod throttle;
 pub mod truncate;

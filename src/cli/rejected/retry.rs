@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, anyhow};
 use tokio::runtime::Runtime;
 
-use super::{Filter, OfOutput, table};
+use super::{Filter, OfOutput};
 use crate::batch::{Batch, Limits, Offer, Origin};
 use crate::buffers::Buffers;
 use crate::cli::{Failure, Signals, runtime};
@@ -22,6 +22,7 @@ use crate::deliver::Exchange;
 use crate::fingerprint;
 use crate::kubeconfig::Endpoint;
 use crate::rejected::{self, Entry};
+use crate::shown;
 use crate::sink::webhook::Webhook;
 use crate::sink::{HttpSink, Verdict};
 use crate::throttle::Throttle;
@@ -103,7 +104,7 @@ enum Stopped {
 impl Tally {
     fn print(&self, output: &str) -> std::io::Result<()> {
         let mut out = std::io::stdout().lock();
-        let output = table::printable(output);
+        let output = shown::printable(output);
         if self.sent + self.refused + self.untried == 0 {
             writeln!(out, "{output}: nothing to send")?;
         } else {
@@ -115,7 +116,7 @@ impl Tally {
         }
         if self.unsendable > 0 {
             let entries =
-                table::count(self.unsendable, "entry is no audit event", "entries are no audit events");
+                shown::count(self.unsendable, "entry is no audit event", "entries are no audit events");
             writeln!(out, "{output}: {entries}, and cannot be sent")?;
         }
         Ok(())
