@@ -6,7 +6,7 @@
 //!
 //! In reading order: `load` merges the sources with the help of `output` and `log_flags`; these read the file through
 //! `section`, one `value` at a time, whose spelling `quantity` knows; `report` collects what is wrong; [`to_yaml`] prints
-//! the result. `settings` is what [`crate::flags`] hands over, `yaml` is the file.
+//! the result. `settings` is what [`crate::flags`] hands over, [`crate::yaml`] is the file.
 
 mod load;
 mod log_flags;
@@ -17,7 +17,6 @@ mod report;
 mod section;
 mod settings;
 mod value;
-mod yaml;
 
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
@@ -32,6 +31,7 @@ pub use self::print::to_yaml;
 pub(crate) use self::quantity::show_duration;
 pub use self::report::Errors;
 pub(crate) use self::report::Origin;
+pub(crate) use self::section::closest;
 pub(crate) use self::settings::{DEPRECATED_BACKOFF, INITIAL_BACKOFF, Setting, Settings};
 
 /// A configuration without mistakes, and what else the sources said.

@@ -69,6 +69,17 @@ pub enum Level {
 }
 
 impl Level {
+    /// As it stands in `level`.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::RequestResponse => "RequestResponse",
+            Self::Request => "Request",
+            Self::Metadata => "Metadata",
+            Self::None => "None",
+        }
+    }
+
     fn parse(text: &str) -> Self {
         match text {
             "RequestResponse" => Self::RequestResponse,

@@ -105,12 +105,21 @@ pub fn value_at(text: &[u8], start: usize) -> Range<usize> {
     start..end
 }
 
-/// Whether the string `quoted` (with its quotes) says `plain`.
+/// Whether the string `quoted` (with its quotes) says `plain`. Copies nothing.
 #[must_use]
 pub fn is_text(quoted: &[u8], plain: &str) -> bool {
     match inside(quoted) {
         Some(inside) if !inside.contains(&b'\\') => inside == plain.as_bytes(),
-        Some(_) => unescaped(quoted).is_some_and(|text| text == plain),
+        Some(inside) => std::str::from_utf8(inside).is_ok_and(|inside| {
+            let mut rest = Some(plain);
+            for piece in Pieces(inside) {
+                rest = rest.and_then(|rest| match piece {
+                    Piece::Plain(text) => rest.strip_prefix(text),
+                    Piece::Escape(char) => rest.strip_prefix(char),
+                });
+            }
+            rest == Some("")
+        }),
         None => false,
     }
 }
@@ -120,10 +129,22 @@ pub fn is_text(quoted: &[u8], plain: &str) -> bool {
 #[must_use]
 pub fn unescaped(quoted: &[u8]) -> Option<Cow<'_, str>> {
     let inside = std::str::from_utf8(inside(quoted)?).ok()?;
-    if inside.contains('\\') {
-        Some(Cow::Owned(without_escapes(inside)))
-    } else {
-        Some(Cow::Borrowed(inside))
+    if !inside.contains('\\') {
+        return Some(Cow::Borrowed(inside));
+    }
+    let mut text = String::with_capacity(inside.len());
+    unescape_into(quoted, &mut text);
+    Some(Cow::Owned(text))
+}
+
+/// Adds what the string `quoted` (with its quotes) says to `out`; nothing of any other value.
+pub fn unescape_into(quoted: &[u8], out: &mut String) {
+    let inside = inside(quoted).and_then(|inside| std::str::from_utf8(inside).ok()).unwrap_or_default();
+    for piece in Pieces(inside) {
+        match piece {
+            Piece::Plain(text) => out.push_str(text),
+            Piece::Escape(char) => out.push(char),
+        }
     }
 }
 
@@ -179,12 +200,23 @@ fn container_end(text: &[u8], open: usize) -> usize {
     text.len()
 }
 
-fn without_escapes(inside: &str) -> String {
-    let mut out = String::with_capacity(inside.len());
-    let mut rest = inside;
-    while let Some(at) = rest.find('\\') {
-        out.push_str(&rest[..at]);
-        let escape = &rest[at + 1..];
+/// What is between the quotes of a string, escape by escape.
+struct Pieces<'a>(&'a str);
+
+enum Piece<'a> {
+    Plain(&'a str),
+    Escape(char),
+}
+
+impl<'a> Iterator for Pieces<'a> {
+    type Item = Piece<'a>;
+
+    fn next(&mut self) -> Option<Piece<'a>> {
+        let Some(escape) = self.0.strip_prefix('\\') else {
+            let (plain, rest) = self.0.split_at(self.0.find('\\').unwrap_or(self.0.len()));
+            self.0 = rest;
+            return (!plain.is_empty()).then_some(Piece::Plain(plain));
+        };
         let (char, length) = match escape.as_bytes().first() {
             Some(b'u') => unicode_escape(escape),
             Some(b'b') => ('\u{8}', 1),
@@ -197,11 +229,9 @@ fn without_escapes(inside: &str) -> String {
             Some(b'/') => ('/', 1),
             _ => (char::REPLACEMENT_CHARACTER, 0),
         };
-        out.push(char);
-        rest = &escape[length..];
+        self.0 = &escape[length..];
+        Some(Piece::Escape(char))
     }
-    out.push_str(rest);
-    out
 }
 
 /// The character that `escape`, from its `u` on, stands for, and how many bytes of it do.

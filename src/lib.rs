@@ -75,6 +75,7 @@
 //! - [`cli`]: the commands and their exit status.
 //! - [`flags`]: kube-apiserver's flags and ours, read as pflag reads them.
 //! - [`config`]: flags, variables and the YAML file into one checked configuration; all mistakes at once.
+//! - `yaml`: a YAML file as a tree that knows its lines.
 //! - [`kubeconfig`]: the webhook's kubeconfig as a URL, TLS and credentials, renewed while we run.
 //!
 //! How it is set up:
@@ -86,6 +87,7 @@
 //!   how they outlive the process (`fdstore`, `spool`), lines out of one file (`reader`), what is unread (`tail`).
 //! - [`event`]: a borrowed view of one event, which is also the check of its line.
 //! - [`json`]: places in the JSON text of an event, and edits by place.
+//! - [`policy`]: kube-apiserver's audit policy, applied once more to what was recorded.
 //! - [`truncate`]: makes large events fit.
 //! - [`batch`]: items and asides, with the position that is settled with them.
 //! - [`buffers`]: what a batch's items are kept in, used again and again.
@@ -119,7 +121,8 @@
 //!
 //! - **I1** Only `route` moves a cursor, and only past settled batches. (`cursor reset` and `skip` do so on an operator's
 //!   word, and under the lock that a daemon holds.)
-//! - **I2** `sink`, `truncate`, `event`, `batch` and `compress` do no I/O, read no clock and know no tokio.
+//! - **I2** `sink`, `policy` (once it is loaded), `truncate`, `event`, `batch` and `compress` do no I/O, read no clock and
+//!   know no tokio.
 //! - **I3** What is below `source` is blocking std code; `source.rs` alone knows `notify`.
 //! - **I4** No channel carries events between tasks. What crosses a task's boundary are wake-ups, counts and the stop.
 //! - **I5** Each file in the state directory has one writer at a time: the daemon that holds the directory. Only a file of
@@ -152,6 +155,7 @@ pub mod kubeconfig;
 pub mod logs;
 pub mod metrics;
 pub mod pipeline;
+pub mod policy;
 #[cfg(test)]
 mod properties;
 pub mod receive;
@@ -165,3 +169,4 @@ pub mod supervisor;
 pub mod tally;
 pub mod throttle;
 pub mod truncate;
+pub(crate) mod yaml;

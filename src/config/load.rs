@@ -10,10 +10,10 @@ use super::report::{Errors, Located, Report};
 use super::section::{Section, Sources, nothing_available};
 use super::settings::{DEPRECATED_BACKOFF, Setting, Settings};
 use super::value::{not_among, not_positive};
-use super::yaml::{self, Node, Value};
 use super::{
     Config, DEFAULT_MAX_LINE_BYTES, Loaded, LogFormat, Output, Pins, Source, StartAt, log_flags, output,
 };
+use crate::yaml::{self, Node, Value};
 
 /// Far more than a configuration needs; `--config /dev/zero` must not fill the memory.
 const LONGEST_FILE: u64 = 1 << 20;

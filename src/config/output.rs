@@ -12,9 +12,9 @@ use super::report::{Located, Origin, Report};
 use super::section::{Section, nothing_available};
 use super::settings::INITIAL_BACKOFF;
 use super::value::{not_among, not_positive};
-use super::yaml::Value;
 use super::{Batch, Compression, Mode, OnFull, Output, Rejected, Throttle, Truncate, Webhook, quantity};
 use crate::body::Coding;
+use crate::yaml::Value;
 
 const MIB: i64 = 1 << 20;
 

@@ -6,7 +6,7 @@
 use super::report::{Origin, Report};
 use super::settings::Settings;
 use super::value::{Given, Raw};
-use super::yaml::{Entry, Node, Value};
+use crate::yaml::{Entry, Node, Value};
 
 /// What every reader needs: the sources and the list of mistakes.
 #[derive(Clone, Copy)]
@@ -207,7 +207,7 @@ impl<'a> Section<'a> {
 /// The known word that `word` is most likely meant to be, if any is near.
 ///
 /// `max_size`, `max-size` and `MaxSize` are habits of other tools, no typos, and always near.
-pub(super) fn closest<'k>(word: &str, known: &[&'k str]) -> Option<&'k str> {
+pub(crate) fn closest<'k>(word: &str, known: &[&'k str]) -> Option<&'k str> {
     let plain = |word: &str| word.replace(['-', '_'], "").to_lowercase();
     let word = plain(word);
     let scored = known.iter().map(|known| (*known, strsim::jaro_winkler(&word, &plain(known))));

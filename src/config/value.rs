@@ -10,7 +10,7 @@ use super::MinFree;
 use super::quantity;
 use super::report::{Located, Origin, Report};
 use super::section::closest;
-use super::yaml::Value;
+use crate::yaml::Value;
 
 /// A value that nobody has looked at yet.
 pub(super) struct Given<'a> {

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
-use super::members;
+use super::{members, next_token};
 
 /// What takes the place of some ranges of a text. Everything else keeps its bytes. May be used again and again.
 #[derive(Debug, Default)]
@@ -45,6 +45,34 @@ impl Edits {
         stays
     }
 
+    /// Takes the members with these values out of an object in `text`. No key among them may hold a quote.
+    pub fn remove_members_at<const N: usize>(&mut self, text: &[u8], mut values: [Option<Range<usize>>; N]) {
+        values.sort_unstable_by_key(|value| value.as_ref().map(|value| value.start));
+        let mut run: Option<Range<usize>> = None;
+        for value in values.into_iter().flatten() {
+            let Some(start) = key_start(text, value.start) else { continue };
+            match &mut run {
+                Some(run) if behind_comma(text, run.end) == start => run.end = value.end,
+                _ => {
+                    self.remove_run(text, run.take());
+                    run = Some(start..value.end);
+                }
+            }
+        }
+        self.remove_run(text, run);
+    }
+
+    /// Takes out a run of members, and the comma before or behind it.
+    fn remove_run(&mut self, text: &[u8], run: Option<Range<usize>>) {
+        let Some(run) = run else { return };
+        let before = last_token(text, run.start);
+        let range = match before.filter(|before| text[*before] == b',') {
+            Some(comma) => comma..run.end,
+            None => run.start..behind_comma(text, run.end).max(run.end),
+        };
+        self.replace(range, &b""[..]);
+    }
+
     /// Writes `text` with all changes to `out`, which is emptied first, and forgets them.
     pub fn apply(&mut self, text: &[u8], out: &mut Vec<u8>) {
         self.edits.sort_unstable_by_key(|(range, _)| range.start);
@@ -61,4 +89,22 @@ impl Edits {
         }
         out.extend_from_slice(text.get(from..).unwrap_or_default());
     }
+}
+
+/// Where the last token before `end` ends: its last byte.
+fn last_token(text: &[u8], end: usize) -> Option<usize> {
+    text.get(..end)?.iter().rposition(|byte| !byte.is_ascii_whitespace())
+}
+
+/// Where the key begins whose value begins at `value_start`.
+fn key_start(text: &[u8], value_start: usize) -> Option<usize> {
+    let colon = last_token(text, value_start).filter(|at| text[*at] == b':')?;
+    let close = last_token(text, colon).filter(|at| text[*at] == b'"')?;
+    memchr::memrchr(b'"', &text[..close])
+}
+
+/// Where the token behind the comma behind `end` begins; `end` itself if there is no comma.
+fn behind_comma(text: &[u8], end: usize) -> usize {
+    let at = next_token(text, end);
+    if text.get(at) == Some(&b',') { next_token(text, at + 1) } else { end }
 }

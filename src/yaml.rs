@@ -1,8 +1,9 @@
-//! The YAML file as a tree in which every node and every key knows its line.
+//! A YAML file as a tree in which every node and every key knows its line.
 //!
 //! serde's derive stops at the first mistake and forgets where a value stood. Mistakes must be shown all at once, each
-//! with its line, so the file is first read into this tree, whatever it holds, and [`super::section`] then asks the tree
-//! for typed values. Only what is no YAML at all ends here; the parser's own limits against alias bombs stay on.
+//! with its line, so a file is first read into this tree, whatever it holds, and [`crate::config`] or [`crate::policy`]
+//! then asks the tree for typed values. Only what is no YAML at all ends here; the parser's own limits against alias
+//! bombs stay on.
 
 use std::fmt;
 
@@ -11,14 +12,14 @@ use serde_saphyr::{DuplicateKeyPolicy, NonFiniteFloatPolicy, Spanned};
 
 /// A value of the file and the line where it begins.
 #[derive(Debug)]
-pub(super) struct Node {
-    pub(super) line: u64,
-    pub(super) value: Value,
+pub(crate) struct Node {
+    pub(crate) line: u64,
+    pub(crate) value: Value,
 }
 
 /// What stands in the file, not yet checked against what is expected there.
 #[derive(Debug)]
-pub(super) enum Value {
+pub(crate) enum Value {
     Null,
     Bool(bool),
     Int(i128),
@@ -31,22 +32,22 @@ pub(super) enum Value {
 
 /// One `key: value` of a mapping.
 #[derive(Debug)]
-pub(super) struct Entry {
-    pub(super) key: String,
+pub(crate) struct Entry {
+    pub(crate) key: String,
     /// The key's line; a value that is a mapping itself begins below.
-    pub(super) line: u64,
-    pub(super) node: Node,
+    pub(crate) line: u64,
+    pub(crate) node: Node,
 }
 
 /// Text that is not YAML, or more than the parser is willing to expand.
 #[derive(Debug)]
-pub(super) struct Unreadable {
-    pub(super) line: u64,
-    pub(super) reason: String,
+pub(crate) struct Unreadable {
+    pub(crate) line: u64,
+    pub(crate) reason: String,
 }
 
 /// Reads one document. An empty file is [`Value::Null`].
-pub(super) fn parse(text: &str) -> Result<Node, Unreadable> {
+pub(crate) fn parse(text: &str) -> Result<Node, Unreadable> {
     let options = serde_saphyr::options! {
         duplicate_keys: DuplicateKeyPolicy::PassThrough,
         non_finite_float_policy: NonFiniteFloatPolicy::PassThrough,
@@ -61,7 +62,7 @@ pub(super) fn parse(text: &str) -> Result<Node, Unreadable> {
 
 impl Value {
     /// What the value is, for "must be ..., not ...".
-    pub(super) fn kind(&self) -> &'static str {
+    pub(crate) fn kind(&self) -> &'static str {
         match self {
             Self::Null => "nothing",
             Self::Bool(_) => "a boolean",

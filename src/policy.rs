@@ -1,0 +1,158 @@
+//! kube-apiserver's audit policy, applied once more to what kube-apiserver has recorded.
+//!
+//! A *policy* is a list of rules; the first that matches a request decides how much of it is recorded (kubernetes-audit.md,
+//! sections 10 to 13). kube-apiserver decides once for a request. We have only the events of it, and decide for each of
+//! them from what the request was, with the same result: `request` derives that from the event, mostly from its URL. What a
+//! policy asks for is then taken out of the event ([`Evaluator::apply`]); nothing can be put back, so the level of an event
+//! is never raised.
+//!
+//! `load` reads a file, and finds everything that is wrong with it; `rule` is the matching; `request` is what is matched,
+//! with the help of `selector`; `effect` changes an event.
+
+mod effect;
+mod load;
+mod request;
+mod rule;
+mod selector;
+
+use std::sync::Arc;
+
+use crate::event::{Event, Field, Level, Parts};
+use crate::json::{self, Edits};
+use request::{Request, Scratch};
+use rule::Rule;
+
+/// A checked policy.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Policy {
+    rules: Vec<Rule>,
+    /// What no rule says otherwise of.
+    default: Decision,
+    /// Whether a rule asks for the names of objects: only then they are looked for in queries.
+    asks_for_names: bool,
+}
+
+/// A policy and what else its file said.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Loaded {
+    /// The policy.
+    pub policy: Policy,
+    /// What kube-apiserver takes and does not heed; one line each, beginning with file and line.
+    pub warnings: Vec<String>,
+}
+
+/// What a policy says of a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Decision {
+    /// How much of it may be kept.
+    pub level: Level,
+    /// The rule that says so, from 0; without one nothing is kept.
+    pub rule: Option<usize>,
+    /// Of which stages nothing is kept.
+    pub omit_stages: Stages,
+    /// Whether bodies lose their `managedFields`.
+    pub omit_managed_fields: bool,
+}
+
+/// What became of an event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Effect {
+    /// Nothing of it is kept.
+    Dropped,
+    /// It is kept as it is.
+    Unchanged,
+    /// A part of it is kept.
+    Changed,
+}
+
+/// A set of stages.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Stages(u8);
+
+/// In the order in which a request comes through them.
+const STAGES: [&str; 4] = ["RequestReceived", "ResponseStarted", "ResponseComplete", "Panic"];
+
+/// A policy in use, and memory that is used again and again.
+#[derive(Debug)]
+pub struct Evaluator {
+    policy: Arc<Policy>,
+    scratch: Scratch,
+    edits: Edits,
+}
+
+impl Policy {
+    /// How many rules there are.
+    #[must_use]
+    pub fn rules(&self) -> usize {
+        self.rules.len()
+    }
+
+    fn decide(&self, request: &Request<'_>) -> Decision {
+        self.rules.iter().find(|rule| rule.matches(request)).map_or(self.default, |rule| rule.decision)
+    }
+}
+
+impl Evaluator {
+    /// Puts a policy to use.
+    #[must_use]
+    pub fn new(policy: Arc<Policy>) -> Self {
+        Self { policy, scratch: Scratch::default(), edits: Edits::default() }
+    }
+
+    /// What the policy says of the request whose event is `line`.
+    pub fn decide(&mut self, line: &[u8], parts: &Parts) -> Decision {
+        let Self { policy, scratch, .. } = self;
+        policy.decide(&Request::of(line, parts, policy.asks_for_names, scratch))
+    }
+
+    /// Does to an event what was decided. If it is changed, `out` is the new line; what stays has kept its bytes.
+    pub fn apply(
+        &mut self,
+        decision: &Decision,
+        line: &[u8],
+        event: &Event<'_>,
+        parts: &Parts,
+        out: &mut Vec<u8>,
+    ) -> Effect {
+        if !decision.keeps(line, parts) {
+            return Effect::Dropped;
+        }
+        effect::changes(decision, line, event.level, parts, &mut self.edits);
+        if self.edits.is_empty() {
+            return Effect::Unchanged;
+        }
+        self.edits.apply(line, out);
+        Effect::Changed
+    }
+}
+
+impl Decision {
+    /// Whether anything is kept of the event `line`.
+    #[must_use]
+    pub fn keeps(&self, line: &[u8], parts: &Parts) -> bool {
+        let is_omitted = |stage| self.omit_stages.names().any(|name| json::is_text(stage, name));
+        self.level > Level::None && !parts.value(line, Field::Stage).is_some_and(is_omitted)
+    }
+
+    /// The level of an event that was recorded at `recorded`, once this is done to it.
+    #[must_use]
+    pub fn level_of(&self, recorded: Level) -> Level {
+        self.level.min(recorded)
+    }
+}
+
+impl Stages {
+    /// The names of those in the set, in the order in which a request comes through them.
+    pub fn names(self) -> impl Iterator<Item = &'static str> {
+        STAGES.into_iter().enumerate().filter(move |(bit, _)| self.0 >> bit & 1 == 1).map(|(_, name)| name)
+    }
+
+    /// The set of one.
+    fn parse(name: &str) -> Option<Self> {
+        STAGES.iter().position(|stage| *stage == name).map(|bit| Self(1 << bit))
+    }
+
+    fn union(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+}
