@@ -3,10 +3,11 @@
 //! Exit status: 0 done, 1 failed while running, 2 wrong usage (clap's), 78 the configuration is wrong.
 
 mod cursor;
+mod policy;
 mod rejected;
 mod state;
 
-use std::io::Write as _;
+use std::io::{ErrorKind, Write as _};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -51,6 +52,9 @@ enum Cli {
     /// What was set aside
     #[command(subcommand)]
     Rejected(rejected::Command),
+    /// What an audit policy would do
+    #[command(subcommand)]
+    Policy(policy::Command),
 }
 
 /// Why a command ended without success.
@@ -77,6 +81,7 @@ pub fn main() -> ExitCode {
         Cli::Demo(args) => demo(args),
         Cli::Cursor(command) => cursor::command(&command),
         Cli::Rejected(command) => rejected::command(&command),
+        Cli::Policy(command) => policy::command(&command),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -161,6 +166,17 @@ fn add_new(lines: &mut Vec<String>, found: impl IntoIterator<Item = String>) {
 impl Failure {
     fn config(errors: Errors) -> Self {
         Self::Config(errors.into_mistakes())
+    }
+}
+
+/// Whoever reads only the first lines of what is printed is no error.
+fn unless_broken_pipe(result: anyhow::Result<()>) -> Result<(), Failure> {
+    let is_broken_pipe = |error: &anyhow::Error| {
+        error.downcast_ref::<std::io::Error>().is_some_and(|error| error.kind() == ErrorKind::BrokenPipe)
+    };
+    match result {
+        Err(error) if is_broken_pipe(&error) => Ok(()),
+        other => Ok(other?),
     }
 }
 

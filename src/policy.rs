@@ -20,7 +20,9 @@ use std::sync::Arc;
 use crate::event::{Event, Field, Level, Parts};
 use crate::json::{self, Edits};
 use request::{Request, Scratch};
-use rule::Rule;
+
+pub use effect::omit_managed_fields;
+pub use rule::{GroupResources, Rule};
 
 /// A checked policy.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -81,10 +83,10 @@ pub struct Evaluator {
 }
 
 impl Policy {
-    /// How many rules there are.
+    /// The rules, in the order in which they are asked.
     #[must_use]
-    pub fn rules(&self) -> usize {
-        self.rules.len()
+    pub fn rules(&self) -> &[Rule] {
+        &self.rules
     }
 
     fn decide(&self, request: &Request<'_>) -> Decision {
@@ -156,3 +158,6 @@ impl Stages {
         Self(self.0 | other.0)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -67,7 +67,7 @@ pub(super) fn command(command: &Command) -> Result<(), Failure> {
     match command {
         Command::List { state, filter } => {
             let (directory, config) = state.load()?;
-            list(&filter.files(&directory, config.as_ref())?, filter)
+            super::unless_broken_pipe(print(&filter.files(&directory, config.as_ref())?, filter))
         }
         Command::Retry { state, filter, audit_webhook_config_file } => {
             let (directory, config) = state.load_with(audit_webhook_config_file.as_deref())?;
@@ -130,18 +130,7 @@ impl Filter {
     }
 }
 
-/// Prints all entries; whoever reads only the first of them is no error.
-fn list(files: &[OfOutput], filter: &Filter) -> Result<(), Failure> {
-    match print(files, filter) {
-        Err(error) if is_broken_pipe(&error) => Ok(()),
-        other => Ok(other?),
-    }
-}
-
-fn is_broken_pipe(error: &anyhow::Error) -> bool {
-    error.downcast_ref::<std::io::Error>().is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
-}
-
+/// Prints all entries.
 fn print(files: &[OfOutput], filter: &Filter) -> anyhow::Result<()> {
     let mut out = std::io::BufWriter::new(std::io::stdout().lock());
     let mut totals = Vec::new();

@@ -57,9 +57,9 @@ fn is_patch(key: &[u8]) -> bool {
     json::unescaped(key).is_some_and(|key| key.starts_with(PATCHES))
 }
 
-/// Takes the managed fields out of the body at `start`: its own, those of the items of a list, and those of the objects in
-/// the rows of a table.
-fn omit_managed_fields(line: &[u8], start: usize, edits: &mut Edits) {
+/// Takes the managed fields out of the body at `start` of `line`: its own, those of the items of a list, and those of the
+/// objects in the rows of a table.
+pub fn omit_managed_fields(line: &[u8], start: usize, edits: &mut Edits) {
     omit_own(line, start, edits);
     for member in json::members(line, start) {
         let (key, value) = (&line[member.key], member.value.start);

@@ -151,6 +151,7 @@ fn rule(node: &Node, index: usize, default: Decision, findings: &Findings<'_>) -
     }
     let omit_managed_fields = fields.boolean("omitManagedFields").unwrap_or(default.omit_managed_fields);
     Rule {
+        line: node.line,
         decision: Decision { level, rule: Some(index), omit_stages, omit_managed_fields },
         users: owned(&fields.texts("users")),
         user_groups: owned(&fields.texts("userGroups")),
@@ -191,3 +192,6 @@ fn omit_stages(fields: &Fields<'_>, findings: &Findings<'_>) -> Stages {
 fn owned(texts: &[Text<'_>]) -> Vec<String> {
     texts.iter().map(|text| text.text.unwrap_or_default().to_owned()).collect()
 }
+
+#[cfg(test)]
+mod tests;

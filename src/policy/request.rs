@@ -227,3 +227,6 @@ fn from_object_ref<'a>(line: &[u8], start: usize, scratch: &'a mut String) -> Re
     let [group, namespace, resource, subresource, name] = places.map(|place| &scratch.as_bytes()[place]);
     Resource { group, namespace, resource, subresource, name }
 }
+
+#[cfg(test)]
+mod tests;

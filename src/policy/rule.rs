@@ -8,22 +8,27 @@ use crate::json;
 
 /// One rule of a policy.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Rule {
-    pub(super) decision: Decision,
-    pub(super) users: Vec<String>,
-    pub(super) user_groups: Vec<String>,
-    pub(super) verbs: Vec<String>,
-    pub(super) namespaces: Vec<String>,
-    pub(super) resources: Vec<GroupResources>,
-    pub(super) non_resource_urls: Vec<String>,
+#[expect(missing_docs, reason = "they are the fields of the file")]
+pub struct Rule {
+    /// Where it begins in its file.
+    pub line: u64,
+    /// What is done to what it matches; the policy's own `omitStages` and `omitManagedFields` are in it.
+    pub decision: Decision,
+    pub users: Vec<String>,
+    pub user_groups: Vec<String>,
+    pub verbs: Vec<String>,
+    pub namespaces: Vec<String>,
+    pub resources: Vec<GroupResources>,
+    pub non_resource_urls: Vec<String>,
 }
 
 /// Resources of one API group.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct GroupResources {
-    pub(super) group: String,
-    pub(super) resources: Vec<String>,
-    pub(super) resource_names: Vec<String>,
+#[expect(missing_docs, reason = "they are the fields of the file")]
+pub struct GroupResources {
+    pub group: String,
+    pub resources: Vec<String>,
+    pub resource_names: Vec<String>,
 }
 
 impl Rule {

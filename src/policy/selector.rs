@@ -111,3 +111,6 @@ fn unescape_value(value: &[u8], out: &mut Vec<u8>) -> Option<()> {
 fn is_path_segment(name: &[u8]) -> bool {
     !matches!(name, b"." | b"..") && !name.contains(&b'/') && !name.contains(&b'%')
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,46 @@
+use std::sync::Arc;
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::*;
+
+mod cases;
+mod properties;
+mod rules;
+
+/// A policy without warnings.
+fn policy(yaml: &str) -> Policy {
+    let loaded = Policy::parse(yaml, "p.yaml").unwrap();
+    assert_eq!(loaded.warnings, [""; 0], "{yaml}");
+    loaded.policy
+}
+
+/// What a policy says of an event, what becomes of it, and the event then.
+fn applied(policy: &Policy, line: &[u8]) -> (Decision, Effect, Vec<u8>) {
+    let event =
+        Event::parse(line).unwrap_or_else(|error| panic!("{}: {error}", String::from_utf8_lossy(line)));
+    let parts = event.parts(line).unwrap();
+    let mut evaluator = Evaluator::new(Arc::new(policy.clone()));
+    let decision = evaluator.decide(line, &parts);
+    let mut out = b"unused".to_vec();
+    let effect = evaluator.apply(&decision, line, &event, &parts, &mut out);
+    match effect {
+        Effect::Changed => {}
+        _ => assert_eq!(out, b"unused"),
+    }
+    (decision, effect, if effect == Effect::Unchanged { line.to_vec() } else { out })
+}
+
+/// JSON without the blanks between its tokens.
+fn compact(json: &str) -> String {
+    let (mut out, mut in_string, mut is_escaped) = (String::new(), false, false);
+    for char in json.chars() {
+        if in_string || !char.is_ascii_whitespace() {
+            out.push(char);
+        }
+        in_string ^= char == '"' && !is_escaped;
+        is_escaped = char == '\\' && !is_escaped;
+    }
+    out
+}
