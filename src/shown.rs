@@ -47,8 +47,8 @@ impl Screen {
     /// A bar of at most `columns` columns for `part` of `whole`.
     #[must_use]
     pub fn bar(&self, part: u64, whole: u64, columns: usize) -> String {
-        let eighths = share_of(part, whole, 8 * columns as u64).min(8 * columns as u64);
-        let (full, rest) = ((eighths / 8) as usize, (eighths % 8) as usize);
+        let eighths = cells_of(part, whole, 8 * columns);
+        let (full, rest) = (eighths / 8, eighths % 8);
         if !self.has_blocks {
             return "#".repeat(full + usize::from(rest >= 4));
         }
@@ -62,11 +62,15 @@ impl Screen {
     /// A bar of at most `columns` columns for `before` of `whole`, of which `after` is left.
     #[must_use]
     pub fn bar_of_two(&self, after: u64, before: u64, whole: u64, columns: usize) -> String {
-        let cells = |part| share_of(part, whole, columns as u64).min(columns as u64) as usize;
         let (left, gone) = if self.has_blocks { ("█", "░") } else { ("#", ".") };
-        let after = cells(after);
-        left.repeat(after) + &gone.repeat(cells(before).saturating_sub(after))
+        let after = cells_of(after, whole, columns);
+        left.repeat(after) + &gone.repeat(cells_of(before, whole, columns).saturating_sub(after))
     }
+}
+
+/// How many of `cells` are for `part` of `whole`.
+fn cells_of(part: u64, whole: u64, cells: usize) -> usize {
+    usize::try_from(share_of(part, whole, cells as u64)).map_or(cells, |found| found.min(cells))
 }
 
 /// `part / whole` in units of one `scale`-th, rounded.

@@ -42,7 +42,7 @@ fn check(file: &Path) -> Result<(), Failure> {
 }
 
 /// The policy in a file; what its author should know is said on the standard error.
-fn load(file: &Path) -> Result<Policy, Failure> {
+pub(super) fn load(file: &Path) -> Result<Policy, Failure> {
     let Loaded { policy, warnings } = Policy::load(file).map_err(Failure::Config)?;
     let mut stderr = std::io::stderr();
     for warning in warnings {

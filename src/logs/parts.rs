@@ -8,6 +8,7 @@ use std::thread;
 
 use jiff::Timestamp;
 
+use super::progress::TICK;
 use super::{Found, Kind, LogFile, Logs, Progress, Sum, Taking};
 
 /// Bytes of a part: enough that to begin one costs nothing, and few enough that all threads end at about the same time.
@@ -64,7 +65,7 @@ fn read_in_parts<S: Sum>(
             })
             .collect();
         drop(running);
-        while ended.recv_timeout(progress.tick()) == Err(RecvTimeoutError::Timeout) {
+        while ended.recv_timeout(TICK) == Err(RecvTimeoutError::Timeout) {
             progress.show(read_bytes.load(Ordering::Relaxed), logs.bytes());
         }
         progress.end();

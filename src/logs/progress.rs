@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use crate::shown::{self, Screen};
 
 /// Between two drawings.
-const TICK: Duration = Duration::from_millis(200);
+pub(super) const TICK: Duration = Duration::from_millis(200);
 const BAR_COLUMNS: usize = 24;
 
 /// Draws on a terminal; does nothing where there is none.
@@ -32,11 +32,6 @@ impl<W: Write> Progress<W> {
     #[must_use]
     pub fn new(out: Option<W>) -> Self {
         Self { out, began: Instant::now(), drawn: false, screen: Screen::of_stdout() }
-    }
-
-    /// Between two drawings.
-    pub(super) fn tick(&self) -> Duration {
-        TICK
     }
 
     /// Shows that so many bytes of so many were read.

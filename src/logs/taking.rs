@@ -8,7 +8,7 @@ use crate::tally::Amount;
 
 /// What is made of the events of a log: by each thread one, and in the end all of them together.
 pub trait Sum: Send {
-    /// Adds an event. The parts of one in which a field is there twice are empty: nobody can tell which is meant.
+    /// Adds an event.
     fn add(&mut self, line: &[u8], event: &Event<'_>, parts: &Parts);
 
     /// Adds all that `other` holds.
@@ -82,7 +82,7 @@ impl<S: Sum> Taking<S> {
         };
         let Some((_, text)) = glued::text_of(line) else { return };
         let malformed = match Event::parse(text) {
-            Ok(event) => return self.event(text, &event),
+            Ok(event) => return self.event(text, &event, name, offset),
             Err(malformed) => malformed,
         };
         let ends = glued::ends(text);
@@ -93,7 +93,7 @@ impl<S: Sum> Taking<S> {
         for end in ends {
             let piece = glued::text_of(&text[std::mem::replace(&mut begin, end)..end]);
             match piece.map(|(_, piece)| (piece, Event::parse(piece))) {
-                Some((piece, Ok(event))) => self.event(piece, &event),
+                Some((piece, Ok(event))) => self.event(piece, &event, name, offset),
                 Some((piece, Err(malformed))) => self.strange(piece.len() as u64, name, offset, &malformed),
                 None => {}
             }
@@ -101,7 +101,11 @@ impl<S: Sum> Taking<S> {
     }
 
     /// Takes a line that is an event.
-    pub fn event(&mut self, line: &[u8], event: &Event<'_>) {
+    pub fn event(&mut self, line: &[u8], event: &Event<'_>, name: &str, offset: u64) {
+        let Some(parts) = event.parts(line) else {
+            let why = "a field is there twice, so nobody can tell what it says";
+            return self.strange(line.len() as u64, name, offset, &why);
+        };
         let amount = Amount::of_event(line.len() as u64 + 1);
         let time: Option<Timestamp> = event.stage_timestamp.as_deref().and_then(|time| time.parse().ok());
         match (self.since, time) {
@@ -114,13 +118,11 @@ impl<S: Sum> Taking<S> {
             self.found.times = Some((first.min(time), last.max(time)));
         }
         self.found.events += amount;
-        match event.parts(line) {
-            Some(parts) => self.sum.add(line, event, &parts),
-            None => self.sum.add(line, event, &Parts::default()),
-        }
+        self.sum.add(line, event, &parts);
     }
 
-    fn strange(&mut self, bytes: u64, name: &str, offset: u64, why: &dyn std::fmt::Display) {
+    /// Counts a line that is no event.
+    pub fn strange(&mut self, bytes: u64, name: &str, offset: u64, why: &dyn std::fmt::Display) {
         self.found.strange += Amount::of_event(bytes + 1);
         self.found.first_strange.get_or_insert_with(|| format!("{name}, byte {offset}: {why}"));
     }
