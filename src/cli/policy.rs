@@ -1,6 +1,7 @@
-//! `policy check | eval`: whether a file is an audit policy, and what it says of recorded events.
+//! `policy check | eval | simulate`: whether a file is an audit policy, and what it says of recorded events.
 
 mod eval;
+mod simulate;
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -25,12 +26,15 @@ pub(super) enum Command {
         #[arg(default_value = "-")]
         file: PathBuf,
     },
+    /// Show what each rule of a policy would keep, lower and drop of logs: events, bytes, share
+    Simulate(simulate::Args),
 }
 
 pub(super) fn command(command: &Command) -> Result<(), Failure> {
     match command {
         Command::Check { file } => check(file),
         Command::Eval { policy_file, file } => eval::eval(load(policy_file)?, file),
+        Command::Simulate(args) => simulate::simulate(args),
     }
 }
 
