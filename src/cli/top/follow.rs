@@ -1,19 +1,18 @@
 //! `top --follow`: what is written from now on.
 //!
-//! A file is read as the daemon reads it, across rotations, by a thread of its own; so is a pipe, as it comes. All of them
-//! add to one sum, which is printed now and then, and once more at the end: when somebody stops it, or when all that was
-//! given were pipes and they have ended.
+//! A file is read as the daemon reads it, across rotations, and a pipe as it comes. All of them add to one sum, which is
+//! printed now and then, and once more at the end: when somebody stops it, or when all that was given were pipes and they
+//! have ended.
 
 use std::io::{self, IsTerminal as _, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{anyhow, bail};
 use jiff::Timestamp;
-use tokio::runtime::Handle;
 use tokio::sync::mpsc;
+use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
 use super::{Counted, View, json, table};
@@ -57,11 +56,11 @@ pub(super) fn follow(
     // Nobody sends: that nobody is left who could says that all sources have ended.
     let (running, mut ended) = mpsc::channel::<()>(1);
     for source in sources {
-        let (shared, running, handle) = (Arc::clone(&shared), running.clone(), runtime.handle().clone());
-        thread::Builder::new().name("follow".to_owned()).spawn(move || {
-            source.follow(&shared, &handle);
+        let (shared, running) = (Arc::clone(&shared), running.clone());
+        runtime.spawn(async move {
+            source.follow(shared).await;
             drop(running);
-        })?;
+        });
     }
     drop(running);
     let mut drawing = Drawing::new(view);
@@ -118,16 +117,32 @@ impl Source {
         Ok(if file.is_stream() { Self::Stream(file) } else { rotated })
     }
 
-    fn follow(self, shared: &Shared, handle: &Handle) {
-        match self {
-            Self::Rotated { log, start_at } => Following::new(&log, start_at).run(shared, handle),
-            Self::Stream(file) => {
-                if let Err(error) = follow_stream(&file, shared) {
-                    lock(shared).found.failures.push(format!("{}: {error}", file.name()));
-                }
+    async fn follow(self, shared: Shared) {
+        let (log, start_at) = match self {
+            Self::Rotated { log, start_at } => (log, start_at),
+            Self::Stream(file) => return follow_to_end(file, shared).await,
+        };
+        let mut following = Following::new(&log, start_at);
+        loop {
+            let shared = Arc::clone(&shared);
+            // Only a panic, which has been told, keeps it from coming back.
+            let Ok((back, progress)) = spawn_blocking(move || following.look(&shared)).await else { return };
+            following = back;
+            if progress == Progress::AtEnd {
+                following.wait().await;
             }
         }
     }
+}
+
+async fn follow_to_end(file: LogFile, shared: Shared) {
+    let reading = move || {
+        if let Err(error) = follow_stream(&file, &shared) {
+            lock(&shared).found.failures.push(format!("{}: {error}", file.name()));
+        }
+    };
+    // As above.
+    let _ = spawn_blocking(reading).await;
 }
 
 fn follow_stream(file: &LogFile, shared: &Shared) -> io::Result<()> {
@@ -168,21 +183,19 @@ impl Following {
         Self { name: log.display().to_string(), wake: watch.wake(), watch, pins, tail, trouble: None }
     }
 
-    fn run(mut self, shared: &Shared, handle: &Handle) {
-        loop {
-            let mut batch = Batch::new(Buffers::default());
-            let progress = self.tail.fill(&mut batch, &LIMITS);
-            batch.seal();
-            self.take(&mut batch, &mut lock(shared));
-            let trouble = progress.as_ref().err().map(ToString::to_string);
-            if let Some(trouble) = trouble.as_ref().filter(|_| self.trouble != trouble) {
-                reading::warn(trouble);
-            }
-            self.trouble = trouble;
-            if matches!(progress, Ok(Progress::AtEnd) | Err(_)) {
-                self.wait(handle);
-            }
+    /// Takes the lines that are there, a batch of them at most.
+    fn look(mut self, shared: &Shared) -> (Self, Progress) {
+        let mut batch = Batch::new(Buffers::default());
+        let filled = self.tail.fill(&mut batch, &LIMITS);
+        batch.seal();
+        self.take(&mut batch, &mut lock(shared));
+        let trouble = filled.as_ref().err().map(ToString::to_string);
+        if let Some(new) = trouble.as_ref().filter(|_| self.trouble != trouble) {
+            reading::warn(new);
         }
+        self.trouble = trouble;
+        // What cannot be read now may be later.
+        (self, filled.unwrap_or(Progress::AtEnd))
     }
 
     fn take(&mut self, batch: &mut Batch, taking: &mut Taking<Counted>) {
@@ -205,10 +218,9 @@ impl Following {
         self.pins.settled(0, &[batch.finished(), &observed.gone].concat());
     }
 
-    fn wait(&mut self, handle: &Handle) {
+    async fn wait(&mut self) {
         let hint = self.wake.changed_after(tokio::time::Instant::now() + PACE);
-        let is_hinted = handle.block_on(async { timeout(TICK, hint).await.is_ok() });
-        if !is_hinted {
+        if timeout(TICK, hint).await.is_err() {
             self.watch.attach();
         }
     }

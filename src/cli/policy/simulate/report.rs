@@ -15,8 +15,8 @@ use crate::tally::{Amount, Tally};
 /// Users, verbs and resources that are shown of a rule.
 const SHOWN: usize = 3;
 /// A log that covers less says little of a day.
-const SHORTEST_SPAN: Duration = Duration::from_hours(1);
-const DAY: Duration = Duration::from_hours(24);
+const SHORTEST_SPAN: Duration = Duration::from_secs(3600);
+const DAY: Duration = Duration::from_secs(24 * 3600);
 
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]

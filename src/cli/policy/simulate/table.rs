@@ -6,7 +6,7 @@ use super::report::{Comparison, OfPolicy, Report, Side, Totals, Value};
 use crate::shown::{Screen, count, duration, fitted, grouped, percent, printable, size};
 
 /// Columns of the overview before its bars, and of these.
-const BEFORE_BAR: usize = 67;
+const BEFORE_BAR: usize = 65;
 const LONGEST_BAR: usize = 40;
 /// What a list begins with that goes over several lines.
 const INDENT: usize = 13;
@@ -32,7 +32,7 @@ fn overview(policy: &OfPolicy, screen: &Screen, text: &mut String) {
     let line = |cells: [&str; 7], bar: &str, text: &mut String| {
         let [rule, at, level, events, share, before, after] = cells;
         let line =
-            format!("{rule:>5} {at:>5} {level:<15}{events:>11} {share:>7}{before:>10}{after:>10}  {bar}");
+            format!("{rule:>5} {at:>5} {level:<15}{events:>10} {share:>6}{before:>10}{after:>9}  {bar}");
         let _ = writeln!(text, "{}", line.trim_end());
     };
     line(["RULE", "LINE", "LEVEL", "EVENTS", "%BYTES", "BEFORE", "AFTER"], "", text);
