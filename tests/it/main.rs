@@ -17,6 +17,7 @@ mod instructions;
 mod liveness;
 mod logs;
 mod mistakes;
+mod policy;
 mod receive;
 mod rejected;
 mod renewal;
