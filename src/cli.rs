@@ -4,8 +4,10 @@
 
 mod cursor;
 mod policy;
+mod reading;
 mod rejected;
 mod state;
+mod top;
 
 use std::io::{ErrorKind, Write as _};
 use std::process::ExitCode;
@@ -51,6 +53,8 @@ enum Cli {
     /// What an audit policy would do
     #[command(subcommand)]
     Policy(policy::Command),
+    /// Who fills the log
+    Top(top::Args),
 }
 
 /// Why a command ended without success.
@@ -78,6 +82,7 @@ pub fn main() -> ExitCode {
         Cli::Cursor(command) => cursor::command(&command),
         Cli::Rejected(command) => rejected::command(&command),
         Cli::Policy(command) => policy::command(&command),
+        Cli::Top(args) => top::top(args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

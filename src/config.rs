@@ -29,7 +29,7 @@ use crate::body::Coding;
 pub(crate) use self::load::{default_state_dir, load};
 pub use self::output::is_name;
 pub use self::print::to_yaml;
-pub(crate) use self::quantity::show_duration;
+pub(crate) use self::quantity::{duration, show_duration};
 pub(crate) use self::redact::key_files;
 pub use self::report::Errors;
 pub(crate) use self::report::Origin;

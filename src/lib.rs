@@ -114,6 +114,9 @@
 //! Beside the daemon:
 //! - [`receive`]: an endpoint for people who have none.
 //! - [`demo`]: the whole of it on one machine, checked by content.
+//! - [`logs`]: logs that commands read from end to end, each line once, on all processors.
+//! - [`tally`]: which values come how often, in bounded memory.
+//! - [`shown`]: how numbers and foreign texts are shown to people.
 //! - `serve`: the HTTP server that [`admin`] and [`receive`] share.
 //!
 //! # Invariants
@@ -154,6 +157,7 @@ pub mod gap;
 pub mod health;
 pub mod json;
 pub mod kubeconfig;
+pub mod logs;
 pub mod metrics;
 pub mod pipeline;
 pub mod policy;
@@ -165,10 +169,12 @@ pub mod redact;
 pub mod rejected;
 pub mod route;
 pub(crate) mod serve;
+pub mod shown;
 pub mod sink;
 pub mod source;
 mod stamp;
 pub mod supervisor;
+pub mod tally;
 pub mod throttle;
 pub mod truncate;
 pub(crate) mod yaml;

@@ -19,6 +19,7 @@ use crate::batch::Reason;
 use crate::checkpoint;
 use crate::config::Config;
 use crate::rejected::{self, Entry, Lines};
+use crate::shown;
 
 /// What to do with the events that were set aside.
 #[derive(Debug, clap::Subcommand)]
@@ -176,8 +177,8 @@ fn drop_entries(files: &[OfOutput], filter: &Filter) -> anyhow::Result<()> {
             writeln!(
                 out,
                 "{}: dropped {}",
-                table::printable(name),
-                table::count(dropped, "entry", "entries")
+                shown::printable(name),
+                shown::count(dropped, "entry", "entries")
             )?;
         }
         all += dropped;

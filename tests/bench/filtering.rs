@@ -9,7 +9,7 @@ use crate::stage::{DRAIN, Settings, drain};
 
 const ROUNDS: usize = 5;
 const MOST_OF_PLAIN: f64 = 1.25;
-const GCE: &str = include_str!("../data/policy/ack_policy.yaml");
+const GCE: &str = include_str!("../data/policy/gce.yaml");
 const BOTH: Settings = Settings { policy: Some(Policy::KeepsAll), redact: true, ..DRAIN };
 const FILTERING: Settings = Settings { policy: Some(Policy::Gce), ..BOTH };
 

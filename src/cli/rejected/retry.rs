@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, anyhow};
 use tokio::runtime::Runtime;
 
-use super::{Filter, OfOutput, table};
+use super::{Filter, OfOutput};
 use crate::batch::{Batch, Limits, Offer, Origin, Treatment};
 use crate::buffers::Buffers;
 use crate::cli::{Failure, Signals, runtime};
@@ -24,6 +24,7 @@ use crate::fingerprint;
 use crate::kubeconfig::Endpoint;
 use crate::redact::Redaction;
 use crate::rejected::{self, Entry};
+use crate::shown;
 use crate::sink::webhook::Webhook;
 use crate::sink::{HttpSink, Verdict};
 use crate::throttle::Throttle;
@@ -111,7 +112,7 @@ enum Stopped {
 impl Tally {
     fn print(&self, output: &str) -> std::io::Result<()> {
         let mut out = std::io::stdout().lock();
-        let output = table::printable(output);
+        let output = shown::printable(output);
         if self.sent + self.refused + self.untried == 0 {
             writeln!(out, "{output}: nothing to send")?;
         } else {
@@ -123,7 +124,7 @@ impl Tally {
         }
         if self.unsendable > 0 {
             let entries =
-                table::count(self.unsendable, "entry is no audit event", "entries are no audit events");
+                shown::count(self.unsendable, "entry is no audit event", "entries are no audit events");
             writeln!(out, "{output}: {entries}, and cannot be sent")?;
         }
         Ok(())
