@@ -58,7 +58,8 @@ fn show_output(output: &Output) -> String {
       maxBatchSize: {max_batch_size}
     maxInFlight: {max_in_flight}
     maxMemory: {max_memory}
-{policy_file}    gapRecords: {gap_records}
+    policyFile: {policy_file}
+    gapRecords: {gap_records}
     rejected:
       maxSize: {rejected_size}
       onFull: {on_full}
@@ -75,7 +76,7 @@ fn show_output(output: &Output) -> String {
         max_event_size = show_bytes(truncate.max_event_size),
         max_batch_size = show_bytes(truncate.max_batch_size),
         max_memory = show_bytes(*max_memory),
-        policy_file = show_file("policyFile", output.policy_file.as_deref()),
+        policy_file = show_file(output.policy_file.as_deref()),
         gap_records = output.gap_records,
         rejected_size = quantity::show_size(rejected.max_size),
         on_full = word(&output::ON_FULL, rejected.on_full),
@@ -83,9 +84,9 @@ fn show_output(output: &Output) -> String {
     )
 }
 
-/// No line for no file.
-fn show_file(field: &str, path: Option<&Path>) -> String {
-    path.map(|path| format!("    {field}: {}\n", show_path(path))).unwrap_or_default()
+/// Null for none.
+fn show_file(path: Option<&Path>) -> String {
+    path.map_or_else(|| "~".to_owned(), show_path)
 }
 
 /// A level without compression would be a mistake.
@@ -118,7 +119,7 @@ fn show_batch(batch: &Batch) -> String {
 
 fn show_redact(redact: &Redact) -> String {
     let Redact { enabled, key_file, config_maps, pod_env, managed_fields } = redact;
-    let key_file = key_file.as_deref().map_or_else(|| "~".to_owned(), show_path);
+    let key_file = show_file(key_file.as_deref());
     format!(
         "{{ enabled: {enabled}, keyFile: {key_file}, configMaps: {config_maps}, podEnv: {pod_env}, \
          managedFields: {managed_fields} }}"
