@@ -23,6 +23,7 @@
 //! | scale-files | 1 GB in 1 to 1,000 files | yes |
 //! | scale-handles | what 5,000 rotations leave behind | yes |
 //! | window | requests at a time over a distance | yes |
+//! | policy | an audit policy, for each event | yes |
 //! | outage | 1 GB waits for an endpoint | no |
 //! | rotation-full-speed, -paced, -outage, -kills | 200 MB through rotation and retention, compared by content | no |
 
@@ -47,6 +48,7 @@ mod latency;
 mod outage;
 mod paced;
 mod plot;
+mod policy;
 mod process;
 mod report;
 mod rotation;
@@ -85,6 +87,7 @@ const SECTIONS: [Section; 18] = [
     by_default("scale-files", scale::files),
     by_default("scale-handles", scale::handles),
     by_default("window", window::run),
+    by_default("policy", policy::run),
     on_demand("outage", outage::run),
     on_demand("rotation-full-speed", rotation::full_speed),
     on_demand("rotation-paced", rotation::paced),
