@@ -18,6 +18,7 @@ mod liveness;
 mod logs;
 mod mistakes;
 mod receive;
+mod redaction;
 mod rejected;
 mod renewal;
 mod rotation;
