@@ -12,6 +12,7 @@
 //! |---|---|---|
 //! | drain | 1 GB into an endpoint, beside floors and other shippers | yes |
 //! | truncating | the same with 5% large events, cut | yes |
+//! | redaction | looking for what must not leave, and masking it, beside the check of an event | yes |
 //! | gzip | a backlog of compressed backups, beside bare decompression | yes |
 //! | compression | compressed requests, beside the bare compressor | yes |
 //! | latency | write to receipt at 1,000 events/s | yes |
@@ -46,6 +47,7 @@ mod outage;
 mod paced;
 mod plot;
 mod process;
+mod redaction;
 mod report;
 mod rotation;
 mod scale;
@@ -69,9 +71,10 @@ struct Section {
     run: fn(&mut Bench) -> anyhow::Result<()>,
 }
 
-const SECTIONS: [Section; 17] = [
+const SECTIONS: [Section; 18] = [
     by_default("drain", drain::run),
     by_default("truncating", truncating::run),
+    by_default("redaction", redaction::run),
     by_default("gzip", gzip::run),
     by_default("compression", compression::run),
     by_default("latency", latency::run),
