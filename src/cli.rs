@@ -4,13 +4,13 @@
 
 mod cursor;
 mod policy;
+mod reading;
 mod rejected;
 mod state;
+mod top;
 
 use std::io::{ErrorKind, Write as _};
-use std::path::Path;
 use std::process::ExitCode;
-use std::time::Duration;
 
 use clap::Parser as _;
 use tokio::runtime::Runtime;
@@ -24,17 +24,13 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 use crate::config::{self, Errors, Loaded, LogFormat};
 use crate::demo::{self, DemoArgs};
 use crate::flags::RunArgs;
-use crate::kubeconfig::Endpoint;
 use crate::pipeline;
+use crate::prepare::{self, Prepared};
 use crate::receive::{self, ReceiveArgs, ReceiveError};
-use crate::redact::Key;
 use crate::source::fdstore;
 
 /// `EX_CONFIG` of sysexits.h: a restart does not help, and the unit file says so.
 const EXIT_CONFIG: u8 = 78;
-
-/// Of an endpoint that is loaded only to find out what is wrong with it.
-const ANY_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Ships kube-apiserver's rotated audit log to a remote endpoint; no event is lost in silence.
 #[derive(Debug, clap::Parser)]
@@ -57,6 +53,8 @@ enum Cli {
     /// What an audit policy would do
     #[command(subcommand)]
     Policy(policy::Command),
+    /// Who fills the log
+    Top(top::Args),
 }
 
 /// Why a command ended without success.
@@ -84,6 +82,7 @@ pub fn main() -> ExitCode {
         Cli::Cursor(command) => cursor::command(&command),
         Cli::Rejected(command) => rejected::command(&command),
         Cli::Policy(command) => policy::command(&command),
+        Cli::Top(args) => top::top(args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -102,7 +101,7 @@ fn say(errors: Vec<String>, status: ExitCode) -> ExitCode {
 }
 
 fn run(args: &RunArgs) -> Result<(), Failure> {
-    let (loaded, endpoints) = load(args)?;
+    let (loaded, prepared) = load(args)?;
     start_logging(loaded.log_format);
     for warning in &loaded.warnings {
         tracing::warn!("{warning}");
@@ -115,7 +114,7 @@ fn run(args: &RunArgs) -> Result<(), Failure> {
         let signals = Signals::new()?;
         let hangups = signal(SignalKind::hangup())?;
         tokio::spawn(signals.stop_then_exit(stop.clone()));
-        pipeline::run(loaded.config, endpoints, kept, hangups, stop).await?;
+        pipeline::run(loaded.config, prepared, kept, hangups, stop).await?;
         Ok(())
     });
     // A read that hangs in the kernel keeps nobody from ending in time: what it would read is not settled.
@@ -133,54 +132,14 @@ fn check(args: &RunArgs) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The configuration and the endpoints that it names, or everything that is wrong with either.
-fn load(args: &RunArgs) -> Result<(Loaded, Vec<Endpoint>), Failure> {
-    let mut loaded = match args.load(|name| std::env::var_os(name)) {
-        Ok(loaded) => loaded,
-        Err(errors) => {
-            let loaded = errors.kubeconfigs().map(|path| Endpoint::load(path, ANY_TIMEOUT));
-            let mut found: Vec<String> = loaded.filter_map(Result::err).flatten().collect();
-            check_keys(errors.key_files(), &mut found);
-            return Err(Failure::Config([errors.into_mistakes(), found].concat()));
-        }
-    };
-    let (mut mistakes, mut endpoints) = (Vec::new(), Vec::new());
-    for output in &loaded.config.outputs {
-        match Endpoint::load(&output.webhook.kubeconfig, output.webhook.timeout) {
-            Ok(endpoint) => {
-                add_new(&mut loaded.warnings, endpoint.warnings().iter().cloned());
-                endpoints.push(endpoint);
-            }
-            Err(found) => add_new(&mut mistakes, found),
-        }
-    }
-    let exposed = check_keys(config::key_files(&loaded.config.outputs), &mut mistakes);
-    add_new(&mut loaded.warnings, exposed);
-    if mistakes.is_empty() { Ok((loaded, endpoints)) } else { Err(Failure::Config(mistakes)) }
-}
-
-/// Whether the keys of masked values can be had. Returns what is worth a warning.
-fn check_keys<'a>(
-    files: impl Iterator<Item = (String, &'a Path)>,
-    mistakes: &mut Vec<String>,
-) -> Vec<String> {
-    let mut warnings = Vec::new();
-    for (field, path) in files {
-        match Key::load(path) {
-            Ok(_) => warnings.extend(Key::exposure(path).map(|what| format!("{field}: {what}"))),
-            Err(error) => mistakes.push(format!("{field}: {error}")),
-        }
-    }
-    warnings
-}
-
-/// Adds the lines that are not there yet: two outputs may share a kubeconfig.
-fn add_new(lines: &mut Vec<String>, found: impl IntoIterator<Item = String>) {
-    for line in found {
-        if !lines.contains(&line) {
-            lines.push(line);
-        }
-    }
+/// The configuration and what it names, or everything that is wrong with either.
+fn load(args: &RunArgs) -> Result<(Loaded, Vec<Prepared>), Failure> {
+    let mut loaded = args.load(|name| std::env::var_os(name)).map_err(|errors| {
+        let found = prepare::mistakes_in_files(&errors);
+        Failure::Config([errors.into_mistakes(), found].concat())
+    })?;
+    let prepared = prepare::prepare(&mut loaded).map_err(Failure::Config)?;
+    Ok((loaded, prepared))
 }
 
 impl Failure {

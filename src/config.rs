@@ -29,7 +29,7 @@ use crate::body::Coding;
 pub(crate) use self::load::{default_state_dir, load};
 pub use self::output::is_name;
 pub use self::print::to_yaml;
-pub(crate) use self::quantity::show_duration;
+pub(crate) use self::quantity::{duration, show_duration};
 pub(crate) use self::redact::key_files;
 pub use self::report::Errors;
 pub(crate) use self::report::Origin;
@@ -69,6 +69,14 @@ pub struct Config {
     pub bind_address: SocketAddr,
     /// How long requests in flight may take to finish after SIGTERM or SIGINT.
     pub shutdown_grace: Duration,
+}
+
+impl Config {
+    /// The output of this name.
+    #[must_use]
+    pub fn output(&self, name: &str) -> Option<&Output> {
+        self.outputs.iter().find(|output| output.name == name)
+    }
 }
 
 /// `source.maxLineBytes` where nothing else is said.
@@ -147,6 +155,8 @@ pub struct Output {
     pub max_in_flight: NonZeroUsize,
     /// Bytes of events held in memory, read ahead plus in flight.
     pub max_memory: NonZeroUsize,
+    /// The audit policy that decides which events are shipped, and how much of them; `None`: all, as they are.
+    pub policy_file: Option<PathBuf>,
     /// Whether the stream holds a record of each gap, an event of our own.
     pub gap_records: bool,
     /// The file of events that the endpoint will never take.

@@ -140,22 +140,14 @@ pub fn without_escapes(inside: &str) -> Cow<'_, str> {
         return Cow::Borrowed(inside);
     }
     let mut text = String::with_capacity(inside.len());
-    push_pieces(inside, &mut text);
+    Pieces(inside).add_to(&mut text);
     Cow::Owned(text)
 }
 
 /// Adds what the string `quoted` (with its quotes) says to `out`; nothing of any other value.
 pub fn unescape_into(quoted: &[u8], out: &mut String) {
-    push_pieces(inside(quoted).and_then(|inside| std::str::from_utf8(inside).ok()).unwrap_or_default(), out);
-}
-
-fn push_pieces(inside: &str, out: &mut String) {
-    for piece in Pieces(inside) {
-        match piece {
-            Piece::Plain(text) => out.push_str(text),
-            Piece::Escape(char) => out.push(char),
-        }
-    }
+    Pieces(inside(quoted).and_then(|inside| std::str::from_utf8(inside).ok()).unwrap_or_default())
+        .add_to(out);
 }
 
 /// The bytes between the quotes.
@@ -216,6 +208,17 @@ struct Pieces<'a>(&'a str);
 enum Piece<'a> {
     Plain(&'a str),
     Escape(char),
+}
+
+impl Pieces<'_> {
+    fn add_to(self, out: &mut String) {
+        for piece in self {
+            match piece {
+                Piece::Plain(text) => out.push_str(text),
+                Piece::Escape(char) => out.push(char),
+            }
+        }
+    }
 }
 
 impl<'a> Iterator for Pieces<'a> {

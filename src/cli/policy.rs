@@ -1,6 +1,7 @@
-//! `policy check | eval`: whether a file is an audit policy, and what it says of recorded events.
+//! `policy check | eval | simulate`: whether a file is an audit policy, and what it says of recorded events.
 
 mod eval;
+mod simulate;
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -25,12 +26,15 @@ pub(super) enum Command {
         #[arg(default_value = "-")]
         file: PathBuf,
     },
+    /// Show what each rule of a policy would keep, lower and drop of logs: events, bytes, share
+    Simulate(simulate::Args),
 }
 
 pub(super) fn command(command: &Command) -> Result<(), Failure> {
     match command {
         Command::Check { file } => check(file),
         Command::Eval { policy_file, file } => eval::eval(load(policy_file)?, file),
+        Command::Simulate(args) => simulate::simulate(args),
     }
 }
 
@@ -42,7 +46,7 @@ fn check(file: &Path) -> Result<(), Failure> {
 }
 
 /// The policy in a file; what its author should know is said on the standard error.
-fn load(file: &Path) -> Result<Policy, Failure> {
+pub(super) fn load(file: &Path) -> Result<Policy, Failure> {
     let Loaded { policy, warnings } = Policy::load(file).map_err(Failure::Config)?;
     let mut stderr = std::io::stderr();
     for warning in warnings {

@@ -19,6 +19,7 @@ use crate::batch::Reason;
 use crate::checkpoint;
 use crate::config::Config;
 use crate::rejected::{self, Entry, Lines};
+use crate::shown;
 
 /// What to do with the events that were set aside.
 #[derive(Debug, clap::Subcommand)]
@@ -71,7 +72,7 @@ pub(super) fn command(command: &Command) -> Result<(), Failure> {
         Command::Retry { state, filter, audit_webhook_config_file } => {
             let (directory, config) = state.load_with(audit_webhook_config_file.as_deref())?;
             let files = filter.files(&directory, config.as_ref())?;
-            retry::retry(&files, filter, config.as_ref())
+            retry::retry(&files, filter, &directory, config.as_ref())
         }
         Command::Drop { state, filter } => {
             let (directory, config) = state.load()?;
@@ -176,8 +177,8 @@ fn drop_entries(files: &[OfOutput], filter: &Filter) -> anyhow::Result<()> {
             writeln!(
                 out,
                 "{}: dropped {}",
-                table::printable(name),
-                table::count(dropped, "entry", "entries")
+                shown::printable(name),
+                shown::count(dropped, "entry", "entries")
             )?;
         }
         all += dropped;

@@ -206,12 +206,6 @@ fn check_flags_without_field(sources: Sources<'_>) {
     sources.flag("audit-webhook-version").choice((), &[("audit.k8s.io/v1", ())], |_| {
         "invalid group version, allowed versions are [\"audit.k8s.io/v1\"]".to_owned()
     });
-    let policy = sources.flag("audit-policy-file").text();
-    if policy.value.is_some_and(|path| !path.is_empty()) {
-        let what = "has no effect: this version does not filter at the node; \
-                    the log holds what passed kube-apiserver's own policy, and all of it is shipped";
-        report.warn(&policy.origin, what);
-    }
     if let Some(Setting { origin, .. }) = sources.settings.get(DEPRECATED_BACKOFF) {
         report.warn(origin, "Deprecated, use --audit-webhook-initial-backoff instead.");
     }

@@ -40,6 +40,7 @@ pub(super) fn read(mut section: Section<'_>, max_line_bytes: &Located<i64>) -> O
     let max_in_flight = section.value("maxInFlight", None).int(4).positive(report, not_positive);
     let max_memory = max_memory(&mut section, max_line_bytes);
     let truncate = truncate(section.section("truncate"), max_memory);
+    let policy_file = section.value("policyFile", Some("audit-policy-file")).line_or_empty().value;
     let redact = redact::read(section.section("redact"));
     // With flags alone the stream is what kube-apiserver's own backend would send, and nothing else.
     let with_file = section.sources.file.is_some();
@@ -57,6 +58,8 @@ pub(super) fn read(mut section: Section<'_>, max_line_bytes: &Located<i64>) -> O
         redact,
         truncate,
         max_memory,
+        // As kube-apiserver has it, no name is no policy.
+        policy_file: policy_file.filter(|path| !path.is_empty()).map(PathBuf::from),
         gap_records,
         rejected,
         ready_after,
@@ -266,7 +269,7 @@ fn rejected(mut section: Section<'_>, max_line_bytes: &Located<i64>) -> Rejected
 
 /// Fields that the documentation promises for later: known by name, so that they are not taken for typing errors.
 fn reserve_later_fields(section: &mut Section<'_>) {
-    for field in LATER_SINKS.into_iter().chain(["policyFile", "match", "identity"]) {
+    for field in LATER_SINKS.into_iter().chain(["match", "identity"]) {
         section.reserve(field, nothing_available);
     }
 }

@@ -58,7 +58,7 @@ fn show_output(output: &Output) -> String {
       maxBatchSize: {max_batch_size}
     maxInFlight: {max_in_flight}
     maxMemory: {max_memory}
-    gapRecords: {gap_records}
+{policy_file}    gapRecords: {gap_records}
     rejected:
       maxSize: {rejected_size}
       onFull: {on_full}
@@ -75,11 +75,17 @@ fn show_output(output: &Output) -> String {
         max_event_size = show_bytes(truncate.max_event_size),
         max_batch_size = show_bytes(truncate.max_batch_size),
         max_memory = show_bytes(*max_memory),
+        policy_file = show_file("policyFile", output.policy_file.as_deref()),
         gap_records = output.gap_records,
         rejected_size = quantity::show_size(rejected.max_size),
         on_full = word(&output::ON_FULL, rejected.on_full),
         ready_after = quantity::show_duration(output.ready_after),
     )
+}
+
+/// No line for no file.
+fn show_file(field: &str, path: Option<&Path>) -> String {
+    path.map(|path| format!("    {field}: {}\n", show_path(path))).unwrap_or_default()
 }
 
 /// A level without compression would be a mistake.

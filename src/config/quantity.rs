@@ -39,7 +39,7 @@ const SIZE_UNITS: [(&str, i64); 9] = [
 const LONGEST: u128 = i64::MAX as u128;
 
 /// Reads a duration as Go writes it: `30s`, `1m30s`, `1.5h`, or a bare `0`. No wait of ours can be negative.
-pub(super) fn duration(text: &str) -> Result<Duration, String> {
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     let invalid = || format!("{text:?} is not a duration; legal are such as 30s, 1m30s or 1.5h");
     let (negative, mut rest) = match text.strip_prefix('-') {
         Some(rest) => (true, rest),

@@ -76,6 +76,7 @@ fn defaults(name: &str) -> Config {
             },
             max_in_flight: count(4),
             max_memory: count(32 << 20),
+            policy_file: None,
             gap_records: true,
             rejected: Rejected { max_size: 256 << 20, on_full: OnFull::DropOldest },
             ready_after: Duration::from_secs(300),
@@ -212,14 +213,24 @@ fn kube_apiservers_other_flags_are_taken() {
 }
 
 #[test]
-fn a_policy_file_and_the_deprecated_flag_are_worth_a_warning() {
-    let loaded = load_flags(&[("audit-policy-file", "/p.yaml"), (DEPRECATED_BACKOFF, "5s")]).unwrap();
-    let [policy, alias] = &loaded.warnings[..] else { panic!("{:?}", loaded.warnings) };
-    assert!(policy.starts_with("--audit-policy-file: has no effect: "), "{policy}");
+fn the_deprecated_flag_is_worth_a_warning() {
+    let loaded = load_flags(&[(DEPRECATED_BACKOFF, "5s")]).unwrap();
     assert_eq!(
-        alias,
-        "--audit-webhook-batch-initial-backoff: Deprecated, use --audit-webhook-initial-backoff instead."
+        loaded.warnings,
+        ["--audit-webhook-batch-initial-backoff: Deprecated, use --audit-webhook-initial-backoff instead."]
     );
+}
+
+#[test]
+fn each_output_has_a_policy_of_its_own() {
+    let policies = |loaded: Result<Loaded, Errors>| -> Vec<Option<PathBuf>> {
+        loaded.unwrap().config.outputs.into_iter().map(|output| output.policy_file).collect()
+    };
+    assert_eq!(policies(load_flags(&[("audit-policy-file", "/p.yaml")])), [Some("/p.yaml".into())]);
+    let one = LEAST.replace("}}]", "}, policyFile: /f.yaml}]");
+    assert_eq!(policies(load_yaml(&one)), [Some("/f.yaml".into())]);
+    let two = LEAST.replace("}}]", "}, policyFile: /f.yaml}, {name: other, webhook: {kubeconfig: /k}}]");
+    assert_eq!(policies(load_yaml(&two)), [Some("/f.yaml".into()), None]);
 }
 
 #[test]

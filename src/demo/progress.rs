@@ -5,6 +5,8 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use crate::shown::grouped;
+
 /// Between two lines where none can be redrawn.
 const LINE_EVERY: Duration = Duration::from_secs(1);
 
@@ -74,19 +76,6 @@ impl<W: Write> Progress<W> {
     }
 }
 
-/// 1234567 as 1,234,567.
-pub(super) fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::new();
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -117,12 +106,5 @@ mod tests {
             String::from_utf8(progress.out).unwrap(),
             "written 1,234  shipped 400  received 400  rotations 2\n"
         );
-    }
-
-    #[test]
-    fn digits_are_grouped() {
-        for (number, text) in [(0, "0"), (999, "999"), (1000, "1,000"), (12_345_678, "12,345,678")] {
-            assert_eq!(grouped(number), text);
-        }
     }
 }

@@ -8,8 +8,9 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::receive::line_hash;
+use crate::shown::grouped;
 
-use super::progress::{Counts, grouped};
+use super::progress::Counts;
 use super::replay::{Replay, audit_id};
 
 /// What the receiver's file holds, line by line.

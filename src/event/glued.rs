@@ -26,6 +26,16 @@ const OVERLAP: usize = 2;
 /// UTF-8's mark of byte order, which some editors put before everything else.
 pub const BOM: &[u8] = b"\xef\xbb\xbf";
 
+/// What `line` or a piece of it says, without what is no part of an event: a mark of byte order before it and a carriage
+/// return behind it. `None` if that is nothing. The length of the mark comes first.
+#[must_use]
+pub fn text_of(line: &[u8]) -> Option<(usize, &[u8])> {
+    let text = line.strip_prefix(BOM).unwrap_or(line);
+    let mark_bytes = line.len() - text.len();
+    let text = text.strip_suffix(b"\r").unwrap_or(text);
+    (!text.iter().all(u8::is_ascii_whitespace)).then_some((mark_bytes, text))
+}
+
 /// Where `line`, which is no event itself, is to be cut so that each event in it is a piece of its own: the ends of all
 /// pieces, the last of them its length. Empty if there is no event in it.
 #[must_use]

@@ -228,5 +228,11 @@ fn from_object_ref<'a>(line: &[u8], start: usize, scratch: &'a mut String) -> Re
     Resource { group, namespace, resource, subresource, name }
 }
 
+/// Whether a URL means a resource.
+#[cfg(test)]
+pub(super) fn means_resource(uri: &[u8]) -> bool {
+    derive(split(uri).0).is_some()
+}
+
 #[cfg(test)]
 mod tests;

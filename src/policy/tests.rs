@@ -16,7 +16,7 @@ fn policy(yaml: &str) -> Policy {
     loaded.policy
 }
 
-/// What a policy says of an event, what becomes of it, and the event then.
+/// What a policy says of an event, what becomes of it, and the event as it is then.
 fn applied(policy: &Policy, line: &[u8]) -> (Decision, Effect, Vec<u8>) {
     let event =
         Event::parse(line).unwrap_or_else(|error| panic!("{}: {error}", String::from_utf8_lossy(line)));
@@ -29,7 +29,7 @@ fn applied(policy: &Policy, line: &[u8]) -> (Decision, Effect, Vec<u8>) {
         Effect::Changed => {}
         _ => assert_eq!(out, b"unused"),
     }
-    (decision, effect, if effect == Effect::Unchanged { line.to_vec() } else { out })
+    (decision, effect, if effect == Effect::Changed { out } else { line.to_vec() })
 }
 
 /// JSON without the blanks between its tokens.

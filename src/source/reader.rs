@@ -28,7 +28,7 @@ const WINDOW_BYTES: usize = 4 << 10;
 #[derive(Debug)]
 pub struct Reader {
     held: Arc<Held>,
-    /// If the file is compressed.
+    /// If the file is compressed, or a pipe.
     content: Option<Ahead>,
     head: Vec<u8>,
     /// The last bytes before the last read, and where they end.
@@ -68,13 +68,29 @@ impl Reader {
         } else if file.read_full_at(&mut head, 0)? < head_bytes {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
-        Ok(Self {
-            held: file,
+        Ok(Self { head, window_end: offset, offset, ..Self::at_beginning(file, content, max_line_bytes) })
+    }
+
+    /// Reads `content`, which comes out of `file`, from its beginning on: a pipe can be read in no other way.
+    ///
+    /// # Errors
+    /// There can be no further thread.
+    pub fn of_stream(
+        file: Arc<Held>,
+        content: impl io::Read + Send + 'static,
+        max_line_bytes: usize,
+    ) -> io::Result<Self> {
+        Ok(Self::at_beginning(file, Some(Ahead::of(content)?), max_line_bytes))
+    }
+
+    fn at_beginning(held: Arc<Held>, content: Option<Ahead>, max_line_bytes: usize) -> Self {
+        Self {
+            held,
             content,
-            head,
+            head: Vec::new(),
             window: Vec::with_capacity(2 * WINDOW_BYTES),
-            window_end: offset,
-            offset,
+            window_end: 0,
+            offset: 0,
             buf: vec![0; PIECE_BYTES],
             start: 0,
             end: 0,
@@ -83,7 +99,7 @@ impl Reader {
             pieces: VecDeque::new(),
             nul_bytes: 0,
             max_line_bytes,
-        })
+        }
     }
 
     /// Reads the next piece; 0 at the end of the file as it is now.

@@ -12,6 +12,7 @@
 //! |---|---|---|
 //! | drain | 1 GB into an endpoint, beside floors and other shippers | yes |
 //! | truncating | the same with 5% large events, cut | yes |
+//! | filtering | the same with an audit policy and redaction | yes |
 //! | redaction | looking for what must not leave, and masking it, beside the check of an event | yes |
 //! | gzip | a backlog of compressed backups, beside bare decompression | yes |
 //! | compression | compressed requests, beside the bare compressor | yes |
@@ -39,6 +40,7 @@ mod compression;
 mod drain;
 mod endpoint;
 mod events;
+mod filtering;
 mod floor;
 mod gzip;
 mod idle;
@@ -71,9 +73,10 @@ struct Section {
     run: fn(&mut Bench) -> anyhow::Result<()>,
 }
 
-const SECTIONS: [Section; 18] = [
+const SECTIONS: [Section; 19] = [
     by_default("drain", drain::run),
     by_default("truncating", truncating::run),
+    by_default("filtering", filtering::run),
     by_default("redaction", redaction::run),
     by_default("gzip", gzip::run),
     by_default("compression", compression::run),

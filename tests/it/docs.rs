@@ -163,6 +163,7 @@ fn every_flag_of_run_is_described_and_every_flag_described_exists() {
     let of_others = [
         "--output",                              // cursor, rejected
         "--reason",                              // rejected
+        "--policy-file",                         // policy
         "--audit-webhook-batch-initial-backoff", // deprecated, and not shown
         "--lib",
         "--release",

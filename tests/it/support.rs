@@ -18,6 +18,7 @@ pub(crate) mod proxies;
 pub(crate) mod rotators;
 pub(crate) mod shipper;
 pub(crate) mod systemd;
+pub(crate) mod typed;
 pub(crate) mod workdir;
 pub(crate) mod writer;
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::rejected::Entry;
+use crate::shown::{count, printable, shortened};
 
 /// What is shown of an endpoint's answer, which may be long.
 const EXCERPT_CHARS: usize = 100;
@@ -50,26 +51,6 @@ pub(super) fn total(output: &str, reasons: &BTreeMap<String, u64>, foreign: u64)
     format!("{}: {}", printable(output), kinds.join(", "))
 }
 
-/// `1 entry`, `2 entries`.
-pub(super) fn count(count: u64, one: &str, many: &str) -> String {
-    format!("{count} {}", if count == 1 { one } else { many })
-}
-
-/// `text` with everything escaped that is not simply shown: an endpoint, or a client of the API server, has chosen it.
-pub(super) fn printable(text: &str) -> String {
-    let escape = |c: char| match c {
-        '"' | '\'' => c.to_string(),
-        c => c.escape_debug().to_string(),
-    };
-    text.chars().map(escape).collect()
-}
-
-fn shortened(text: &str, chars: usize) -> String {
-    let short: String = text.chars().take(chars).collect();
-    let rest = if short.len() < text.len() { "..." } else { "" };
-    format!("{}{rest}", printable(&short))
-}
-
 /// A time of ours without its fraction.
 fn to_seconds(time: &str) -> String {
     match time.split_once('.') {
@@ -88,12 +69,6 @@ fn columns([output, time, reason, status, bytes, origin, audit_id, why]: [&str; 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn what_a_terminal_would_obey_is_escaped() {
-        let hostile = "\u{1b}]0;x\u{7}\r\n\u{9b}2J\u{202e} \"é\" \\";
-        assert_eq!(printable(hostile), r#"\u{1b}]0;x\u{7}\r\n\u{9b}2J\u{202e} "é" \\"#);
-    }
 
     #[test]
     fn a_row_is_one_line_of_columns() {

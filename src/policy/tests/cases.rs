@@ -1,5 +1,10 @@
 //! The cases in tests/data/policy.
 
+use std::collections::BTreeMap;
+use std::io::Read as _;
+
+use flate2::read::GzDecoder;
+
 use super::*;
 
 #[derive(Deserialize)]
@@ -38,4 +43,22 @@ fn what_is_kept_of_an_event() {
             }
         }
     }
+}
+
+/// kube-apiserver wrote this log under this policy, so what it decided of each request is known.
+#[test]
+fn kube_apiserver_itself_decided_the_same() {
+    let mut log = String::new();
+    let compressed = &include_bytes!("../../../tests/data/events/gke.log.gz")[..];
+    GzDecoder::new(compressed).read_to_string(&mut log).unwrap();
+    let policy = policy(include_str!("../../../tests/data/policy/gce.yaml"));
+    let mut levels = BTreeMap::<&str, u64>::new();
+    for line in log.lines() {
+        let (decision, effect, _) = applied(&policy, line.as_bytes());
+        let recorded = Event::parse(line.as_bytes()).unwrap().level;
+        assert_eq!((decision.level, effect), (recorded, Effect::Unchanged), "{line}");
+        *levels.entry(recorded.as_str()).or_default() += 1;
+    }
+    assert_eq!(levels.values().sum::<u64>(), 1250);
+    assert_eq!(levels.len(), 3, "{levels:?}");
 }

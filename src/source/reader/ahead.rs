@@ -1,4 +1,4 @@
-//! A compressed file, decompressed ahead of its reader.
+//! A compressed file, decompressed ahead of its reader; or anything else that is read from its beginning on.
 //!
 //! A thread of its own does that, so that lines are checked while the next ones are decompressed. It is ahead by a few
 //! pieces at most, and ends with the file or with its reader. What it passes on are bytes of a file, no events yet
@@ -37,12 +37,19 @@ impl Ahead {
     /// # Errors
     /// There can be no further thread.
     pub(super) fn new(file: Arc<Held>) -> io::Result<Self> {
+        let compressed = BufReader::with_capacity(COMPRESSED_BYTES, FromStart::new(file));
+        Self::of(MultiGzDecoder::new(compressed))
+    }
+
+    /// Begins to read `content`. What comes in small pieces is passed on as it comes.
+    ///
+    /// # Errors
+    /// There can be no further thread.
+    pub(super) fn of(content: impl Read + Send + 'static) -> io::Result<Self> {
         let (sender, pieces) = sync_channel(WAITING);
         // One more is being filled, and one is being read.
         let (free, emptied) = sync_channel(WAITING + 2);
-        thread::Builder::new()
-            .name("gunzip".to_owned())
-            .spawn(move || decompress(file, &sender, &emptied))?;
+        thread::Builder::new().name("gunzip".to_owned()).spawn(move || read(content, &sender, &emptied))?;
         Ok(Self { pieces, free, piece: Vec::new(), read: 0, ended: false })
     }
 
@@ -72,17 +79,18 @@ impl Read for Ahead {
     }
 }
 
-/// Sends the content of `file` piece by piece, an empty one at its end; or, in its place, the error.
-fn decompress(file: Arc<Held>, pieces: &SyncSender<io::Result<Vec<u8>>>, emptied: &Receiver<Vec<u8>>) {
-    let compressed = BufReader::with_capacity(COMPRESSED_BYTES, FromStart::new(file));
-    let mut content = MultiGzDecoder::new(compressed);
+/// Sends `content` piece by piece, an empty one at its end; or, in its place, the error.
+fn read(mut content: impl Read, pieces: &SyncSender<io::Result<Vec<u8>>>, emptied: &Receiver<Vec<u8>>) {
     loop {
         let mut piece = emptied.try_recv().unwrap_or_default();
         piece.resize(PIECE_BYTES, 0);
-        let filled = content.read(&mut piece).map(|count| {
-            piece.truncate(count);
-            piece
-        });
+        let filled = match content.read(&mut piece) {
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
+            other => other.map(|count| {
+                piece.truncate(count);
+                piece
+            }),
+        };
         let is_last = filled.as_ref().map_or(true, Vec::is_empty);
         if pieces.send(filled).is_err() || is_last {
             return;

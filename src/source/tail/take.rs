@@ -48,12 +48,7 @@ fn take(line: Line<'_>, origin: impl FnOnce() -> Origin, batch: &mut Batch, limi
         Line::Piece(piece) => (piece, true),
         Line::TooLong(long) => return batch.offer_aside(too_large(long, origin()), limits),
     };
-    let line = whole.strip_prefix(glued::BOM).unwrap_or(whole);
-    let mark_bytes = whole.len() - line.len();
-    let line = line.strip_suffix(b"\r").unwrap_or(line);
-    if line.iter().all(u8::is_ascii_whitespace) {
-        return Offer::Taken;
-    }
+    let Some((mark_bytes, line)) = glued::text_of(whole) else { return Offer::Taken };
     if is_piece {
         return batch.offer_piece(line, origin, limits);
     }

@@ -94,6 +94,13 @@ pub(crate) fn webhook_bodies() -> [Vec<u8>; 3] {
     ]
 }
 
+/// Writes a file as tools do that renew one: under another name, then renamed.
+pub(crate) fn replace(path: &Path, text: &str) {
+    let new = path.with_extension("new");
+    std::fs::write(&new, text).unwrap();
+    std::fs::rename(&new, path).unwrap();
+}
+
 /// The lines of a file, each with its newline.
 pub(crate) fn lines_of(path: &Path) -> Vec<String> {
     std::fs::read_to_string(path).unwrap().split_inclusive('\n').map(str::to_owned).collect()
