@@ -13,6 +13,7 @@
 //! | drain | 1 GB into an endpoint, beside floors and other shippers | yes |
 //! | truncating | the same with 5% large events, cut | yes |
 //! | filtering | the same with an audit policy and redaction | yes |
+//! | redaction | looking for what must not leave, and masking it, beside the check of an event | yes |
 //! | gzip | a backlog of compressed backups, beside bare decompression | yes |
 //! | compression | compressed requests, beside the bare compressor | yes |
 //! | latency | write to receipt at 1,000 events/s | yes |
@@ -50,6 +51,7 @@ mod paced;
 mod plot;
 mod policy;
 mod process;
+mod redaction;
 mod report;
 mod rotation;
 mod scale;
@@ -73,10 +75,11 @@ struct Section {
     run: fn(&mut Bench) -> anyhow::Result<()>,
 }
 
-const SECTIONS: [Section; 18] = [
+const SECTIONS: [Section; 19] = [
     by_default("drain", drain::run),
     by_default("truncating", truncating::run),
     by_default("filtering", filtering::run),
+    by_default("redaction", redaction::run),
     by_default("gzip", gzip::run),
     by_default("compression", compression::run),
     by_default("latency", latency::run),

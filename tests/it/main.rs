@@ -20,6 +20,7 @@ mod logs;
 mod mistakes;
 mod policy;
 mod receive;
+mod redaction;
 mod rejected;
 mod renewal;
 mod rotation;

@@ -40,6 +40,7 @@ outputs:
       maxBatchSize: 10MiB
     maxInFlight: 4
     maxMemory: 32MiB
+    policyFile: ~
     gapRecords: true
     rejected:
       maxSize: 256MiB
