@@ -22,6 +22,7 @@
 //! | scale-files | 1 GB in 1 to 1,000 files | yes |
 //! | scale-handles | what 5,000 rotations leave behind | yes |
 //! | window | requests at a time over a distance | yes |
+//! | simulate | what a policy would do to 1 GB of log, and who fills it | yes |
 //! | outage | 1 GB waits for an endpoint | no |
 //! | rotation-full-speed, -paced, -outage, -kills | 200 MB through rotation and retention, compared by content | no |
 
@@ -49,6 +50,7 @@ mod process;
 mod report;
 mod rotation;
 mod scale;
+mod simulate;
 mod stage;
 mod start;
 mod steady;
@@ -69,7 +71,7 @@ struct Section {
     run: fn(&mut Bench) -> anyhow::Result<()>,
 }
 
-const SECTIONS: [Section; 17] = [
+const SECTIONS: [Section; 18] = [
     by_default("drain", drain::run),
     by_default("truncating", truncating::run),
     by_default("gzip", gzip::run),
@@ -82,6 +84,7 @@ const SECTIONS: [Section; 17] = [
     by_default("scale-files", scale::files),
     by_default("scale-handles", scale::handles),
     by_default("window", window::run),
+    by_default("simulate", simulate::run),
     on_demand("outage", outage::run),
     on_demand("rotation-full-speed", rotation::full_speed),
     on_demand("rotation-paced", rotation::paced),
