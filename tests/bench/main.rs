@@ -25,6 +25,7 @@
 //! | scale-handles | what 5,000 rotations leave behind | yes |
 //! | window | requests at a time over a distance | yes |
 //! | policy | an audit policy, for each event | yes |
+//! | simulate | what a policy would do to 1 GB of log, and who fills it | yes |
 //! | outage | 1 GB waits for an endpoint | no |
 //! | rotation-full-speed, -paced, -outage, -kills | 200 MB through rotation and retention, compared by content | no |
 
@@ -55,6 +56,7 @@ mod redaction;
 mod report;
 mod rotation;
 mod scale;
+mod simulate;
 mod stage;
 mod start;
 mod steady;
@@ -75,7 +77,7 @@ struct Section {
     run: fn(&mut Bench) -> anyhow::Result<()>,
 }
 
-const SECTIONS: [Section; 19] = [
+const SECTIONS: [Section; 21] = [
     by_default("drain", drain::run),
     by_default("truncating", truncating::run),
     by_default("filtering", filtering::run),
@@ -91,6 +93,7 @@ const SECTIONS: [Section; 19] = [
     by_default("scale-handles", scale::handles),
     by_default("window", window::run),
     by_default("policy", policy::run),
+    by_default("simulate", simulate::run),
     on_demand("outage", outage::run),
     on_demand("rotation-full-speed", rotation::full_speed),
     on_demand("rotation-paced", rotation::paced),

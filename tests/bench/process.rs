@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use nix::time::ClockId;
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
 
 /// How long a program may take for what it was started for.
 const LONGEST: Duration = Duration::from_secs(300);
@@ -52,6 +52,13 @@ impl Process {
     /// Open handles.
     pub(crate) fn handles(&self) -> anyhow::Result<usize> {
         Ok(fs::read_dir(format!("/proc/{}/fd", self.child.id()))?.count())
+    }
+
+    /// Waits until it has ended by itself. The system can still be asked what it used.
+    pub(crate) fn wait_for_end(&self) -> anyhow::Result<()> {
+        let pid = Pid::from_raw(self.child.id().cast_signed()).context("a child has a number")?;
+        waitid(WaitId::Pid(pid), WaitIdOptions::EXITED | WaitIdOptions::NOWAIT)?;
+        Ok(())
     }
 
     /// Waits for it to end by itself.

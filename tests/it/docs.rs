@@ -6,7 +6,8 @@ use std::process::Command;
 
 use audit_shipper::metrics;
 
-use crate::support::cli::{audit_shipper, flags};
+use crate::support::cli::{audit_shipper, finish, flags};
+use crate::support::daemon::Daemon;
 use crate::support::workdir::Workdir;
 
 fn root() -> PathBuf {
@@ -91,7 +92,7 @@ fn effective_example_with(from: &str, to: &str) -> String {
 
 /// The flags in a help text.
 fn flags_of(command: &str) -> BTreeSet<String> {
-    let help = audit_shipper([command, "--help"]).succeeded();
+    let help = audit_shipper(command.split(' ').chain(["--help"])).succeeded();
     let name = |line: &str| {
         let flag = line.trim_start().strip_prefix("-h, ").unwrap_or(line.trim_start());
         let end = flag.find(|c: char| !c.is_ascii_lowercase() && c != '-').unwrap_or(flag.len());
@@ -157,13 +158,12 @@ fn every_flag_of_run_is_described_and_every_flag_described_exists() {
     let described = flags_in_readme();
     assert!(run.is_subset(&described), "not described: {:?}", run.difference(&described));
     let mut known = run;
-    for command in ["receive", "demo"] {
+    for command in ["receive", "demo", "top", "policy simulate"] {
         known.extend(flags_of(command));
     }
     let of_others = [
         "--output",                              // cursor, rejected
         "--reason",                              // rejected
-        "--policy-file",                         // policy
         "--audit-webhook-batch-initial-backoff", // deprecated, and not shown
         "--lib",
         "--release",
@@ -180,6 +180,33 @@ fn every_flag_of_run_is_described_and_every_flag_described_exists() {
         .filter(|flag| !known.contains(*flag) && !of_others.contains(&flag.as_str()))
         .collect();
     assert!(unknown.is_empty(), "{unknown:?}");
+}
+
+/// What the README shows of a command that is run in the repository: a line `...` stands for some that it leaves out.
+fn is_what_is_printed(command: &str) {
+    let readme = read("README.md").replace("\\\n        ", "");
+    let (_, rest) = readme.split_once(&format!("    $ audit-shipper {command}\n")).unwrap();
+    let (_, shown) = rest.split_once("```text\n").unwrap();
+    let (shown, _) = shown.split_once("```").unwrap();
+    let mut run = Daemon::command();
+    run.args(command.split(' ')).current_dir(root()).env("COLUMNS", "80").env("LC_ALL", "C.UTF-8");
+    let printed = finish(run).succeeded();
+    let mut left = printed.as_str();
+    for (index, piece) in shown.split("...\n").enumerate() {
+        let (before, after) =
+            left.split_once(piece).unwrap_or_else(|| panic!("not printed:\n{piece}\nbut:\n{printed}"));
+        assert!(index > 0 || before.is_empty(), "{before}");
+        left = after;
+    }
+    assert_eq!(left, "");
+}
+
+#[test]
+fn the_tables_that_are_shown_are_printed() {
+    is_what_is_printed("top --limit 4 --by user,resource tests/data/events");
+    is_what_is_printed(
+        "policy simulate --policy-file tests/data/policy/gce.yaml --against tests/data/policy/ack_policy.yaml tests/data/events",
+    );
 }
 
 #[test]

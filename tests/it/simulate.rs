@@ -56,7 +56,8 @@ struct OfPolicy {
 
 #[derive(Deserialize)]
 struct Rule {
-    rule: usize,
+    #[serde(rename = "rule")]
+    number: usize,
     line: u64,
     level: String,
     #[serde(flatten)]
@@ -82,7 +83,8 @@ struct Totals {
 
 #[derive(Deserialize, Debug, Clone, PartialEq)]
 struct Value {
-    value: String,
+    #[serde(rename = "value")]
+    name: String,
     events: u64,
     bytes: u64,
 }
@@ -228,7 +230,7 @@ fn check(object: &Object, lines: &[String]) {
     let rules = &object.policy.rules;
     for (number, rule) in rules.iter().enumerate() {
         assert_eq!(
-            (rule.rule, rule.line, LEVELS.contains(&rule.level.as_str())),
+            (rule.number, rule.line, LEVELS.contains(&rule.level.as_str())),
             (number, LINES[number], true)
         );
         assert_eq!(without_values(&rule.totals), expected[number], "rule {number}");
@@ -288,7 +290,7 @@ fn whom_a_rule_meets_is_whom_it_meets() {
     let of = |rule: Option<usize>| -> Vec<String> {
         lines.iter().filter(|line| rule_of(&Typed::of(line)) == rule).cloned().collect()
     };
-    let rules = found.policy.rules.iter().map(|rule| (Some(rule.rule), &rule.totals));
+    let rules = found.policy.rules.iter().map(|rule| (Some(rule.number), &rule.totals));
     for (rule, totals) in rules.chain([(None, &found.policy.no_rule)]) {
         for (key, values) in
             [("user", &totals.users), ("verb", &totals.verbs), ("resource", &totals.resources)]
@@ -300,9 +302,9 @@ fn whom_a_rule_meets_is_whom_it_meets() {
             largest.truncate(3);
             let found: Vec<(u64, u64)> = values.iter().map(|value| (value.bytes, value.events)).collect();
             assert_eq!(found, largest, "{rule:?} {key}");
-            for Value { value, events, bytes } in values {
-                let name = Some(value.clone()).filter(|value| !value.is_empty());
-                assert_eq!(counted.get(&vec![name]), Some(&(*events, *bytes)), "{key} {value}");
+            for Value { name, events, bytes } in values {
+                let value = Some(name.clone()).filter(|name| !name.is_empty());
+                assert_eq!(counted.get(&vec![value]), Some(&(*events, *bytes)), "{key} {name}");
             }
         }
     }
@@ -449,6 +451,13 @@ fn what_is_wrong_is_said() {
     );
 }
 
+/// What `policy eval` says of an event.
+#[derive(Deserialize)]
+struct Evaluated {
+    rule: Option<usize>,
+    kept: bool,
+}
+
 #[test]
 fn every_rule_in_use_agrees_with_eval() {
     let (workdir, lines) = (Workdir::new(), real_events(1250));
@@ -457,13 +466,8 @@ fn every_rule_in_use_agrees_with_eval() {
         Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/policy/ack_policy.yaml").display().to_string();
     let log = workdir.log().display().to_string();
     let said = audit_shipper(["policy", "eval", "--policy-file", &ack, &log]).succeeded();
-    #[derive(Deserialize)]
-    struct Row {
-        rule: Option<usize>,
-        kept: bool,
-    }
     let mut by_rule: HashMap<Option<usize>, (u64, u64)> = HashMap::new();
-    for row in said.lines().map(|line| serde_json::from_str::<Row>(line).unwrap()) {
+    for row in said.lines().map(|line| serde_json::from_str::<Evaluated>(line).unwrap()) {
         let (events, kept) = by_rule.entry(row.rule).or_default();
         *events += 1;
         *kept += u64::from(row.kept);
@@ -471,6 +475,6 @@ fn every_rule_in_use_agrees_with_eval() {
     let found = json(&ack, &[], &[workdir.log()]);
     for rule in &found.policy.rules {
         let Totals { events, lowered, kept, .. } = rule.totals;
-        assert_eq!((events, lowered + kept), by_rule.get(&Some(rule.rule)).copied().unwrap_or_default());
+        assert_eq!((events, lowered + kept), by_rule.get(&Some(rule.number)).copied().unwrap_or_default());
     }
 }

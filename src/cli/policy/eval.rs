@@ -1,21 +1,16 @@
 //! `policy eval`: what a policy says of each event of a log.
 
-use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read, Write};
+use std::io::{self, Write};
 use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context as _, anyhow};
-use flate2::read::MultiGzDecoder;
 
 use crate::cli::{Failure, unless_broken_pipe};
-use crate::config::DEFAULT_MAX_LINE_BYTES;
-use crate::event::{Event, Field, Level, Parts};
+use crate::event::{Event, Field, Level, Parts, glued};
+use crate::logs::{LogFile, STDIN};
 use crate::policy::{Evaluator, Policy};
-
-/// Begins every compressed file.
-const GZIP: [u8; 2] = [0x1f, 0x8b];
-const PIECE_BYTES: usize = 256 << 10;
+use crate::source::reader::Line;
 
 /// Prints a JSON object for each event, in the order of the log. What is no event is told on the standard error.
 pub(super) fn eval(policy: Policy, log: &Path) -> Result<(), Failure> {
@@ -29,26 +24,34 @@ pub(super) fn eval(policy: Policy, log: &Path) -> Result<(), Failure> {
 }
 
 fn print(policy: Policy, log: &Path, stranger_count: &mut u64) -> anyhow::Result<()> {
-    let name = if log == Path::new("-") { "standard input".into() } else { log.display().to_string() };
-    let mut lines = open(log).with_context(|| format!("cannot read {name}"))?;
+    let name = if log.as_os_str() == STDIN { "standard input".into() } else { log.display().to_string() };
+    let cannot_read = || format!("cannot read {name}");
+    let mut reader = LogFile::open(log).and_then(|file| file.reader(0)).with_context(cannot_read)?;
     let mut evaluator = Evaluator::new(Arc::new(policy));
     let (mut out, mut stderr) = (io::BufWriter::new(io::stdout().lock()), io::stderr());
-    let (mut line, mut row, mut number) = (Vec::new(), Vec::new(), 0_u64);
+    let (mut row, mut number) = (Vec::new(), 0_u64);
+    let mut is_ended = false;
     loop {
-        let found = next_line(&mut lines, &mut line).with_context(|| format!("cannot read {name}"))?;
-        number += 1;
-        let problem = match found {
-            Found::End => break,
-            Found::TooLong => Some("longer than 16 MiB".to_owned()),
-            Found::Line if line.is_empty() => None,
-            Found::Line => evaluate(&mut evaluator, &line, &mut row).err(),
-        };
-        if let Some(problem) = problem {
-            *stranger_count += 1;
-            let _ = writeln!(stderr, "error: {name}:{number}: {problem}");
+        while let Some((_, line)) = if is_ended { reader.remainder() } else { reader.line() } {
+            number += 1;
+            let problem = match line {
+                Line::TooLong(_) => Some("longer than 16 MiB".to_owned()),
+                Line::Whole(line) | Line::Piece(line) => {
+                    glued::text_of(line).and_then(|(_, text)| evaluate(&mut evaluator, text, &mut row).err())
+                }
+            };
+            if let Some(problem) = problem {
+                *stranger_count += 1;
+                let _ = writeln!(stderr, "error: {name}:{number}: {problem}");
+            }
+            out.write_all(&row)?;
+            row.clear();
+            reader.consume();
         }
-        out.write_all(&row)?;
-        row.clear();
+        if is_ended {
+            break;
+        }
+        is_ended = reader.read_more().with_context(cannot_read)? == 0;
     }
     Ok(out.flush()?)
 }
@@ -83,39 +86,4 @@ fn evaluate(evaluator: &mut Evaluator, line: &[u8], row: &mut Vec<u8>) -> Result
 /// A field's value as it stands in the line, which is JSON already.
 fn text<'a>(line: &'a [u8], parts: &Parts, field: Field) -> &'a [u8] {
     parts.value(line, field).unwrap_or(b"\"\"")
-}
-
-fn open(log: &Path) -> io::Result<Box<dyn BufRead>> {
-    let raw: Box<dyn Read> =
-        if log == Path::new("-") { Box::new(io::stdin().lock()) } else { Box::new(File::open(log)?) };
-    let mut raw = BufReader::with_capacity(PIECE_BYTES, raw);
-    // A pipe may give the two bytes one by one; who writes so does not write gzip.
-    if raw.fill_buf()?.starts_with(&GZIP) {
-        return Ok(Box::new(BufReader::with_capacity(PIECE_BYTES, MultiGzDecoder::new(raw))));
-    }
-    Ok(Box::new(raw))
-}
-
-enum Found {
-    End,
-    Line,
-    TooLong,
-}
-
-/// Reads a line into `line`, without what is no part of an event: its end, a byte order mark, blanks around it.
-fn next_line(lines: &mut dyn BufRead, line: &mut Vec<u8>) -> io::Result<Found> {
-    let most = DEFAULT_MAX_LINE_BYTES.get() as u64 + 1;
-    line.clear();
-    if lines.take(most).read_until(b'\n', line)? == 0 {
-        return Ok(Found::End);
-    }
-    if line.last() != Some(&b'\n') && line.len() as u64 == most {
-        lines.skip_until(b'\n')?;
-        return Ok(Found::TooLong);
-    }
-    let start = if line.starts_with(b"\xef\xbb\xbf") { 3 } else { 0 };
-    let end = start + line[start..].trim_ascii_end().len();
-    line.truncate(end);
-    line.drain(..start);
-    Ok(Found::Line)
 }
