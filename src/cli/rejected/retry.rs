@@ -163,20 +163,33 @@ struct Pending {
     keys: Vec<u128>,
 }
 
+/// What became of an event that was offered to a request.
+#[derive(Debug, PartialEq, Eq)]
+enum Taking {
+    Taken,
+    /// The request is complete without it.
+    Full,
+    /// Nobody can tell what is to be masked in it.
+    Unsendable,
+}
+
 impl Pending {
     fn new(redaction: Option<Arc<Redaction>>) -> Self {
         let treatment = Treatment { policy: None, redaction };
         Self { batch: Batch::with_treatment(Buffers::default(), treatment), keys: Vec::new() }
     }
 
-    /// False if the request is complete without it.
-    fn takes(&mut self, event: &[u8], key: u128, limits: &Limits) -> bool {
+    fn take(&mut self, event: &[u8], key: u128, limits: &Limits) -> Taking {
         let origin = || Origin { file: "".into(), offset: 0 };
-        let taken = self.batch.offer_piece(event, origin, limits) == Offer::Taken;
-        if taken {
-            self.keys.push(key);
+        if self.batch.offer_piece(event, origin, limits) != Offer::Taken {
+            return Taking::Full;
         }
-        taken
+        // What cannot be masked is set aside by the batch too. It stays in the file, and is none of the request's events.
+        if !self.batch.take_asides().is_empty() {
+            return Taking::Unsendable;
+        }
+        self.keys.push(key);
+        Taking::Taken
     }
 }
 
@@ -209,11 +222,13 @@ impl Sending<'_> {
                 continue;
             }
             let key = key(line);
-            if !pending.takes(event, key, limits) {
+            let mut taking = pending.take(event, key, limits);
+            if taking == Taking::Full {
                 self.flush(std::mem::replace(&mut pending, Pending::new(self.redaction.clone())))?;
                 // The first event always fits.
-                pending.takes(event, key, limits);
+                taking = pending.take(event, key, limits);
             }
+            self.tally.unsendable += u64::from(taking == Taking::Unsendable);
         }
         self.flush(pending)
     }

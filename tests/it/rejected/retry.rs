@@ -24,6 +24,15 @@ struct Healing {
 impl Healing {
     /// `script` answers what holds poison once the switch is thrown, and is told how many it has answered so.
     fn new(n: usize, script: impl Fn(usize) -> Answer + Send + Sync + 'static) -> Self {
+        Self::of(|shipper| shipper, n, script)
+    }
+
+    /// The same of a daemon that is configured otherwise.
+    fn of(
+        configure: impl FnOnce(Shipper) -> Shipper,
+        n: usize,
+        script: impl Fn(usize) -> Answer + Send + Sync + 'static,
+    ) -> Self {
         let is_healed = Arc::new(AtomicBool::new(false));
         let endpoint = Endpoint::start({
             let (is_healed, answered) = (Arc::clone(&is_healed), AtomicUsize::new(0));
@@ -35,7 +44,7 @@ impl Healing {
             }
         });
         let events = events(3 * n);
-        let shipper = shipper(&endpoint).log(&events).output("batch: { maxSize: 3 }");
+        let shipper = configure(shipper(&endpoint)).log(&events).output("batch: { maxSize: 3 }");
         let daemon = shipper.start();
         wait_until_settled(&daemon, 3 * n);
         assert_eq!(shipper.rejected().len(), n);
@@ -99,6 +108,22 @@ fn what_the_endpoint_takes_now_leaves_the_file() {
     let nothing = rejected(&healing.shipper, &["retry", "--reason=malformed"]).succeeded();
     assert_eq!(nothing, "siem: nothing to send\n");
     assert_books_balance(&healing.daemon);
+}
+
+#[test]
+fn what_cannot_be_masked_stays_in_the_file_and_stands_for_no_other_event() {
+    let healing = Healing::of(|shipper| shipper.redact("enabled: true"), 4, |_| Answer::ok());
+    let entries = lines_of(&healing.shipper.rejected_file());
+    // Nobody can tell which of the two counts, so nobody can tell what is to be masked.
+    let ambiguous = entries[0].replacen("\"stage\":", "\"verb\":\"get\",\"stage\":", 1);
+    std::fs::write(healing.shipper.rejected_file(), [vec![ambiguous.clone()], entries].concat().concat())
+        .unwrap();
+    healing.heal();
+    let said = "siem: 4 taken by the endpoint, 0 refused again, 0 not tried\n\
+                siem: 1 entry is no audit event, and cannot be sent\n";
+    assert_eq!(rejected(&healing.shipper, &["retry"]).succeeded(), said);
+    assert_eq!(lines_of(&healing.shipper.rejected_file()), [ambiguous]);
+    assert_each_once(healing.events.clone(), healing.endpoint.items());
 }
 
 #[test]
