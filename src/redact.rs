@@ -39,10 +39,13 @@ const WEBHOOK_PATCH: &str = "patch.webhook.admission.k8s.io/";
 /// What a token that was issued will be called in `user.extra`.
 const ISSUED_CREDENTIAL: &str = "authentication.kubernetes.io/issued-credential-id";
 
-/// Answers to a body that was read and is in order: what they say is of names, and tells more than it shows. Others may
-/// quote the body, as kube-apiserver's decoder did before 1.23.
+/// Answers to a body that was read and is in order: what they say is of names, and tells more than it shows, unless an
+/// admission policy denied the request ([`DENIED`]). Others may quote the body, as kube-apiserver's decoder did before 1.23.
 const CODES_WITHOUT_QUOTES: [&[u8]; 10] =
     [b"401", b"403", b"404", b"405", b"409", b"410", b"429", b"503", b"504", b"507"];
+/// In messages of admission webhooks (`denied the request`) and policies (`denied request`). They choose the code, 403 as a
+/// rule, and the words, which may quote the body.
+const DENIED: &[u8] = b" denied ";
 
 /// What is masked, and with which key. Never changes; shared by the batches of an output.
 #[derive(Debug)]
@@ -101,7 +104,7 @@ impl Redaction {
         let object_ref = parts.value(line, Field::ObjectRef).unwrap_or_default();
         let class = Class::of(object_ref, self.config_maps);
         let status = parts.place(Field::ResponseStatus).filter(|_| class.is_sensitive());
-        let messages = status.as_ref().is_some_and(|status| may_quote(line, status.start));
+        let messages = status.as_ref().is_some_and(|status| may_quote(line, status));
         if let Some(status) = status.filter(|_| messages) {
             findings.value(status, Scope { class: Class::Other, env: false, messages });
         }
@@ -226,10 +229,11 @@ impl Redaction {
     }
 }
 
-/// Whether the status that begins at `start` is of a request whose body it may quote.
-fn may_quote(text: &[u8], start: usize) -> bool {
-    let Some(code) = json::member(text, start, "code").map(|place| &text[place]) else { return true };
-    !code.starts_with(b"2") && !CODES_WITHOUT_QUOTES.contains(&code)
+/// Whether the `status` is of a request whose body it may quote.
+fn may_quote(text: &[u8], status: &Range<usize>) -> bool {
+    let Some(code) = json::member(text, status.start, "code").map(|place| &text[place]) else { return true };
+    let is_denied = || memchr::memmem::find(&text[status.clone()], DENIED).is_some();
+    !code.starts_with(b"2") && (!CODES_WITHOUT_QUOTES.contains(&code) || is_denied())
 }
 
 #[cfg(test)]

@@ -212,6 +212,23 @@ fn what_a_server_says_of_a_body_may_quote_it() {
 }
 
 #[test]
+fn who_denies_a_request_may_quote_its_body_whatever_the_code() {
+    for (code, denied) in [
+        (403, "admission webhook \\\"v.example.com\\\" denied the request"),
+        (409, "admission webhook \\\"v.example.com\\\" denied the request"),
+        (403, "ValidatingAdmissionPolicy 'p' with binding 'b' denied request"),
+    ] {
+        let status = format!(
+            r#"{{"metadata":{{}},"status":"Failure","message":"{denied}: {CANARY} is weak","reason":"Forbidden","code":{code}}}"#
+        );
+        let line = about("secrets", &format!(r#""responseStatus":{status},"responseObject":{status}"#));
+        let out = applied(&line, &Redact::default()).0;
+        assert!(!out.contains(CANARY), "{out}");
+        assert!(!applied(&about("pods", &format!(r#""responseStatus":{status}"#)), &all()).1);
+    }
+}
+
+#[test]
 fn what_is_optional_is_left_alone_unless_it_is_asked_for() {
     let mark = mark_of("p4ss");
     for (resource, body, expected) in [
