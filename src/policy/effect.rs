@@ -61,11 +61,12 @@ fn is_patch(key: &[u8]) -> bool {
 /// objects in the rows of a table.
 pub fn omit_managed_fields(line: &[u8], start: usize, edits: &mut Edits) {
     omit_own(line, start, edits);
+    let mut is_table = None;
     for member in json::members(line, start) {
         let (key, value) = (&line[member.key], member.value.start);
         if json::is_text(key, "items") {
             json::items(line, value).for_each(|item| omit_own(line, item.start, edits));
-        } else if json::is_text(key, "rows") && is_table(line, start) {
+        } else if json::is_text(key, "rows") && *is_table.get_or_insert_with(|| self::is_table(line, start)) {
             let objects = json::items(line, value).filter_map(|row| json::member(line, row.start, "object"));
             objects.for_each(|object| omit_own(line, object.start, edits));
         }

@@ -84,8 +84,9 @@ impl Kind {
                     }
                 }
                 Step::Key(key) if is_key(&text[key.clone()], "kind") => {
-                    let mut value = steps.clone();
-                    let value = &text[value.pass_value()];
+                    // Not the whole of a value that is no string: such values may lie within each other.
+                    let Some(Step::Scalar(value)) = steps.clone().next() else { continue };
+                    let value = &text[value];
                     let is_it = json::is_text(value, self.name) || json::is_text(value, self.list);
                     if let Some(object) = around.last_mut().filter(|_| is_it) {
                         object.1 = true;

@@ -14,8 +14,9 @@ use std::process::Command;
 
 use audit_shipper::batch::{Batch, Limits};
 use audit_shipper::buffers::Buffers;
-use audit_shipper::config::StartAt;
+use audit_shipper::config::{Redact, StartAt};
 use audit_shipper::event::Event;
+use audit_shipper::redact::{Key, Redaction};
 use audit_shipper::sink::HttpSink as _;
 use audit_shipper::sink::webhook::Webhook;
 use audit_shipper::source::pins::PinSet;
@@ -32,7 +33,7 @@ const TRUNCATE_ABOVE: usize = 8 << 10;
 /// What is counted on the lines of the log at a path, by its name.
 type Stage = (&'static str, fn(&Path));
 
-const STAGES: [Stage; 3] = [("check", check), ("batch", batch), ("truncate", truncate)];
+const STAGES: [Stage; 4] = [("check", check), ("batch", batch), ("truncate", truncate), ("redact", redact)];
 
 /// Checks each line.
 fn check(log: &Path) {
@@ -52,6 +53,30 @@ fn batch(log: &Path) {
 /// The same, with large events cut.
 fn truncate(log: &Path) {
     drain(log, Some(TRUNCATE_ABOVE));
+}
+
+/// Masks each line, and what is made to be looked at again and again: kinds within kinds, and a field many times.
+fn redact(log: &Path) {
+    let key = log.with_extension("key");
+    fs::write(&key, [7; 32]).unwrap();
+    let config = Redact { managed_fields: true, ..Redact::default() };
+    let redaction = Redaction::new(Key::load(&key).unwrap(), &config);
+    let (open, numbers, close) = ("{\"kind\":".repeat(500), "1,".repeat(500_000), "}".repeat(500));
+    let hostile = [
+        format!("[\"Secret\",{open}[{numbers}1]{close}]"),
+        format!("{{{}}}", "\"rows\":[],".repeat(3_000).trim_end_matches(',')),
+    ]
+    .map(|body| {
+        format!("{{\"kind\":\"Event\",\"apiVersion\":\"audit.k8s.io/v1\",\"responseObject\":{body}}}")
+    });
+    let text = fs::read_to_string(log).unwrap();
+    let mut out = Vec::new();
+    counted(|| {
+        for line in text.lines().chain(hostile.iter().map(String::as_str)) {
+            let event = Event::parse(line.as_bytes()).unwrap();
+            black_box(redaction.apply(line.as_bytes(), &event.parts(line.as_bytes()).unwrap(), &mut out));
+        }
+    });
 }
 
 fn drain(log: &Path, max_event_size: Option<usize>) {
