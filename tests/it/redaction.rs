@@ -98,7 +98,10 @@ fn no_canary_is_in_a_request_the_rejected_file_the_log_the_metrics_or_the_state(
     let mut lines = singing_events();
     assert!(lines.len() > 8, "{}", lines.len());
     let refused = poisoned(&lines[0]);
-    let too_large = lines[1].replace(r#""annotations":{"#, &format!(r#""annotations":{{"a":"{TOO_LARGE}","#));
+    // Of what identifies an event nothing is ever cut.
+    let named = format!(r#""objectRef":{{"resource":"secrets","uid":"{TOO_LARGE}","#);
+    let too_large = lines[1].replace(r#""objectRef":{"resource":"secrets","#, &named);
+    assert!(too_large.contains(TOO_LARGE));
     // Larger than what is cut above: truncation sees it as it is sent.
     let values: Vec<String> = (0..2000).map(|n| format!(r#""k{n}":"{}""#, base64())).collect();
     let cut = lines[2].replace(r#""data":{"#, &format!(r#""data":{{{},"#, values.join(",")));
