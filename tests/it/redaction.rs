@@ -146,8 +146,7 @@ fn an_event_at_the_head_is_set_aside_redacted() {
         shipper(&endpoint).log(&singing_events()[..1]).flag("audit-webhook-mode", "blocking-strict");
     let mut daemon = shipper.start();
     endpoint.wait_for("a request", |requests| !requests.is_empty());
-    daemon.terminate();
-    daemon.wait();
+    daemon.kill9();
     let config = format!("--config={}", shipper.workdir.path("audit-shipper.yaml").display());
     // An output that has settled nothing has no cursor to move.
     if !shipper.workdir.state().join("siem.cursor.json").exists() {
