@@ -34,7 +34,7 @@ fn singing_events() -> Vec<String> {
         let mut out = String::new();
         while let Some((before, behind)) = rest.split_once(r#""password":""#) {
             let (_, behind) = behind.split_once('"').unwrap();
-            out += &format!(r#"{before}"password":"{}""#, base64());
+            out.extend([before, r#""password":""#, &base64(), "\""]);
             rest = behind;
         }
         out + rest
