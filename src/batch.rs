@@ -8,7 +8,9 @@
 //! nothing is copied again. A batch is filled by `source::tail`, read by a sink, and gone when it is settled.
 
 mod aside;
+mod filtered;
 mod offer;
+mod treatment;
 
 use std::ops::Range;
 
@@ -20,6 +22,9 @@ use crate::checkpoint::Cursor;
 use crate::event::{ApiVersion, Level};
 
 pub use aside::{Aside, Origin, Reason};
+pub use filtered::Filtered;
+use treatment::Treating;
+pub use treatment::Treatment;
 
 /// What may go into one batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,7 +55,7 @@ pub struct Record {
 /// What became of a line that was offered to a batch.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Offer {
-    /// It is in the batch, as an event or as an aside.
+    /// It is in the batch, as an event or as an aside; or the policy has dropped it.
     Taken,
     /// The batch is complete without it; offer it to the next one.
     Full,
@@ -62,6 +67,7 @@ pub enum Offer {
 #[derive(Debug)]
 pub struct Batch {
     buffers: Buffers,
+    treating: Treating,
     full: Vec<Bytes>,
     filling: Option<Buffer>,
     event_bytes: usize,
@@ -69,6 +75,7 @@ pub struct Batch {
     asides: Vec<Aside>,
     aside_bytes: usize,
     truncated: u64,
+    filtered: Filtered,
     version: ApiVersion,
     first_stage_time: Option<Timestamp>,
     /// As it stands in the event, since most of them are never looked at.
@@ -85,6 +92,7 @@ impl Batch {
     pub fn new(buffers: Buffers) -> Self {
         Self {
             buffers,
+            treating: Treating::default(),
             full: Vec::new(),
             filling: None,
             event_bytes: 0,
@@ -92,6 +100,7 @@ impl Batch {
             asides: Vec::new(),
             aside_bytes: 0,
             truncated: 0,
+            filtered: Filtered::default(),
             version: ApiVersion::V1,
             first_stage_time: None,
             last_stage_time: String::new(),
@@ -100,6 +109,12 @@ impl Batch {
             end: None,
             finished: Vec::new(),
         }
+    }
+
+    /// The same, whose events go through `treatment`.
+    #[must_use]
+    pub fn with_treatment(buffers: Buffers, treatment: Treatment) -> Self {
+        Self { treating: Treating::new(treatment), ..Self::new(buffers) }
     }
 
     /// A batch of nothing but a gap record, which is a line of our own: it is in no book of what was read.
@@ -113,6 +128,7 @@ impl Batch {
     /// No more lines will be offered: from now on its events can be read.
     pub fn seal(&mut self) {
         self.full.extend(self.filling.take().map(Buffer::freeze));
+        self.treating.rest();
     }
 
     /// The items of some of its events, in pieces, with commas between them. Sealed batches only.
@@ -192,6 +208,12 @@ impl Batch {
     #[must_use]
     pub fn truncated(&self) -> u64 {
         self.truncated
+    }
+
+    /// Events that the policy dropped instead of taking them into it.
+    #[must_use]
+    pub fn filtered(&self) -> &Filtered {
+        &self.filtered
     }
 
     /// Version of all its events.

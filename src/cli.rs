@@ -11,7 +11,6 @@ mod top;
 
 use std::io::{ErrorKind, Write as _};
 use std::process::ExitCode;
-use std::time::Duration;
 
 use clap::Parser as _;
 use tokio::runtime::Runtime;
@@ -25,16 +24,13 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 use crate::config::{self, Errors, Loaded, LogFormat};
 use crate::demo::{self, DemoArgs};
 use crate::flags::RunArgs;
-use crate::kubeconfig::Endpoint;
 use crate::pipeline;
+use crate::prepare::{self, Prepared};
 use crate::receive::{self, ReceiveArgs, ReceiveError};
 use crate::source::fdstore;
 
 /// `EX_CONFIG` of sysexits.h: a restart does not help, and the unit file says so.
 const EXIT_CONFIG: u8 = 78;
-
-/// Of an endpoint that is loaded only to find out what is wrong with it.
-const ANY_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Ships kube-apiserver's rotated audit log to a remote endpoint; no event is lost in silence.
 #[derive(Debug, clap::Parser)]
@@ -105,7 +101,7 @@ fn say(errors: Vec<String>, status: ExitCode) -> ExitCode {
 }
 
 fn run(args: &RunArgs) -> Result<(), Failure> {
-    let (loaded, endpoints) = load(args)?;
+    let (loaded, prepared) = load(args)?;
     start_logging(loaded.log_format);
     for warning in &loaded.warnings {
         tracing::warn!("{warning}");
@@ -118,7 +114,7 @@ fn run(args: &RunArgs) -> Result<(), Failure> {
         let signals = Signals::new()?;
         let hangups = signal(SignalKind::hangup())?;
         tokio::spawn(signals.stop_then_exit(stop.clone()));
-        pipeline::run(loaded.config, endpoints, kept, hangups, stop).await?;
+        pipeline::run(loaded.config, prepared, kept, hangups, stop).await?;
         Ok(())
     });
     // A read that hangs in the kernel keeps nobody from ending in time: what it would read is not settled.
@@ -136,36 +132,14 @@ fn check(args: &RunArgs) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The configuration and the endpoints that it names, or everything that is wrong with either.
-fn load(args: &RunArgs) -> Result<(Loaded, Vec<Endpoint>), Failure> {
-    let mut loaded = match args.load(|name| std::env::var_os(name)) {
-        Ok(loaded) => loaded,
-        Err(errors) => {
-            let loaded = errors.kubeconfigs().map(|path| Endpoint::load(path, ANY_TIMEOUT));
-            let found: Vec<String> = loaded.filter_map(Result::err).flatten().collect();
-            return Err(Failure::Config([errors.into_mistakes(), found].concat()));
-        }
-    };
-    let (mut mistakes, mut endpoints) = (Vec::new(), Vec::new());
-    for output in &loaded.config.outputs {
-        match Endpoint::load(&output.webhook.kubeconfig, output.webhook.timeout) {
-            Ok(endpoint) => {
-                add_new(&mut loaded.warnings, endpoint.warnings().iter().cloned());
-                endpoints.push(endpoint);
-            }
-            Err(found) => add_new(&mut mistakes, found),
-        }
-    }
-    if mistakes.is_empty() { Ok((loaded, endpoints)) } else { Err(Failure::Config(mistakes)) }
-}
-
-/// Adds the lines that are not there yet: two outputs may share a kubeconfig.
-fn add_new(lines: &mut Vec<String>, found: impl IntoIterator<Item = String>) {
-    for line in found {
-        if !lines.contains(&line) {
-            lines.push(line);
-        }
-    }
+/// The configuration and what it names, or everything that is wrong with either.
+fn load(args: &RunArgs) -> Result<(Loaded, Vec<Prepared>), Failure> {
+    let mut loaded = args.load(|name| std::env::var_os(name)).map_err(|errors| {
+        let found = prepare::mistakes_in_files(&errors);
+        Failure::Config([errors.into_mistakes(), found].concat())
+    })?;
+    let prepared = prepare::prepare(&mut loaded).map_err(Failure::Config)?;
+    Ok((loaded, prepared))
 }
 
 impl Failure {

@@ -13,6 +13,7 @@ mod log_flags;
 mod output;
 mod print;
 mod quantity;
+mod redact;
 mod report;
 mod section;
 mod settings;
@@ -29,6 +30,7 @@ pub(crate) use self::load::{default_state_dir, load};
 pub use self::output::is_name;
 pub use self::print::to_yaml;
 pub(crate) use self::quantity::{duration, show_duration};
+pub(crate) use self::redact::key_files;
 pub use self::report::Errors;
 pub(crate) use self::report::Origin;
 pub(crate) use self::section::closest;
@@ -67,6 +69,14 @@ pub struct Config {
     pub bind_address: SocketAddr,
     /// How long requests in flight may take to finish after SIGTERM or SIGINT.
     pub shutdown_grace: Duration,
+}
+
+impl Config {
+    /// The output of this name.
+    #[must_use]
+    pub fn output(&self, name: &str) -> Option<&Output> {
+        self.outputs.iter().find(|output| output.name == name)
+    }
 }
 
 /// `source.maxLineBytes` where nothing else is said.
@@ -137,12 +147,16 @@ pub struct Output {
     pub webhook: Webhook,
     /// How events are grouped.
     pub batch: Batch,
+    /// What is masked before events leave.
+    pub redact: Redact,
     /// How large events are made to fit.
     pub truncate: Truncate,
     /// Requests at a time; they are settled in order.
     pub max_in_flight: NonZeroUsize,
     /// Bytes of events held in memory, read ahead plus in flight.
     pub max_memory: NonZeroUsize,
+    /// The audit policy that decides which events are shipped, and how much of them; `None`: all, as they are.
+    pub policy_file: Option<PathBuf>,
     /// Whether the stream holds a record of each gap, an event of our own.
     pub gap_records: bool,
     /// The file of events that the endpoint will never take.
@@ -208,6 +222,22 @@ pub struct Throttle {
     pub qps: f64,
     /// Batches at once when `qps` was not used.
     pub burst: std::num::NonZeroU32,
+}
+
+/// What is masked before events leave.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each stands for a field of the file")]
+pub struct Redact {
+    /// Whether anything is.
+    pub enabled: bool,
+    /// The key, shared by all masters; `None`: one of this state directory.
+    pub key_file: Option<PathBuf>,
+    /// Whether the values of all ConfigMaps are.
+    pub config_maps: bool,
+    /// Whether the values of environment variables are.
+    pub pod_env: bool,
+    /// Whether `managedFields` are left out.
+    pub managed_fields: bool,
 }
 
 /// How large events are made to fit.

@@ -120,6 +120,9 @@ pub enum Malformed {
     /// The object is something else.
     #[error("a JSON object, but not an Event of audit.k8s.io/v1, v1beta1 or v1alpha1")]
     NotAnEvent,
+    /// A field is there twice, so a policy cannot tell which of them counts.
+    #[error("an audit event with a field that is there twice")]
+    Ambiguous,
 }
 
 /// A string that borrows from the line unless it holds an escape. (`Option<Cow<str>>` itself never borrows.)

@@ -73,7 +73,7 @@ impl RunArgs {
         match config::load(&settings, state_directory.as_deref()) {
             Ok(loaded) if not_text.is_empty() => Ok(loaded),
             Ok(loaded) => {
-                not_text.note_kubeconfigs(&loaded.config.outputs);
+                not_text.note_files(&loaded.config.outputs);
                 Err(not_text)
             }
             Err(mut errors) => {

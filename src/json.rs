@@ -6,11 +6,13 @@
 //! A *place* is a range of bytes of the text, without blanks around. [`Edits`] changes a text by its places.
 
 mod edits;
+mod steps;
 
 use std::borrow::Cow;
 use std::ops::Range;
 
 pub use edits::Edits;
+pub use steps::{Step, Steps, steps};
 
 /// One member of an object.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -128,24 +130,24 @@ pub fn is_text(quoted: &[u8], plain: &str) -> bool {
 /// surrogate pair, which Go's encoder never writes, becomes U+FFFD as Go's decoder has it.
 #[must_use]
 pub fn unescaped(quoted: &[u8]) -> Option<Cow<'_, str>> {
-    let inside = std::str::from_utf8(inside(quoted)?).ok()?;
+    Some(without_escapes(std::str::from_utf8(inside(quoted)?).ok()?))
+}
+
+/// The same of what stands between the quotes, or of a part of it that divides no escape.
+#[must_use]
+pub fn without_escapes(inside: &str) -> Cow<'_, str> {
     if !inside.contains('\\') {
-        return Some(Cow::Borrowed(inside));
+        return Cow::Borrowed(inside);
     }
     let mut text = String::with_capacity(inside.len());
-    unescape_into(quoted, &mut text);
-    Some(Cow::Owned(text))
+    Pieces(inside).add_to(&mut text);
+    Cow::Owned(text)
 }
 
 /// Adds what the string `quoted` (with its quotes) says to `out`; nothing of any other value.
 pub fn unescape_into(quoted: &[u8], out: &mut String) {
-    let inside = inside(quoted).and_then(|inside| std::str::from_utf8(inside).ok()).unwrap_or_default();
-    for piece in Pieces(inside) {
-        match piece {
-            Piece::Plain(text) => out.push_str(text),
-            Piece::Escape(char) => out.push(char),
-        }
-    }
+    Pieces(inside(quoted).and_then(|inside| std::str::from_utf8(inside).ok()).unwrap_or_default())
+        .add_to(out);
 }
 
 /// The bytes between the quotes.
@@ -206,6 +208,17 @@ struct Pieces<'a>(&'a str);
 enum Piece<'a> {
     Plain(&'a str),
     Escape(char),
+}
+
+impl Pieces<'_> {
+    fn add_to(self, out: &mut String) {
+        for piece in self {
+            match piece {
+                Piece::Plain(text) => out.push_str(text),
+                Piece::Escape(char) => out.push(char),
+            }
+        }
+    }
 }
 
 impl<'a> Iterator for Pieces<'a> {

@@ -25,6 +25,7 @@
 //!                    |   line by line
 //!                    v
 //!   event          is it an audit event? If not, it becomes an aside        (pure)
+//!   policy         is it kept, and how much of it?                          (pure)
 //!   truncate       what is too large is cut, or becomes an aside            (pure)
 //!                    |   Batch { items, asides, end: Cursor }
 //!                    v
@@ -62,7 +63,8 @@
 //! | spool | copies of nameless files, made on a stop |
 //! | mark | how far one file of the series is settled; the file is known by its content |
 //! | cursor | the marks of an output; everything before them is settled |
-//! | settled | acknowledged by the endpoint, or on disk in the file of rejected events |
+//! | settled | acknowledged by the endpoint, dropped by the policy, or on disk in the file of rejected events |
+//! | treatment | what an output does to an event before it ships it |
 //! | verdict | what an answer means: accepted, retry, hold, refused |
 //! | hold | somebody has to change something first: credentials, an address, the endpoint |
 //! | suspect | a single event that was refused; *evidence* decides whether it is at fault or the endpoint |
@@ -77,6 +79,7 @@
 //! - [`config`]: flags, variables and the YAML file into one checked configuration; all mistakes at once.
 //! - `yaml`: a YAML file as a tree that knows its lines.
 //! - [`kubeconfig`]: the webhook's kubeconfig as a URL, TLS and credentials, renewed while we run.
+//! - [`prepare`]: the files that the configuration names, read before anything starts.
 //!
 //! How it is set up:
 //! - [`pipeline`]: builds the routes, runs them, stops them in order.
@@ -88,6 +91,7 @@
 //! - [`event`]: a borrowed view of one event, which is also the check of its line.
 //! - [`json`]: places in the JSON text of an event, and edits by place.
 //! - [`policy`]: kube-apiserver's audit policy, applied once more to what was recorded.
+//! - [`redact`]: masks what must never leave the node, by places too.
 //! - [`truncate`]: makes large events fit.
 //! - [`batch`]: items and asides, with the position that is settled with them.
 //! - [`buffers`]: what a batch's items are kept in, used again and again.
@@ -129,7 +133,8 @@
 //!   rejected events is changed by operators too while it runs, and by each of them under the lock on that file.
 //! - **I6** Every buffer, file and wait has a configured bound, and loading proves that the bounds fit together.
 //! - **I7** No JSON value of a whole document is ever built on the hot path.
-//! - **I8** A line is delivered, set aside with a reason, or reported lost; each is counted, and there is no fourth way.
+//! - **I8** A line is delivered, dropped by the policy, set aside with a reason, or reported lost; each is counted, and there is
+//!   no fifth way.
 //! - **I9** Wake-ups may be lost, late or wrong; correctness never depends on them.
 //! - **I10** The identity of a file is its content, never its inode or its name alone.
 //! - **I11** Our own log never holds an event's body, a token, a query string or the body of an endpoint's
@@ -156,15 +161,18 @@ pub mod logs;
 pub mod metrics;
 pub mod pipeline;
 pub mod policy;
+pub mod prepare;
 #[cfg(test)]
 mod properties;
 pub mod receive;
+pub mod redact;
 pub mod rejected;
 pub mod route;
 pub(crate) mod serve;
 pub mod shown;
 pub mod sink;
 pub mod source;
+mod stamp;
 pub mod supervisor;
 pub mod tally;
 pub mod throttle;

@@ -81,6 +81,7 @@ struct Families {
     events: IntCounterVec,
     errors: IntCounterVec,
     read: IntCounterVec,
+    filtered: IntCounterVec,
     delivered: IntCounterVec,
     delivered_bytes: IntCounterVec,
     sent_bytes: IntCounterVec,
@@ -101,6 +102,7 @@ struct Families {
     nul_bytes: IntCounterVec,
     certificates: IntGaugeVec,
     reloads: IntGaugeVec,
+    policy_reloads: IntGaugeVec,
 }
 
 impl Default for Metrics {
@@ -124,6 +126,7 @@ impl Metrics {
             events: counters(&registry, "audit_event_total"),
             errors: counters(&registry, "error_total"),
             read: counters(&registry, "audit_shipper_read_events_total"),
+            filtered: counters(&registry, "audit_shipper_filtered_events_total"),
             delivered: counters(&registry, "audit_shipper_delivered_events_total"),
             delivered_bytes: counters(&registry, "audit_shipper_delivered_bytes_total"),
             sent_bytes: counters(&registry, "audit_shipper_sent_bytes_total"),
@@ -148,8 +151,8 @@ impl Metrics {
             nul_bytes: counters(&registry, "audit_shipper_skipped_nul_bytes_total"),
             certificates: gauges(&registry, "audit_shipper_certificate_expiry_timestamp_seconds"),
             reloads: gauges(&registry, "audit_shipper_kubeconfig_last_reload_successful"),
+            policy_reloads: gauges(&registry, "audit_shipper_policy_last_reload_successful"),
         };
-        counters(&registry, "audit_shipper_filtered_events_total");
         let pins = PinMetrics {
             files: gauges(&registry, "audit_shipper_pinned_files").with_label_values::<&str>(&[]),
             bytes: gauges(&registry, "audit_shipper_pinned_bytes").with_label_values::<&str>(&[]),

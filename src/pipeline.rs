@@ -4,6 +4,7 @@
 //! the disk, the admin server goes last.
 
 mod endpoints;
+mod policies;
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -11,10 +12,14 @@ use std::sync::Arc;
 
 use tokio::net::TcpListener;
 use tokio::signal::unix::Signal;
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use policies::PolicyFile;
+
 use crate::admin::Admin;
+use crate::batch::Treatment;
 use crate::buffers::Buffers;
 use crate::checkpoint::{Cursor, HEAD_BYTES, Loaded, Lock, LockError, Mark, Store};
 use crate::config::{self, Config};
@@ -22,6 +27,8 @@ use crate::deliver::{Delivery, Exchange};
 use crate::health::Health;
 use crate::kubeconfig::Endpoint;
 use crate::metrics::Metrics;
+use crate::prepare::Prepared;
+use crate::redact::{KeyError, Redaction};
 use crate::rejected::RejectedFile;
 use crate::route::{Reading, Route};
 use crate::serve;
@@ -40,6 +47,9 @@ pub enum Fatal {
     /// The state directory cannot be had.
     #[error(transparent)]
     StateDir(#[from] LockError),
+    /// The key of masked values cannot be had.
+    #[error(transparent)]
+    Key(#[from] KeyError),
     /// The admin address cannot be had.
     #[error("--bind-address: cannot listen on {address}")]
     Bind {
@@ -55,16 +65,16 @@ pub enum Fatal {
 
 /// Ships until `stop`, and then until what is in memory is settled or the grace is over.
 ///
-/// `endpoints` are those of the outputs, in their order; `kept` is what systemd held for us. At each of `hangups` the
-/// endpoints' files are read again.
+/// `prepared` is what the outputs need, in their order; `kept` is what systemd held for us. At each of `hangups` the files
+/// that the configuration names are read again.
 ///
 /// # Errors
 /// Something that all outputs need cannot be had.
 pub async fn run(
     config: Config,
-    endpoints: Vec<Endpoint>,
+    prepared: Vec<Prepared>,
     kept: Vec<Kept>,
-    hangups: Signal,
+    mut hangups: Signal,
     stop: CancellationToken,
 ) -> Result<(), Fatal> {
     let _lock = Lock::take(&config.state_dir)?;
@@ -80,16 +90,31 @@ pub async fn run(
         .with_kept(kept, FdStore::from_env(), &spool);
     let pins = Arc::new(pins);
     let watch = Arc::new(Watch::new(Arc::clone(&pins)));
-    let endpoints: Vec<Arc<Endpoint>> = endpoints.into_iter().map(Arc::new).collect();
-    let routes: Vec<Route> = config
+    let built: Vec<Built> = config
         .outputs
         .iter()
-        .zip(&endpoints)
+        .zip(prepared)
         .enumerate()
-        .map(|(number, (output, endpoint))| build(&config, number, output, endpoint, &watch, &metrics))
-        .collect();
-    let to_keep = endpoints.into_iter().zip(routes.iter().map(|route| Arc::clone(&route.metrics))).collect();
-    let keeping = tokio::spawn(endpoints::keep_current(to_keep, hangups));
+        .map(|(number, (output, prepared))| build(&config, number, output, prepared, &watch, &metrics))
+        .collect::<Result<_, Fatal>>()?;
+    let (mut routes, mut endpoints, mut policies) = (Vec::new(), Vec::new(), Vec::new());
+    for Built { route, endpoint, policy } in built {
+        endpoints.push((endpoint, Arc::clone(&route.metrics)));
+        policies.extend(policy);
+        routes.push(route);
+    }
+    let keeping = tokio::spawn(async move {
+        let hung_up = watch::Sender::new(());
+        let endpoints = endpoints::keep_current(endpoints, hung_up.subscribe());
+        let policies = policies::keep_current(policies, hung_up.subscribe());
+        let telling = async {
+            while hangups.recv().await.is_some() {
+                tracing::info!("SIGHUP: reading the kubeconfigs, their files and the policies again");
+                hung_up.send_replace(());
+            }
+        };
+        tokio::join!(endpoints, policies, telling);
+    });
     let outputs: Arc<[_]> = routes.iter().map(|route| Arc::clone(&route.health)).collect();
     let watchdog = tokio::spawn(supervisor::feed_watchdog(Arc::clone(&outputs)));
     let admin_stop = CancellationToken::new();
@@ -150,51 +175,71 @@ fn keep_nameless(pins: &PinSet, config: &Config, spool: &Path) {
     pins.spool(spool, settled);
 }
 
+/// An output that is ready to run, and what has to be kept current for it.
+struct Built {
+    route: Route,
+    endpoint: Arc<Endpoint>,
+    policy: Option<PolicyFile>,
+}
+
 fn build(
     config: &Config,
     number: usize,
     output: &config::Output,
-    endpoint: &Arc<Endpoint>,
+    prepared: Prepared,
     watch: &Arc<Watch>,
     metrics: &Metrics,
-) -> Route {
+) -> Result<Built, Fatal> {
+    let Prepared { endpoint, policy } = prepared;
+    let redaction = Redaction::of_output(&output.redact, &config.state_dir)?;
     let metrics = Arc::new(metrics.route(&output.name));
     let health = Arc::new(Health::new(&output.name, output.ready_after, Arc::clone(&metrics)));
     let (store, loaded) = Store::open(&config.state_dir, &output.name);
     let cursor = cursor_of(&output.name, loaded);
     let buffers = Buffers::new(output.max_memory.get() / 4);
+    if let Some(policy) = &policy {
+        metrics.policy(policy.rules().len());
+    }
+    let treatment = watch::Sender::new(Treatment { policy, redaction });
     tracing::info!(
         output = output.name,
         endpoint = endpoint.display(),
         log = %config.source.path.display(),
         "shipping"
     );
-    Route {
+    let reading = Reading::new(
+        &config.source,
+        output,
+        number,
+        cursor.as_ref(),
+        Arc::clone(watch),
+        (buffers.clone(), treatment.subscribe()),
+        Arc::clone(&health),
+    );
+    let delivery = Delivery::new(
+        Box::new(Exchange::new(Arc::clone(&endpoint))),
+        Box::new(Webhook),
+        output,
+        Arc::clone(&metrics),
+        Arc::clone(&health),
+        buffers,
+    );
+    let policy = output
+        .policy_file
+        .clone()
+        .map(|path| PolicyFile::new(output.name.clone(), path, treatment, Arc::clone(&metrics)));
+    let route = Route {
         pins: Arc::clone(watch.pins()),
         number,
-        reading: Some(Reading::new(
-            &config.source,
-            output,
-            number,
-            cursor.as_ref(),
-            Arc::clone(watch),
-            buffers.clone(),
-            Arc::clone(&health),
-        )),
-        delivery: Arc::new(Delivery::new(
-            Box::new(Exchange::new(Arc::clone(endpoint))),
-            Box::new(Webhook),
-            output,
-            Arc::clone(&metrics),
-            Arc::clone(&health),
-            buffers,
-        )),
+        reading: Some(reading),
+        delivery: Arc::new(delivery),
         store,
         rejected: Arc::new(RejectedFile::new(&config.state_dir, &output.name, output.rejected.clone())),
         metrics,
         health,
         config: output.clone(),
-    }
+    };
+    Ok(Built { route, endpoint, policy })
 }
 
 /// Where the output goes on. An unreadable cursor costs duplicates, never events: it begins at the oldest file.

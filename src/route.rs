@@ -1,7 +1,7 @@
 //! One output: its loop from the log to the endpoint, and the only place that moves its cursor (invariant I1).
 //!
 //! ```text
-//! read a batch (check, truncate) -> throttle -> deliver -> set aside what was refused -> move the cursor
+//! read a batch (check, policy, redact, truncate) -> throttle -> deliver -> set aside what was refused -> move the cursor
 //! ```
 //!
 //! Up to `maxInFlight` batches are on their way at a time; they are settled in order, so one cursor says it all. The
@@ -208,9 +208,8 @@ impl Shipping {
             oldest: batch.first_stage_time(),
         };
         self.window.push(held);
-        if lines > 0 {
-            let events = batch.events() as u64;
-            self.route.metrics.taken(events, lines as u64 - events, batch.truncated());
+        if !batch.is_gap_record() {
+            self.route.metrics.taken(&batch);
         }
         if !batch.is_empty() {
             self.route.health.began_to_wait();

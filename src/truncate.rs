@@ -65,15 +65,12 @@ fn without_bodies(line: &[u8], parts: &Parts) -> Option<Vec<u8>> {
         }
         edits.replace(comma..body.end, &b""[..]);
     }
-    match parts.place(Field::Annotations) {
-        Some(place) => {
-            let old = std::str::from_utf8(line.get(place.clone())?).ok()?;
-            edits.replace(place, with_added(old, &added).into_bytes());
-        }
-        None => {
-            let close = line.len() - 1;
-            edits.replace(close..close, format!(",\"annotations\":{}", object(&added)).into_bytes());
-        }
+    if let Some(place) = parts.place(Field::Annotations) {
+        let old = std::str::from_utf8(line.get(place.clone())?).ok()?;
+        edits.replace(place, with_added(old, &added).into_bytes());
+    } else {
+        let close = line.len() - 1;
+        edits.replace(close..close, format!(",\"annotations\":{}", object(&added)).into_bytes());
     }
     let mut out = Vec::new();
     edits.apply(line, &mut out);

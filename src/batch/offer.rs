@@ -1,5 +1,6 @@
 //! What goes into a batch, and as what.
 
+use super::treatment::Outcome;
 use super::{Aside, Batch, Limits, Offer, Origin, Reason, Record, split};
 use crate::buffers::Buffer;
 use crate::event::{Event, Level, Malformed, glued};
@@ -14,7 +15,7 @@ impl Batch {
     /// Takes one line (without its newline) if it fits: an audit event as a record, anything else as an aside, but for a
     /// line with events in it.
     ///
-    /// This is the order of the stages: check, truncate.
+    /// This is the order of the stages: check, policy, redact, truncate.
     pub fn offer(&mut self, line: &[u8], origin: impl FnOnce() -> Origin, limits: &Limits) -> Offer {
         let malformed = match Event::parse(line) {
             Ok(event) => return self.offer_event(line, &event, origin, limits),
@@ -51,15 +52,43 @@ impl Batch {
         origin: impl FnOnce() -> Origin,
         limits: &Limits,
     ) -> Offer {
-        if !self.records.is_empty() && self.version != event.version {
+        if self.is_full(limits) || !self.records.is_empty() && self.version != event.version {
             return Offer::Full;
         }
+        // It is lent to itself: what it changes stands in it.
+        let mut treating = std::mem::take(&mut self.treating);
+        let offer = match treating.treat(line, event) {
+            Ok(Outcome::Unchanged) => self.offer_result(line, line.len(), event, origin, limits),
+            Ok(Outcome::Changed) => match Event::parse(treating.changed()) {
+                Ok(event) => self.offer_result(treating.changed(), line.len(), &event, origin, limits),
+                Err(malformed) => self.offer_malformed(treating.changed(), &malformed, origin, limits),
+            },
+            Ok(Outcome::Dropped(rule)) => {
+                self.drop_event(rule, line.len(), event);
+                Offer::Taken
+            }
+            Err(malformed) => self.offer_malformed(line, &malformed, origin, limits),
+        };
+        self.treating = treating;
+        offer
+    }
+
+    /// Takes what the treatment has left of an event of `log_bytes` bytes, cut to size.
+    fn offer_result(
+        &mut self,
+        line: &[u8],
+        log_bytes: usize,
+        event: &Event<'_>,
+        origin: impl FnOnce() -> Origin,
+        limits: &Limits,
+    ) -> Offer {
         let mut cut = None;
         if let Some(max) = limits.max_event_size.filter(|max| line.len() >= *max) {
             cut = truncate::fit_event(line, event, max);
             if cut.is_none() {
                 let detail = format!("larger than {max} bytes even without all that is not its identity");
-                return self.offer_aside(Aside::of(line, Reason::TooLarge, detail, Some(origin())), limits);
+                let aside = Aside::of(line, Reason::TooLarge, detail, Some(origin()));
+                return self.offer_aside_for(aside, log_bytes, limits);
             }
         }
         let fitting = cut.as_deref().unwrap_or(line);
@@ -73,16 +102,30 @@ impl Batch {
         self.note_time(event.stage_timestamp.as_deref());
         self.append(fitting, event.level, Some(origin()));
         self.truncated += u64::from(cut.is_some());
-        self.log_bytes += line.len() as u64 + 1;
+        self.log_bytes += log_bytes as u64 + 1;
         Offer::Taken
+    }
+
+    /// The policy drops an event of `log_bytes` bytes by this rule.
+    fn drop_event(&mut self, rule: Option<usize>, log_bytes: usize, event: &Event<'_>) {
+        let bytes = log_bytes as u64 + 1;
+        self.note_time(event.stage_timestamp.as_deref());
+        self.log_bytes += bytes;
+        self.filtered.note(rule, bytes);
     }
 
     /// Takes a line that is not to be shipped, if there is room for it.
     pub fn offer_aside(&mut self, aside: Aside, limits: &Limits) -> Offer {
+        let log_bytes = usize::try_from(aside.line_bytes).unwrap_or(usize::MAX);
+        self.offer_aside_for(aside, log_bytes, limits)
+    }
+
+    /// The same of a line that stands in the log with so many bytes.
+    fn offer_aside_for(&mut self, aside: Aside, log_bytes: usize, limits: &Limits) -> Offer {
         if !self.has_room(aside.line.len(), limits) {
             return Offer::Full;
         }
-        self.log_bytes += aside.line_bytes + 1;
+        self.log_bytes += log_bytes as u64 + 1;
         self.aside_bytes += aside.line.len();
         self.asides.push(aside);
         Offer::Taken

@@ -105,3 +105,61 @@ fn items_of_any_events_are_the_buffers_with_commas_between() {
         assert_eq!(aside.origin, Some(Origin { file: "audit.log".into(), offset: line.len() as u64 }));
     }
 }
+
+fn treated_by(rules: &str) -> Batch {
+    let text = format!("{{apiVersion: audit.k8s.io/v1, kind: Policy, rules: [{rules}]}}");
+    let policy = crate::policy::Policy::parse(&text, "policy.yaml").unwrap().policy;
+    Batch::with_treatment(
+        Buffers::default(),
+        Treatment { policy: Some(std::sync::Arc::new(policy)), redaction: None },
+    )
+}
+
+#[test]
+fn what_the_policy_drops_takes_no_room_and_is_counted() {
+    let mut batch = treated_by("{level: None, verbs: [x]}, {level: RequestResponse, verbs: [xx]}");
+    let lines =
+        [event("v1", 1), event("v1", 2), event("v1", 1), event("v1", 3), event("v1", 2), event("v1", 2)];
+    for line in &lines {
+        assert_eq!(offer(&mut batch, line), Offer::Taken);
+    }
+    // Whatever it would be: the policy is not asked of what has no room.
+    assert_eq!(offer(&mut batch, &event("v1", 1)), Offer::Full);
+    batch.seal();
+    assert_eq!((batch.events(), batch.lines()), (3, 3));
+    assert_eq!(batch.line(0), lines[1]);
+    assert_eq!(batch.filtered().by_rule().collect::<Vec<_>>(), [(None, 1), (Some(0), 2)]);
+    assert_eq!(batch.log_bytes(), lines.iter().map(|line| line.len() as u64 + 1).sum::<u64>());
+    assert_eq!(
+        batch.filtered().bytes(),
+        [0, 2, 3].map(|index| lines[index].len() as u64 + 1).iter().sum::<u64>()
+    );
+}
+
+#[test]
+fn an_event_of_which_a_policy_cannot_tell_is_set_aside() {
+    let line = br#"{"kind":"Event","apiVersion":"audit.k8s.io/v1","verb":"get","verb":"list"}"#;
+    let mut plain = Batch::new(Buffers::default());
+    assert_eq!(offer(&mut plain, line), Offer::Taken);
+    assert_eq!(plain.events(), 1);
+    let mut batch = treated_by("{level: None}");
+    assert_eq!(offer(&mut batch, line), Offer::Taken);
+    let asides = batch.take_asides();
+    assert_eq!((asides[0].reason, asides[0].line.as_slice()), (Reason::Malformed, &line[..]));
+    assert!(asides[0].detail.contains("twice"));
+}
+
+#[test]
+fn an_event_counts_with_what_the_policy_leaves_of_it() {
+    let line = br#"{"kind":"Event","apiVersion":"audit.k8s.io/v1","level":"Request","verb":"get","requestObject":{"a":"xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"}}"#;
+    let limits = Limits { max_event_size: Some(120), ..LIMITS };
+    let mut batch = treated_by("{level: Metadata}");
+    assert_eq!(batch.offer(line, || Origin { file: "audit.log".into(), offset: 7 }, &limits), Offer::Taken);
+    batch.seal();
+    assert_eq!(batch.truncated(), 0);
+    assert_eq!(
+        batch.line(0),
+        br#"{"kind":"Event","apiVersion":"audit.k8s.io/v1","level":"Metadata","verb":"get"}"#
+    );
+    assert_eq!((batch.level(0), batch.log_bytes()), (Level::Metadata, line.len() as u64 + 1));
+}

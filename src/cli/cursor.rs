@@ -8,11 +8,13 @@ use anyhow::{Context as _, bail};
 
 use super::Failure;
 use super::state::{self, State};
-use crate::batch::{Aside, Batch, Limits, Reason};
+use crate::batch::{Aside, Batch, Limits, Reason, Treatment};
 use crate::buffers::Buffers;
 use crate::checkpoint::{Cursor, Loaded, Lock, SUFFIX, Store};
 use crate::config::{self, Config, MinFree};
 use crate::gap::Gap;
+use crate::policy::Policy;
+use crate::redact::Redaction;
 use crate::rejected::RejectedFile;
 use crate::source::fdstore::FdStore;
 use crate::source::pins::PinSet;
@@ -35,29 +37,35 @@ pub(super) enum Command {
         output: String,
     },
     /// Set the event that an output would send next aside, into its file of rejected events
-    Skip {
-        #[command(flatten)]
-        state: State,
-        /// Name of the output; `webhook` if the daemon is run with flags alone
-        #[arg(long, value_name = "NAME")]
-        output: String,
-        /// The log that the daemon tails, if no configuration file names it
-        #[arg(long, value_name = "PATH", env = "AUDIT_SHIPPER_AUDIT_LOG_PATH")]
-        audit_log_path: Option<PathBuf>,
-        /// The daemon is run with --gap-records, so a gap record may be what it would send next
-        #[arg(long)]
-        gap_records: bool,
-    },
+    Skip(Skip),
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Skip {
+    #[command(flatten)]
+    state: State,
+    /// Name of the output; `webhook` if the daemon is run with flags alone
+    #[arg(long, value_name = "NAME")]
+    output: String,
+    /// The log that the daemon tails, if no configuration file names it
+    #[arg(long, value_name = "PATH", env = "AUDIT_SHIPPER_AUDIT_LOG_PATH")]
+    audit_log_path: Option<PathBuf>,
+    /// The audit policy that the daemon is run with, if no configuration file names it
+    #[arg(long, value_name = "FILE", env = "AUDIT_SHIPPER_AUDIT_POLICY_FILE")]
+    audit_policy_file: Option<PathBuf>,
+    /// The daemon is run with --redact, so what is set aside is masked
+    #[arg(long)]
+    redact: bool,
+    /// The daemon is run with --gap-records, so a gap record may be what it would send next
+    #[arg(long)]
+    gap_records: bool,
 }
 
 pub(super) fn command(command: &Command) -> Result<(), Failure> {
     match command {
         Command::Show(state) => Ok(show(&state.load()?.0)?),
         Command::Reset { state, output } => Ok(reset(&state.load()?.0, output)?),
-        Command::Skip { state, output, audit_log_path, gap_records } => {
-            let (directory, config) = state.load()?;
-            Ok(skip(&directory, output, config.as_ref(), audit_log_path.as_deref(), *gap_records)?)
-        }
+        Command::Skip(skip) => skip.run(),
     }
 }
 
@@ -118,44 +126,71 @@ fn known(state_dir: &Path, output: &str) -> anyhow::Result<(Store, Loaded)> {
     Ok((store, loaded))
 }
 
-fn skip(
-    state_dir: &Path,
-    output: &str,
-    config: Option<&Config>,
-    log: Option<&Path>,
-    gap_records: bool,
-) -> anyhow::Result<()> {
-    let _lock = lock(state_dir)?;
-    let (mut store, loaded) = known(state_dir, output)?;
-    let cursor = match loaded {
-        Loaded::Cursor(cursor) => cursor,
-        Loaded::Never => Cursor::default(),
-        Loaded::Unreadable(reason) => bail!("the cursor of {output} cannot be read: {reason}"),
-    };
-    let source = config.map(|config| &config.source);
-    let Some(log) = log.or_else(|| source.map(|source| source.path.as_path())) else {
-        bail!("which log? Give --config or --audit-log-path");
-    };
-    let configured = config.and_then(|config| config.outputs.iter().find(|other| other.name == output));
-    let gap_records = gap_records || configured.is_some_and(|output| output.gap_records);
-    let max_line_bytes = source.map_or(config::DEFAULT_MAX_LINE_BYTES, |source| source.max_line_bytes);
-    let mut tail =
-        Tail::new(files(log, state_dir), 0, Some(&cursor), config::StartAt::Oldest, max_line_bytes.get());
-    let Some((asides, end)) = head(&mut tail, output, gap_records)? else {
-        bail!("nothing to skip: {output} has sent everything that is in {}", log.display());
-    };
-    let limits = configured.map_or_else(config::Rejected::default, |output| output.rejected.clone());
-    let rejected = RejectedFile::new(state_dir, output, limits);
-    let dropped = rejected.append(&asides).map_err(anyhow::Error::msg)?.dropped;
-    store.commit(&end).and_then(|()| store.sync()).context("writing the cursor")?;
-    for Aside { line_bytes, sha256, .. } in &asides {
-        writeln!(std::io::stdout(), "{output}: set aside one line of {line_bytes} bytes (SHA-256 {sha256})")?;
+impl Skip {
+    fn run(&self) -> Result<(), Failure> {
+        let (directory, config) = self.state.load()?;
+        let output = config.as_ref().and_then(|config| config.output(&self.output));
+        let named = output.and_then(|output| output.policy_file.as_ref());
+        let policy = match self.audit_policy_file.as_ref().or(named) {
+            Some(path) => Some(Arc::new(Policy::load(path).map_err(Failure::Config)?.policy)),
+            None => None,
+        };
+        Ok(self.skip(&directory, config.as_ref(), policy)?)
     }
-    if dropped > 0 {
-        let lost = "the file of rejected events was full; its oldest entries are lost";
-        writeln!(std::io::stdout(), "{output}: {lost} ({dropped})")?;
+
+    /// What the daemon does to events.
+    fn treatment(
+        &self,
+        state_dir: &Path,
+        output: Option<&config::Output>,
+        policy: Option<Arc<Policy>>,
+    ) -> anyhow::Result<Treatment> {
+        let mut redact = output.map(|output| output.redact.clone()).unwrap_or_default();
+        redact.enabled |= self.redact;
+        Ok(Treatment { policy, redaction: Redaction::of_output(&redact, state_dir)? })
     }
-    Ok(())
+
+    fn skip(
+        &self,
+        state_dir: &Path,
+        config: Option<&Config>,
+        policy: Option<Arc<Policy>>,
+    ) -> anyhow::Result<()> {
+        let output = &self.output;
+        let _lock = lock(state_dir)?;
+        let (mut store, loaded) = known(state_dir, output)?;
+        let cursor = match loaded {
+            Loaded::Cursor(cursor) => cursor,
+            Loaded::Never => Cursor::default(),
+            Loaded::Unreadable(reason) => bail!("the cursor of {output} cannot be read: {reason}"),
+        };
+        let source = config.map(|config| &config.source);
+        let Some(log) = self.audit_log_path.as_ref().or(source.map(|source| &source.path)) else {
+            bail!("which log? Give --config or --audit-log-path");
+        };
+        let configured = config.and_then(|config| config.output(output));
+        let gap_records = self.gap_records || configured.is_some_and(|output| output.gap_records);
+        let max_line_bytes = source.map_or(config::DEFAULT_MAX_LINE_BYTES, |source| source.max_line_bytes);
+        let mut tail =
+            Tail::new(files(log, state_dir), 0, Some(&cursor), config::StartAt::Oldest, max_line_bytes.get());
+        let treatment = self.treatment(state_dir, configured, policy)?;
+        let Some((asides, end)) = head(&mut tail, output, treatment, gap_records)? else {
+            bail!("nothing to skip: {output} has sent everything that is in {}", log.display());
+        };
+        let limits = configured.map_or_else(config::Rejected::default, |output| output.rejected.clone());
+        let rejected = RejectedFile::new(state_dir, output, limits);
+        let dropped = rejected.append(&asides).map_err(anyhow::Error::msg)?.dropped;
+        store.commit(&end).and_then(|()| store.sync()).context("writing the cursor")?;
+        let mut out = std::io::stdout();
+        for Aside { line_bytes, sha256, .. } in &asides {
+            writeln!(out, "{output}: set aside one line of {line_bytes} bytes (SHA-256 {sha256})")?;
+        }
+        if dropped > 0 {
+            let lost = "the file of rejected events was full; its oldest entries are lost";
+            writeln!(out, "{output}: {lost} ({dropped})")?;
+        }
+        Ok(())
+    }
 }
 
 /// The files of the log, and the copies of those that have lost their names. Nothing is given up for a look at them.
@@ -167,8 +202,13 @@ fn files(log: &Path, state_dir: &Path) -> Arc<PinSet> {
 
 /// What `output` would send next, and the position past it: the event at the head of what is unread, or the records of
 /// the gaps before it. Gaps that are not to be sent are told here, since nobody will hear of them again.
-fn head(tail: &mut Tail, output: &str, gap_records: bool) -> anyhow::Result<Option<(Vec<Aside>, Cursor)>> {
-    let mut batch = Batch::new(Buffers::default());
+fn head(
+    tail: &mut Tail,
+    output: &str,
+    treatment: Treatment,
+    gap_records: bool,
+) -> anyhow::Result<Option<(Vec<Aside>, Cursor)>> {
+    let mut batch = Batch::with_treatment(Buffers::default(), treatment);
     let one = Limits {
         max_lines: 1,
         max_bytes: usize::MAX,
@@ -176,7 +216,12 @@ fn head(tail: &mut Tail, output: &str, gap_records: bool) -> anyhow::Result<Opti
         max_event_size: None,
     };
     // This says in its own words what the system said.
-    while tail.fill(&mut batch, &one).map_err(anyhow::Error::msg)? == Progress::Gap {
+    loop {
+        match tail.fill(&mut batch, &one).map_err(anyhow::Error::msg)? {
+            Progress::Gap => {}
+            Progress::More => continue,
+            Progress::Full | Progress::AtEnd => break,
+        }
         let gaps = tail.take_observed().gaps;
         for gap in &gaps {
             let are = if gap.certain { "are" } else { "may be" };

@@ -72,7 +72,7 @@ pub(super) fn command(command: &Command) -> Result<(), Failure> {
         Command::Retry { state, filter, audit_webhook_config_file } => {
             let (directory, config) = state.load_with(audit_webhook_config_file.as_deref())?;
             let files = filter.files(&directory, config.as_ref())?;
-            retry::retry(&files, filter, config.as_ref())
+            retry::retry(&files, filter, &directory, config.as_ref())
         }
         Command::Drop { state, filter } => {
             let (directory, config) = state.load()?;

@@ -57,7 +57,7 @@ pub(super) fn load_text(
     match report.finish() {
         Ok(warnings) => Ok(Loaded { config, warnings, log_format }),
         Err(mut errors) => {
-            errors.note_kubeconfigs(&config.outputs);
+            errors.note_files(&config.outputs);
             Err(errors)
         }
     }
@@ -203,19 +203,9 @@ pub(crate) fn default_state_dir(state_directory: Option<&str>) -> PathBuf {
 
 fn check_flags_without_field(sources: Sources<'_>) {
     let report = sources.report;
-    let redact = sources.flag("redact").boolean(false);
-    if redact.value {
-        report.mistake(&redact.origin, "is not available in this version yet; legal is false");
-    }
     sources.flag("audit-webhook-version").choice((), &[("audit.k8s.io/v1", ())], |_| {
         "invalid group version, allowed versions are [\"audit.k8s.io/v1\"]".to_owned()
     });
-    let policy = sources.flag("audit-policy-file").text();
-    if policy.value.is_some_and(|path| !path.is_empty()) {
-        let what = "has no effect: this version does not filter at the node; \
-                    the log holds what passed kube-apiserver's own policy, and all of it is shipped";
-        report.warn(&policy.origin, what);
-    }
     if let Some(Setting { origin, .. }) = sources.settings.get(DEPRECATED_BACKOFF) {
         report.warn(origin, "Deprecated, use --audit-webhook-initial-backoff instead.");
     }

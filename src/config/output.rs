@@ -12,9 +12,10 @@ use super::report::{Located, Origin, Report};
 use super::section::{Section, nothing_available};
 use super::settings::INITIAL_BACKOFF;
 use super::value::{not_among, not_positive};
-use super::{Batch, Compression, Mode, OnFull, Output, Rejected, Throttle, Truncate, Webhook, quantity};
+use super::{
+    Batch, Compression, Mode, OnFull, Output, Rejected, Throttle, Truncate, Webhook, quantity, redact,
+};
 use crate::body::Coding;
-use crate::yaml::Value;
 
 const MIB: i64 = 1 << 20;
 
@@ -39,6 +40,8 @@ pub(super) fn read(mut section: Section<'_>, max_line_bytes: &Located<i64>) -> O
     let max_in_flight = section.value("maxInFlight", None).int(4).positive(report, not_positive);
     let max_memory = max_memory(&mut section, max_line_bytes);
     let truncate = truncate(section.section("truncate"), max_memory);
+    let policy_file = section.value("policyFile", Some("audit-policy-file")).line_or_empty().value;
+    let redact = redact::read(section.section("redact"));
     // With flags alone the stream is what kube-apiserver's own backend would send, and nothing else.
     let with_file = section.sources.file.is_some();
     let gap_records = section.value("gapRecords", Some("gap-records")).boolean(with_file).value;
@@ -52,8 +55,11 @@ pub(super) fn read(mut section: Section<'_>, max_line_bytes: &Located<i64>) -> O
         webhook,
         max_in_flight: if batch.mode == Mode::Batch { max_in_flight } else { NonZeroUsize::MIN },
         batch,
+        redact,
         truncate,
         max_memory,
+        // As kube-apiserver has it, no name is no policy.
+        policy_file: policy_file.filter(|path| !path.is_empty()).map(PathBuf::from),
         gap_records,
         rejected,
         ready_after,
@@ -263,18 +269,9 @@ fn rejected(mut section: Section<'_>, max_line_bytes: &Located<i64>) -> Rejected
 
 /// Fields that the documentation promises for later: known by name, so that they are not taken for typing errors.
 fn reserve_later_fields(section: &mut Section<'_>) {
-    for field in LATER_SINKS.into_iter().chain(["policyFile", "match", "identity"]) {
+    for field in LATER_SINKS.into_iter().chain(["match", "identity"]) {
         section.reserve(field, nothing_available);
     }
-    section.reserve("redact", |value| match value {
-        Value::Map(fields) => fields.iter().all(|field| {
-            matches!(
-                (field.key.as_str(), &field.node.value),
-                (_, Value::Null) | ("enabled", Value::Bool(false))
-            )
-        }),
-        _ => false,
-    });
 }
 
 fn above_zero(report: &Report, duration: &Located<Duration>) -> Duration {

@@ -4,10 +4,10 @@ use std::fmt::Write as _;
 use std::num::NonZeroUsize;
 use std::path::Path;
 
-use super::{Batch, Compression, Config, Output, Throttle, load, output, quantity};
+use super::{Batch, Compression, Config, Output, Redact, Throttle, load, output, quantity};
 
 /// Prints the effective configuration in the file's own shape. Nothing in it is secret: credentials are in the
-/// kubeconfig, of which only the path is shown.
+/// kubeconfig and the key of masked values in a file, of which only the paths are shown.
 #[must_use]
 pub fn to_yaml(config: &Config) -> String {
     let mut yaml = format!(
@@ -51,12 +51,14 @@ fn show_output(output: &Output) -> String {
       maxBackoff: {max_backoff}
       timeout: {timeout}
       compression: {compression}
-{batch}    truncate:
+{batch}    redact: {redact}
+    truncate:
       enabled: {enabled}
       maxEventSize: {max_event_size}
       maxBatchSize: {max_batch_size}
     maxInFlight: {max_in_flight}
     maxMemory: {max_memory}
+    policyFile: {policy_file}
     gapRecords: {gap_records}
     rejected:
       maxSize: {rejected_size}
@@ -69,15 +71,22 @@ fn show_output(output: &Output) -> String {
         timeout = quantity::show_duration(webhook.timeout),
         compression = show_compression(webhook.compression),
         batch = show_batch(batch),
+        redact = show_redact(&output.redact),
         enabled = truncate.enabled,
         max_event_size = show_bytes(truncate.max_event_size),
         max_batch_size = show_bytes(truncate.max_batch_size),
         max_memory = show_bytes(*max_memory),
+        policy_file = show_file(output.policy_file.as_deref()),
         gap_records = output.gap_records,
         rejected_size = quantity::show_size(rejected.max_size),
         on_full = word(&output::ON_FULL, rejected.on_full),
         ready_after = quantity::show_duration(output.ready_after),
     )
+}
+
+/// Null for none.
+fn show_file(path: Option<&Path>) -> String {
+    path.map_or_else(|| "~".to_owned(), show_path)
 }
 
 /// A level without compression would be a mistake.
@@ -105,6 +114,15 @@ fn show_batch(batch: &Batch) -> String {
 ",
         mode = word(&output::MODES, *mode),
         max_wait = quantity::show_duration(*max_wait),
+    )
+}
+
+fn show_redact(redact: &Redact) -> String {
+    let Redact { enabled, key_file, config_maps, pod_env, managed_fields } = redact;
+    let key_file = show_file(key_file.as_deref());
+    format!(
+        "{{ enabled: {enabled}, keyFile: {key_file}, configMaps: {config_maps}, podEnv: {pod_env}, \
+         managedFields: {managed_fields} }}"
     )
 }
 

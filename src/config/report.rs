@@ -9,12 +9,15 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use super::Output;
+use super::redact::key_files;
 
 /// Everything that is wrong with the configuration, one mistake a line.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct Errors {
     mistakes: Vec<String>,
     kubeconfigs: Vec<PathBuf>,
+    policies: Vec<PathBuf>,
+    key_files: Vec<(String, PathBuf)>,
 }
 
 impl Errors {
@@ -23,19 +26,28 @@ impl Errors {
         self.mistakes.push(mistake.into());
     }
 
-    /// Remembers the kubeconfigs that the outputs name in spite of all that is wrong.
-    pub(crate) fn note_kubeconfigs(&mut self, outputs: &[Output]) {
+    /// Remembers the files that the outputs name in spite of all that is wrong.
+    pub(crate) fn note_files(&mut self, outputs: &[Output]) {
+        self.key_files = key_files(outputs).map(|(field, path)| (field, path.to_owned())).collect();
         for output in outputs {
-            let path = &output.webhook.kubeconfig;
-            if !path.as_os_str().is_empty() && !self.kubeconfigs.contains(path) {
-                self.kubeconfigs.push(path.clone());
-            }
+            note(&mut self.kubeconfigs, &output.webhook.kubeconfig);
+            output.policy_file.iter().for_each(|path| note(&mut self.policies, path));
         }
     }
 
     /// The kubeconfigs that are named nevertheless: what is wrong with them can be told in the same go.
     pub fn kubeconfigs(&self) -> impl Iterator<Item = &Path> {
         self.kubeconfigs.iter().map(PathBuf::as_path)
+    }
+
+    /// The same of policies.
+    pub fn policies(&self) -> impl Iterator<Item = &Path> {
+        self.policies.iter().map(PathBuf::as_path)
+    }
+
+    /// The key files that are named nevertheless, each with its field.
+    pub(crate) fn key_files(&self) -> impl Iterator<Item = (String, &Path)> {
+        self.key_files.iter().map(|(field, path)| (field.clone(), path.as_path()))
     }
 
     /// Whether nothing is wrong.
@@ -53,6 +65,12 @@ impl Errors {
     /// The mistakes in the order in which they were found.
     pub fn iter(&self) -> impl Iterator<Item = &str> {
         self.mistakes.iter().map(String::as_str)
+    }
+}
+
+fn note(paths: &mut Vec<PathBuf>, path: &Path) {
+    if !path.as_os_str().is_empty() && !paths.iter().any(|known| known == path) {
+        paths.push(path.to_owned());
     }
 }
 

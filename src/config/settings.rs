@@ -38,7 +38,8 @@ impl Settings {
         // The version has no field in the file; what the deprecated alias says is under the flag's name as well.
         let others = ["audit-webhook-version", DEPRECATED_BACKOFF];
         let belongs = move |flag: &str| {
-            flag == "gap-records" || flag.starts_with("audit-webhook-") && !others.contains(&flag)
+            ["gap-records", "redact", "audit-policy-file"].contains(&flag)
+                || flag.starts_with("audit-webhook-") && !others.contains(&flag)
         };
         self.0.iter().filter(move |(flag, _)| belongs(flag)).map(|(_, setting)| setting)
     }

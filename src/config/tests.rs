@@ -38,6 +38,7 @@ fn load_flags(flags: &[(&'static str, &str)]) -> Result<Loaded, Errors> {
 fn defaults_of_flags() -> Config {
     let mut config = defaults("webhook");
     config.outputs[0].gap_records = false;
+    config.outputs[0].redact.enabled = false;
     config
 }
 
@@ -67,6 +68,7 @@ fn defaults(name: &str) -> Config {
                 max_wait: Duration::from_secs(30),
                 throttle: Some(Throttle { qps: 10.0, burst: 15.try_into().unwrap() }),
             },
+            redact: Redact { enabled: true, ..Redact::default() },
             truncate: Truncate {
                 enabled: false,
                 max_event_size: count(102_400),
@@ -74,6 +76,7 @@ fn defaults(name: &str) -> Config {
             },
             max_in_flight: count(4),
             max_memory: count(32 << 20),
+            policy_file: None,
             gap_records: true,
             rejected: Rejected { max_size: 256 << 20, on_full: OnFull::DropOldest },
             ready_after: Duration::from_secs(300),
@@ -210,14 +213,24 @@ fn kube_apiservers_other_flags_are_taken() {
 }
 
 #[test]
-fn a_policy_file_and_the_deprecated_flag_are_worth_a_warning() {
-    let loaded = load_flags(&[("audit-policy-file", "/p.yaml"), (DEPRECATED_BACKOFF, "5s")]).unwrap();
-    let [policy, alias] = &loaded.warnings[..] else { panic!("{:?}", loaded.warnings) };
-    assert!(policy.starts_with("--audit-policy-file: has no effect: "), "{policy}");
+fn the_deprecated_flag_is_worth_a_warning() {
+    let loaded = load_flags(&[(DEPRECATED_BACKOFF, "5s")]).unwrap();
     assert_eq!(
-        alias,
-        "--audit-webhook-batch-initial-backoff: Deprecated, use --audit-webhook-initial-backoff instead."
+        loaded.warnings,
+        ["--audit-webhook-batch-initial-backoff: Deprecated, use --audit-webhook-initial-backoff instead."]
     );
+}
+
+#[test]
+fn each_output_has_a_policy_of_its_own() {
+    let policies = |loaded: Result<Loaded, Errors>| -> Vec<Option<PathBuf>> {
+        loaded.unwrap().config.outputs.into_iter().map(|output| output.policy_file).collect()
+    };
+    assert_eq!(policies(load_flags(&[("audit-policy-file", "/p.yaml")])), [Some("/p.yaml".into())]);
+    let one = LEAST.replace("}}]", "}, policyFile: /f.yaml}]");
+    assert_eq!(policies(load_yaml(&one)), [Some("/f.yaml".into())]);
+    let two = LEAST.replace("}}]", "}, policyFile: /f.yaml}, {name: other, webhook: {kubeconfig: /k}}]");
+    assert_eq!(policies(load_yaml(&two)), [Some("/f.yaml".into()), None]);
 }
 
 #[test]
@@ -236,7 +249,7 @@ fn a_rejected_file_smaller_than_an_event_is_worth_a_warning() {
 fn what_later_versions_bring_may_be_turned_off() {
     let yaml = LEAST
         .replace("path: /log", "path: /log, format: json, manifest: ")
-        .replace("}}]", "}, redact: {enabled: false, keyFile: }, identity: ~}]");
+        .replace("}}]", "}, identity: ~}]");
     assert_eq!(load_yaml(&yaml).unwrap().config, defaults("siem"));
 }
 
@@ -249,6 +262,30 @@ fn gap_records_are_on_with_a_file_and_off_with_flags_alone() {
     assert!(!gap_records(load_both(LEAST, &[("gap-records", "false")])));
     assert!(!gap_records(load_flags(&[])));
     assert!(gap_records(load_flags(&[("gap-records", "true")])));
+}
+
+#[test]
+fn redaction_is_on_with_a_file_and_off_with_flags_alone() {
+    let redact = |loaded: Result<Loaded, Errors>| loaded.unwrap().config.outputs.remove(0).redact;
+    let enabled = |loaded| redact(loaded).enabled;
+    let with = |fields: &str| LEAST.replace("}}]", &format!("}}, redact: {{{fields}}}}}]"));
+    assert!(enabled(load_yaml(LEAST)));
+    assert!(!enabled(load_yaml(&with("enabled: false"))));
+    assert!(enabled(load_both("source: {startAt: newest}\n", &FLAGS_ALONE)));
+    assert!(!enabled(load_both(LEAST, &[("redact", "false")])));
+    assert!(enabled(load_both(&with("enabled: false"), &[("redact", "true")])));
+    assert!(!enabled(load_flags(&[])));
+    assert!(enabled(load_flags(&[("redact", "true")])));
+    assert_eq!(
+        redact(load_yaml(&with("keyFile: /k, configMaps: true, podEnv: true, managedFields: true"))),
+        Redact {
+            enabled: true,
+            key_file: Some("/k".into()),
+            config_maps: true,
+            pod_env: true,
+            managed_fields: true
+        }
+    );
 }
 
 #[test]

@@ -94,13 +94,22 @@ impl Given<'_> {
     /// Text that must not be empty and must not hold control characters: a path or a name.
     pub(super) fn line(self) -> Located<Option<String>> {
         let report = self.report;
+        let located = self.line_or_empty();
+        if located.value.as_deref() != Some("") {
+            return located;
+        }
+        report.mistake(&located.origin, "must not be empty");
+        Located { value: None, origin: Origin::Mistaken }
+    }
+
+    /// The same, of what may be empty.
+    pub(super) fn line_or_empty(self) -> Located<Option<String>> {
+        let report = self.report;
         let located = self.text();
-        let problem = match located.value.as_deref() {
-            Some("") => "must not be empty",
-            Some(text) if text.chars().any(char::is_control) => "must not hold control characters",
-            _ => return located,
-        };
-        report.mistake(&located.origin, problem);
+        if !located.value.iter().any(|text| text.chars().any(char::is_control)) {
+            return located;
+        }
+        report.mistake(&located.origin, "must not hold control characters");
         Located { value: None, origin: Origin::Mistaken }
     }
 

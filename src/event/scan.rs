@@ -15,11 +15,15 @@
 //!
 //! Only three things are looked at one by one: brackets, since a comma in an object is followed by a key; numbers and
 //! words, which begin seldom; and what follows a backslash.
+//!
+//! A processor may compare 16 bytes at a time, 32 or all 64. It is asked which, and all of this is compiled for each.
 
 mod block;
 
 use std::borrow::Cow;
 use std::ops::Range;
+
+use fearless_simd::{Level as Instructions, Simd, dispatch};
 
 use block::{BLOCK_BYTES, FILLER, Marks};
 
@@ -31,18 +35,29 @@ const IN_EVENT: u64 = 0b11;
 
 /// `line` as an event, if that can be told quickly.
 pub(super) fn scan(line: &[u8]) -> Option<Event<'_>> {
+    scan_with(Instructions::new(), line)
+}
+
+/// The same with `instructions`, whatever else this processor has.
+fn scan_with(instructions: Instructions, line: &[u8]) -> Option<Event<'_>> {
+    dispatch!(instructions, simd => scan_line(simd, line))
+}
+
+#[expect(clippy::inline_always, reason = "it is compiled for the instructions of its caller")]
+#[inline(always)]
+fn scan_line<S: Simd>(simd: S, line: &[u8]) -> Option<Event<'_>> {
     if line.first() != Some(&b'{') {
         return None;
     }
     let mut scan = Scan { line, containers: NOWHERE, field_start: 1, ..Scan::default() };
     let (blocks, rest) = line.as_chunks();
     for (index, block) in blocks.iter().enumerate() {
-        scan.block(block, u64::MAX, index * BLOCK_BYTES)?;
+        scan.block(simd, block, u64::MAX, index * BLOCK_BYTES)?;
     }
     if !rest.is_empty() {
         let mut block = [FILLER; BLOCK_BYTES];
         block[..rest.len()].copy_from_slice(rest);
-        scan.block(&block, (1 << rest.len()) - 1, line.len() - rest.len())?;
+        scan.block(simd, &block, (1 << rest.len()) - 1, line.len() - rest.len())?;
     }
     scan.event()
 }
@@ -84,8 +99,8 @@ fn behind(mask: u64, carried: &mut u64) -> u64 {
 impl<'a> Scan<'a> {
     /// Checks the block at `start` of the line; `valid` are its bytes that are of the line.
     #[inline(always)]
-    fn block(&mut self, block: &[u8; BLOCK_BYTES], valid: u64, start: usize) -> Option<()> {
-        let marks = Marks::of(block);
+    fn block<S: Simd>(&mut self, simd: S, block: &[u8; BLOCK_BYTES], valid: u64, start: usize) -> Option<()> {
+        let marks = Marks::of(simd, block);
         if marks.has_non_ascii {
             if self.non_ascii.end < start {
                 self.check_text()?;

@@ -53,7 +53,8 @@ pub(super) const FLAGS: &[Flag] = &[
     used("audit-webhook-truncate-enabled", BOOLEAN, "Whether large events are cut to size [default: false]"),
     used("audit-webhook-truncate-max-event-size", "INT", "Bytes of an event before it is cut [default: 102400]"),
     used("audit-webhook-truncate-max-batch-size", "INT", "Bytes of a request's body; a single larger event goes alone [default: 10485760]"),
-    used("redact", BOOLEAN, "Not available in this version yet; false is accepted"),
+    used("audit-policy-file", "FILE", "Audit policy: which events are shipped, and how much of them; read again when it changes"),
+    used("redact", BOOLEAN, "Whether Secrets, tokens and credentials are masked before events leave [default: false, with a file true]"),
     used("gap-records", BOOLEAN, "Whether a place where events are missing is an event in the stream [default: false, with a file true]"),
     used("state-dir", "DIR", "Cursors and rejected events [default: $STATE_DIRECTORY, else /var/lib/audit-shipper]"),
     used("bind-address", "IP:PORT", "Serves /metrics, /healthz, /livez and /readyz; port 0 takes any [default: 127.0.0.1:9465]"),
@@ -61,7 +62,6 @@ pub(super) const FLAGS: &[Flag] = &[
     used("log-format", "FORMAT", "Our own log: text or json; RUST_LOG says how much [default: text]"),
 
     // kube-apiserver's, of no effect here.
-    unused("audit-policy-file", "FILE", "Accepted with a warning: this version does not filter at the node"),
     unused("audit-log-format", "FORMAT", "Must be json: nothing else can be turned back into events"),
     unused("audit-log-version", "VERSION", "Accepted: every line says its version"),
     unused("audit-log-maxage", "INT", "Accepted: the files show how they are rotated"),

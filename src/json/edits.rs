@@ -1,6 +1,7 @@
 //! Changes to a text, by place.
 
 use std::borrow::Cow;
+use std::cmp::Reverse;
 use std::ops::Range;
 
 use super::{members, next_token};
@@ -8,7 +9,7 @@ use super::{members, next_token};
 /// What takes the place of some ranges of a text. Everything else keeps its bytes. May be used again and again.
 #[derive(Debug, Default)]
 pub struct Edits {
-    /// Not in order; none reaches into another.
+    /// Not in order. Of two that lie within each other the outer one counts.
     edits: Vec<(Range<usize>, Cow<'static, [u8]>)>,
 }
 
@@ -75,7 +76,7 @@ impl Edits {
 
     /// Writes `text` with all changes to `out`, which is emptied first, and forgets them.
     pub fn apply(&mut self, text: &[u8], out: &mut Vec<u8>) {
-        self.edits.sort_unstable_by_key(|(range, _)| range.start);
+        self.edits.sort_unstable_by_key(|(range, _)| (range.start, Reverse(range.end)));
         out.clear();
         let bytes = |bytes, (range, text): &(Range<usize>, Cow<'_, [u8]>)| {
             bytes + text.len() - range.len().min(bytes)
@@ -83,6 +84,9 @@ impl Edits {
         out.reserve(self.edits.iter().fold(text.len(), bytes));
         let mut from = 0;
         for (range, replacement) in self.edits.drain(..) {
+            if range.start < from {
+                continue;
+            }
             out.extend_from_slice(text.get(from..range.start).unwrap_or_default());
             out.extend_from_slice(&replacement);
             from = range.end;

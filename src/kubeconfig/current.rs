@@ -7,9 +7,6 @@
 //!
 //! Files are looked at by name: a Secret volume renews them by leading a link elsewhere.
 
-use std::fs;
-use std::os::unix::fs::MetadataExt as _;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -18,6 +15,7 @@ use super::credentials::{self, Credentials};
 use super::exec::{Issued, Plugin};
 use super::file::{self, Cluster, Source, User};
 use super::{Condition, Report, Reported, Session};
+use crate::stamp::Stamp;
 
 /// Files that look the same are read again all the same after this long.
 const READ_AGAIN_AFTER: Duration = Duration::from_secs(60);
@@ -34,30 +32,6 @@ pub(super) struct Current {
     /// What is wrong with the files, and what is worth a word, as it was last said.
     complaints: Vec<String>,
     warnings: Vec<String>,
-}
-
-/// How a file looks from outside.
-#[derive(PartialEq, Eq)]
-struct Stamp {
-    path: PathBuf,
-    /// Device, inode, size, modification and change in nanoseconds; `None` if it is not there.
-    found: Option<[i128; 5]>,
-}
-
-impl Stamp {
-    fn of(path: PathBuf) -> Stamp {
-        let nanos = |seconds: i64, nanos: i64| i128::from(seconds) * 1_000_000_000 + i128::from(nanos);
-        let found = fs::metadata(&path).ok().map(|found| {
-            [
-                found.dev().into(),
-                found.ino().into(),
-                found.len().into(),
-                nanos(found.mtime(), found.mtime_nsec()),
-                nanos(found.ctime(), found.ctime_nsec()),
-            ]
-        });
-        Stamp { path, found }
-    }
 }
 
 /// What was found when everything was read again.
@@ -79,7 +53,7 @@ pub(super) struct ToReread {
 impl ToReread {
     /// Reads the kubeconfig and all files that it names, if any of them has changed or it is time.
     pub(super) fn read(self, report: &mut Report<'_>, timeout: Duration) -> Option<Found> {
-        let changed = || self.stamps.iter().any(|stamp| Stamp::of(stamp.path.clone()) != *stamp);
+        let changed = || self.stamps.iter().any(|stamp| stamp.now() != *stamp);
         if !self.is_due && !changed() {
             return None;
         }

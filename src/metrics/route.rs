@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use prometheus::{Histogram, IntCounter, IntGauge};
 
 use super::{Inner, Outcome, Shared, Unsettled, lock, signed};
-use crate::batch::Reason;
+use crate::batch::{Batch, Reason};
 use crate::body::Size;
 use crate::gap::Gap;
 use crate::kubeconfig::Condition;
@@ -37,15 +37,40 @@ pub struct RouteMetrics {
 }
 
 impl RouteMetrics {
-    /// A batch of `events` events and `asides` lines that are none was read; `truncated` of the events were cut.
-    pub fn taken(&self, events: u64, asides: u64, truncated: u64) {
+    /// A batch was read; not of a gap record, which is no line of the log.
+    pub fn taken(&self, batch: &Batch) {
+        let (lines, events) = (batch.lines() as u64, batch.events() as u64);
         let _books = lock(&self.inner.books);
-        self.read.inc_by(events + asides);
+        self.read.inc_by(lines + batch.filtered().events());
         self.events.inc_by(events);
-        self.buffered.add(signed(events + asides));
-        self.truncated.inc_by(truncated);
-        #[expect(clippy::cast_precision_loss, reason = "a batch has far fewer than 2^52 events")]
-        self.batches.observe(events as f64);
+        self.buffered.add(signed(lines));
+        self.truncated.inc_by(batch.truncated());
+        for (rule, events) in batch.filtered().by_rule() {
+            self.filtered(rule).inc_by(events);
+        }
+        if lines > 0 {
+            #[expect(clippy::cast_precision_loss, reason = "a batch has far fewer than 2^52 events")]
+            self.batches.observe(events as f64);
+        }
+    }
+
+    /// A policy of so many rules is in use from now on.
+    pub fn policy(&self, rules: usize) {
+        for rule in (0..rules).map(Some).chain([None]) {
+            self.filtered(rule);
+        }
+        self.policy_reload(true);
+    }
+
+    /// Whether the policy file is good; what was good before stays in use.
+    pub fn policy_reload(&self, is_good: bool) {
+        let family = &self.inner.families.policy_reloads;
+        family.with_label_values(&[&self.output]).set(i64::from(is_good));
+    }
+
+    fn filtered(&self, rule: Option<usize>) -> IntCounter {
+        let rule = rule.map_or_else(|| "none".to_owned(), |rule| rule.to_string());
+        self.inner.families.filtered.with_label_values(&[self.output.as_str(), &rule])
     }
 
     /// A batch was settled: so many events acknowledged in bodies of these sizes, the others set aside.

@@ -6,7 +6,7 @@ pub type Row = (&'static str, &'static str, &'static [&'static str], &'static st
 const OUTPUT: &[&str] = &["output"];
 
 /// All metrics but those of the process, in the order of the README.
-pub const TABLE: [Row; 28] = [
+pub const TABLE: [Row; 29] = [
     (
         "audit_event_total",
         "counter",
@@ -133,6 +133,12 @@ pub const TABLE: [Row; 28] = [
         "gauge",
         OUTPUT,
         "0 while the kubeconfig or a file that it names cannot be read; what was good before stays in use.",
+    ),
+    (
+        "audit_shipper_policy_last_reload_successful",
+        "gauge",
+        OUTPUT,
+        "0 while the policy file cannot be read or is wrong; the policy that was good before stays in use.",
     ),
     ("audit_shipper_build_info", "gauge", &["version"], "1, with the version of audit-shipper."),
 ];

@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use tokio::signal::unix::Signal;
 use tokio::sync::watch;
 use tokio::time::MissedTickBehavior;
 
@@ -14,18 +13,13 @@ use crate::metrics::RouteMetrics;
 /// What is renewed is good for longer than that before what it replaces expires.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 
-/// Reads what has changed, and everything at a SIGHUP, until it is dropped. Each endpoint for itself: one whose plugin or
-/// file system hangs keeps no other from being renewed.
-pub(super) async fn keep_current(endpoints: Vec<(Arc<Endpoint>, Arc<RouteMetrics>)>, mut hangups: Signal) {
-    let hung_up = watch::Sender::new(());
-    let each = endpoints.iter().map(|(endpoint, metrics)| keep_one(endpoint, metrics, hung_up.subscribe()));
-    let telling = async {
-        while hangups.recv().await.is_some() {
-            tracing::info!("SIGHUP: reading the kubeconfigs and their files again");
-            hung_up.send_replace(());
-        }
-    };
-    tokio::join!(join_all(each), telling);
+/// Reads what has changed, and everything when `hung_up` says so, until it is dropped. Each endpoint for itself: one whose
+/// plugin or file system hangs keeps no other from being renewed.
+pub(super) async fn keep_current(
+    endpoints: Vec<(Arc<Endpoint>, Arc<RouteMetrics>)>,
+    hung_up: watch::Receiver<()>,
+) {
+    join_all(endpoints.iter().map(|(endpoint, metrics)| keep_one(endpoint, metrics, hung_up.clone()))).await;
 }
 
 async fn keep_one(endpoint: &Arc<Endpoint>, metrics: &RouteMetrics, mut hung_up: watch::Receiver<()>) {
@@ -46,7 +40,6 @@ mod tests {
     use std::os::unix::fs::PermissionsExt as _;
     use std::path::Path;
 
-    use tokio::signal::unix::{SignalKind, signal};
     use tokio::time::{sleep, timeout};
 
     use super::*;
@@ -83,7 +76,7 @@ mod tests {
             }
             fs::write(path("token"), "second").unwrap();
             let mut changes = other.changes();
-            let hangups = signal(SignalKind::hangup()).unwrap();
+            let (_hung_up, hangups) = watch::channel(());
             let keeping = tokio::spawn(keep_current(to_keep.into(), hangups));
             assert!(timeout(Duration::from_secs(3), changes.changed()).await.is_ok(), "it was not renewed");
             keeping.abort();

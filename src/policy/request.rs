@@ -28,14 +28,14 @@ pub(super) struct Request<'a> {
 
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Target<'a> {
-    Resource(Resource<'a>),
+    Resource(Requested<'a>),
     /// The path of any other request.
     Path(&'a [u8]),
 }
 
 /// What is requested; empty where the request says nothing.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Resource<'a> {
+pub(super) struct Requested<'a> {
     pub(super) group: &'a [u8],
     pub(super) namespace: &'a [u8],
     pub(super) resource: &'a [u8],
@@ -165,7 +165,7 @@ fn decoded_path<'a>(raw: &'a [u8], scratch: &'a mut Vec<u8>) -> &'a [u8] {
 /// What a path says.
 #[derive(Debug, PartialEq, Eq)]
 struct Derived<'a> {
-    resource: Resource<'a>,
+    resource: Requested<'a>,
     /// The path names the verb itself: such requests are not asked for a name in the query.
     has_special_verb: bool,
 }
@@ -201,7 +201,7 @@ fn derive(path: &[u8]) -> Option<Derived<'_>> {
     }
     let part = |index: usize| parts.get(index).copied().unwrap_or_default();
     let subresource = if has_subresource { part(2) } else { b"" };
-    let resource = Resource { group, namespace, resource: parts.first()?, subresource, name: part(1) };
+    let resource = Requested { group, namespace, resource: parts.first()?, subresource, name: part(1) };
     Some(Derived { resource, has_special_verb: special_verb.is_some() })
 }
 
@@ -212,7 +212,7 @@ fn trim_slashes(path: &[u8]) -> &[u8] {
 }
 
 /// The same from the `objectRef` at `start`.
-fn from_object_ref<'a>(line: &[u8], start: usize, scratch: &'a mut String) -> Resource<'a> {
+fn from_object_ref<'a>(line: &[u8], start: usize, scratch: &'a mut String) -> Requested<'a> {
     const KEYS: [&str; 5] = ["apiGroup", "namespace", "resource", "subresource", "name"];
     let mut places: [Range<usize>; KEYS.len()] = Default::default();
     scratch.clear();
@@ -225,7 +225,7 @@ fn from_object_ref<'a>(line: &[u8], start: usize, scratch: &'a mut String) -> Re
         }
     }
     let [group, namespace, resource, subresource, name] = places.map(|place| &scratch.as_bytes()[place]);
-    Resource { group, namespace, resource, subresource, name }
+    Requested { group, namespace, resource, subresource, name }
 }
 
 /// Whether a URL means a resource.

@@ -3,7 +3,7 @@
 //! Texts are compared as they are: case counts, and `*` means something in few places only. An empty list is no list.
 
 use super::Decision;
-use super::request::{Request, Resource, Target, Text};
+use super::request::{Request, Requested, Target, Text};
 use crate::json;
 
 /// One rule of a policy.
@@ -68,7 +68,7 @@ impl Rule {
 }
 
 impl GroupResources {
-    fn matches(&self, resource: &Resource<'_>) -> bool {
+    fn matches(&self, resource: &Requested<'_>) -> bool {
         (self.group.as_bytes() == resource.group || self.group == "*")
             && (self.resources.is_empty()
                 || (self.resource_names.is_empty() || contains(&self.resource_names, resource.name))
@@ -81,7 +81,7 @@ fn contains(texts: &[String], text: &[u8]) -> bool {
 }
 
 /// `*`, `RESOURCE`, `RESOURCE/SUBRESOURCE`, `*/SUBRESOURCE`, or `RESOURCE/*`, which is also the resource itself.
-fn is_resource(pattern: &[u8], wanted: &Resource<'_>) -> bool {
+fn is_resource(pattern: &[u8], wanted: &Requested<'_>) -> bool {
     let is_exact = match (pattern.strip_prefix(wanted.resource), wanted.subresource) {
         (Some(rest), b"") => rest.is_empty(),
         (Some(rest), subresource) => rest.strip_prefix(b"/") == Some(subresource),

@@ -4,10 +4,11 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
-use crate::batch::{Batch, Limits};
+use crate::batch::{Batch, Limits, Treatment};
 use crate::buffers::Buffers;
 use crate::checkpoint::Cursor;
 use crate::config;
@@ -43,6 +44,8 @@ pub struct Reading {
     max_wait: Duration,
     throttle: Throttle,
     buffers: Buffers,
+    /// What is done to events now; a batch keeps what it began with.
+    treatment: watch::Receiver<Treatment>,
     metrics: Arc<RouteMetrics>,
     health: Arc<Health>,
     output: String,
@@ -67,11 +70,12 @@ enum Next {
     /// It is as old as it may get; what has come meanwhile still goes with it.
     LastLook,
     /// It goes as it is.
-    Stop,
+    Go,
 }
 
 impl Reading {
-    /// Reads `source` for `output`, which has this number in the pins, from `cursor` on.
+    /// Reads `source` for `output`, which has this number in the pins, from `cursor` on. What is read goes through the
+    /// treatment that `into` names, into its buffers.
     #[must_use]
     pub fn new(
         source: &config::Source,
@@ -79,9 +83,10 @@ impl Reading {
         number: usize,
         cursor: Option<&Cursor>,
         watch: Arc<Watch>,
-        buffers: Buffers,
+        into: (Buffers, watch::Receiver<Treatment>),
         health: Arc<Health>,
     ) -> Self {
+        let (buffers, treatment) = into;
         Self {
             tail: Some(Tail::new(
                 Arc::clone(watch.pins()),
@@ -95,6 +100,7 @@ impl Reading {
             max_wait: output.batch.max_wait,
             throttle: Throttle::new(output.batch.throttle),
             buffers,
+            treatment,
             metrics: Arc::clone(health.metrics()),
             health,
             output: output.name.clone(),
@@ -113,7 +119,7 @@ impl Reading {
     /// The next batch, sealed: full, or as old as it may get, or what there is when the daemon stops; it may be a new
     /// position without lines, or a gap record. `None` if nothing was read, or there was no room for the next line.
     pub async fn batch(mut self, limits: Limits, stop: CancellationToken) -> (Self, Option<Batch>) {
-        let mut batch = Batch::new(self.buffers.clone());
+        let mut batch = self.begin();
         if self.records.is_empty() {
             self.fill_up(&mut batch, limits, &stop).await;
         }
@@ -129,6 +135,11 @@ impl Reading {
         }
         let is_some = batch.end().is_some() || batch.is_gap_record();
         (self, is_some.then_some(batch))
+    }
+
+    /// An empty batch, of events that are treated as it is said now.
+    fn begin(&mut self) -> Batch {
+        Batch::with_treatment(self.buffers.clone(), self.treatment.borrow_and_update().clone())
     }
 
     /// Waits until the throttle lets one more batch go. With a rate of few batches an hour that takes long, and it is
@@ -149,7 +160,10 @@ impl Reading {
         let mut deadline = None;
         // What ended the batch before was a look that found nothing behind it.
         let mut next = if self.at_end { self.wait(None, pace, stop).await } else { Next::Look };
-        while next != Next::Stop {
+        while next != Next::Go {
+            if batch.is_empty() {
+                *batch = self.begin();
+            }
             let progress = self.fill(batch, limits).await;
             if !batch.is_empty() {
                 self.active_at = Instant::now();
@@ -159,6 +173,10 @@ impl Reading {
             let moved = batch.is_empty() && batch.end().is_some();
             self.at_end = progress == Progress::AtEnd;
             if moved || progress == Progress::Full || !self.records.is_empty() || next == Next::LastLook {
+                return;
+            }
+            let is_due = deadline.is_some_and(|deadline| deadline <= Instant::now());
+            if progress == Progress::More && (is_due || stop.is_cancelled()) {
                 return;
             }
             if self.at_end {
@@ -180,8 +198,10 @@ impl Reading {
         };
         tokio::select! {
             biased;
-            () = stop.cancelled() => Next::Stop,
+            () = stop.cancelled() => Next::Go,
             () = due => Next::LastLook,
+            // What comes now is treated otherwise than what it holds.
+            Ok(()) = self.treatment.changed() => if deadline.is_some() { Next::Go } else { Next::Look },
             () = self.wake.changed_after(self.filled_at + pace), if !self.failing => Next::Look,
             () = tokio::time::sleep(tick) => {
                 self.watch.attach();

@@ -4,10 +4,12 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
 use super::{Reading, Route};
+use crate::batch::Treatment;
 use crate::buffers::Buffers;
 use crate::checkpoint::Store;
 use crate::config::{self, Pins, StartAt};
@@ -47,12 +49,13 @@ fn route(directory: &Path, output: &config::Output, far: &Far, metrics: &Metrics
     let metrics: Arc<RouteMetrics> = Arc::new(metrics.route(&output.name));
     let health = Arc::new(Health::new(&output.name, output.ready_after, Arc::clone(&metrics)));
     let (seen_by, buffers) = (Arc::clone(&health), Buffers::default());
+    let untreated = watch::channel(Treatment::default()).1;
     let (exchange, sink) = (Box::new(far.clone()), Box::new(Webhook));
     Route {
         config: output.clone(),
         pins,
         number: 0,
-        reading: Some(Reading::new(&source, output, 0, None, watch, buffers.clone(), seen_by)),
+        reading: Some(Reading::new(&source, output, 0, None, watch, (buffers.clone(), untreated), seen_by)),
         delivery: Arc::new(Delivery::new(
             exchange,
             sink,

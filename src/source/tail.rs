@@ -55,6 +55,8 @@ pub enum Progress {
     Full,
     /// All lines that are there were taken.
     AtEnd,
+    /// There is more, and the batch has room; but the policy has dropped so much that the position is worth a look.
+    More,
     /// A gap was found behind what was taken; [`Tail::take_observed`] tells of it. The batch's end stands before it, and
     /// [`Tail::cursor`] past it.
     Gap,

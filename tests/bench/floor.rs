@@ -10,6 +10,7 @@ use std::io::{BufReader, Read as _, Write as _};
 use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::sync::mpsc::sync_channel;
 
 use anyhow::Context as _;
 use flate2::Compression;
@@ -23,6 +24,10 @@ use crate::stage::Drained;
 
 const BODY_BYTES: usize = 4 << 20;
 const INFLATED_AT_ONCE: usize = 256 << 10;
+/// Of the requests between two threads; as small as that, they stay in the CPU's caches.
+const INFLATED_BODY_BYTES: usize = 512 << 10;
+/// Bodies that wait for the thread that posts.
+const BODIES_AHEAD: usize = 2;
 
 /// What the argument says that makes the bench a floor.
 pub(crate) const ARGUMENT: &str = "--floor";
@@ -33,6 +38,8 @@ pub(crate) const POST: &str = "post";
 pub(crate) const CHECK_AND_POST: &str = "check-and-post";
 /// Decompresses files.
 pub(crate) const INFLATE: &str = "inflate";
+/// The same, and posts what was decompressed from another thread; nothing is checked.
+pub(crate) const INFLATE_AND_POST: &str = "inflate-and-post";
 /// Compress a file in parts of a given size, level 1.
 pub(crate) const ZSTD: &str = "zstd";
 pub(crate) const GZIP: &str = "gzip";
@@ -67,7 +74,8 @@ pub(crate) fn run(arguments: &[String]) -> anyhow::Result<()> {
     let bytes = match (name.as_str(), arguments) {
         (POST, [log, address]) => post(log, address, false)?,
         (CHECK_AND_POST, [log, address]) => post(log, address, true)?,
-        (INFLATE, files) => inflate(files)?,
+        (INFLATE, files) => inflate(files, &mut |_| Ok(()))?,
+        (INFLATE_AND_POST, [address, files @ ..]) => inflate_and_post(files, address)?,
         (ZSTD, [log, part_bytes]) => zstd(log, part_bytes.parse()?)?,
         (GZIP, [log, part_bytes]) => gzip(log, part_bytes.parse()?)?,
         _ => anyhow::bail!("no floor {name} with {} arguments", arguments.len()),
@@ -104,12 +112,32 @@ fn is_event(line: &[u8]) -> bool {
     })
 }
 
+/// One connection.
+struct Poster {
+    stream: TcpStream,
+    answers: BufReader<TcpStream>,
+}
+
+impl Poster {
+    fn new(address: &str) -> anyhow::Result<Self> {
+        let stream = TcpStream::connect(address)?;
+        stream.set_nodelay(true)?;
+        let answers = BufReader::new(stream.try_clone()?);
+        Ok(Self { stream, answers })
+    }
+
+    /// Posts `body` and waits for the answer.
+    fn post(&mut self, body: &[u8]) -> anyhow::Result<()> {
+        let length = body.len();
+        write!(self.stream, "POST /audit HTTP/1.1\r\nhost: floor\r\ncontent-length: {length}\r\n\r\n")?;
+        self.stream.write_all(body)?;
+        take_answer(&mut self.answers)
+    }
+}
+
 /// Returns how many bytes were posted.
 fn post(log: &str, address: &str, is_checked: bool) -> anyhow::Result<u64> {
-    let mut file = File::open(log)?;
-    let mut stream = TcpStream::connect(address)?;
-    stream.set_nodelay(true)?;
-    let mut answers = BufReader::new(stream.try_clone()?);
+    let (mut file, mut connection) = (File::open(log)?, Poster::new(address)?);
     let (mut buffer, mut kept, mut posted) = (vec![0; BODY_BYTES], 0, 0);
     loop {
         let count = file.read(&mut buffer[kept..])?;
@@ -125,9 +153,7 @@ fn post(log: &str, address: &str, is_checked: bool) -> anyhow::Result<u64> {
         } else {
             start = end;
         }
-        write!(stream, "POST /audit HTTP/1.1\r\nhost: floor\r\ncontent-length: {start}\r\n\r\n")?;
-        stream.write_all(&buffer[..start])?;
-        take_answer(&mut answers)?;
+        connection.post(&buffer[..start])?;
         posted += start as u64;
         buffer.copy_within(start..end, 0);
         kept = end - start;
@@ -145,7 +171,7 @@ fn take_answer(answers: &mut impl std::io::BufRead) -> anyhow::Result<()> {
 }
 
 /// Returns how many bytes there were.
-fn inflate(files: &[String]) -> anyhow::Result<u64> {
+fn inflate(files: &[String], take: &mut impl FnMut(&[u8]) -> anyhow::Result<()>) -> anyhow::Result<u64> {
     let (mut buffer, mut inflated) = (vec![0; INFLATED_AT_ONCE], 0);
     for path in files {
         let file = BufReader::with_capacity(INFLATED_AT_ONCE, File::open(path)?);
@@ -155,10 +181,42 @@ fn inflate(files: &[String]) -> anyhow::Result<u64> {
             if count == 0 {
                 break;
             }
-            inflated += std::hint::black_box(&buffer[..count]).len() as u64;
+            take(std::hint::black_box(&buffer[..count]))?;
+            inflated += count as u64;
         }
     }
     Ok(inflated)
+}
+
+/// Returns how many bytes were posted.
+fn inflate_and_post(files: &[String], address: &str) -> anyhow::Result<u64> {
+    let mut poster = Poster::new(address)?;
+    let (full, bodies) = sync_channel::<Vec<u8>>(BODIES_AHEAD);
+    let (empty, emptied) = sync_channel(BODIES_AHEAD + 2);
+    std::thread::scope(|scope| {
+        let posting = scope.spawn(move || {
+            for mut body in bodies {
+                poster.post(&body)?;
+                body.clear();
+                // At the end nobody wants it any more.
+                let _ = empty.try_send(body);
+            }
+            Ok(())
+        });
+        let mut body = Vec::new();
+        let inflated = inflate(files, &mut |part| {
+            body.extend_from_slice(part);
+            if body.len() >= INFLATED_BODY_BYTES {
+                let next = emptied.try_recv().unwrap_or_default();
+                full.send(std::mem::replace(&mut body, next))?;
+            }
+            Ok(())
+        })?;
+        full.send(body)?;
+        drop(full);
+        posting.join().unwrap_or_else(|_| Err(anyhow::anyhow!("posting has panicked")))?;
+        Ok(inflated)
+    })
 }
 
 /// Returns how many bytes it came to.

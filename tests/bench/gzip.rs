@@ -1,8 +1,10 @@
-//! A backlog of compressed backups, beside nothing but decompressing them.
+//! A backlog of compressed backups, beside nothing but decompressing them, and beside posting what comes of that unread: what
+//! a machine of few CPUs, which the endpoint shares, has no more than.
 
 use crate::Bench;
+use crate::endpoint::Endpoint;
 use crate::events::{Corpus, Log};
-use crate::floor::{self, INFLATE};
+use crate::floor::{self, INFLATE, INFLATE_AND_POST};
 use crate::report::{Bar, median};
 use crate::stage::{DRAIN, Drained, drain};
 
@@ -15,11 +17,15 @@ pub(crate) fn run(bench: &mut Bench) -> anyhow::Result<()> {
     let log = Log::compressed(&Corpus::small()?, LOG_BYTES, FILES)?;
     let files: Vec<String> = log.backups()?.iter().map(|path| path.display().to_string()).collect();
     let files: Vec<&str> = files.iter().map(String::as_str).collect();
-    let (mut floors, mut drains) = (Vec::new(), Vec::new());
+    let (mut floors, mut posts, mut drains) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..ROUNDS {
         let floor = floor::measure(INFLATE, &files, log.bytes)?;
         anyhow::ensure!(floor.body_bytes == log.bytes, "{} bytes were inflated", floor.body_bytes);
         floors.push(floor);
+        let endpoint = Endpoint::new()?;
+        let address = endpoint.address.to_string();
+        posts.push(floor::measure(INFLATE_AND_POST, &[&[address.as_str()], &files[..]].concat(), log.bytes)?);
+        anyhow::ensure!(endpoint.body_bytes() == log.bytes, "{} bytes were posted", endpoint.body_bytes());
         drains.push(drain(&log, &DRAIN)?);
         bench.tick()?;
     }
@@ -30,6 +36,7 @@ pub(crate) fn run(bench: &mut Bench) -> anyhow::Result<()> {
     };
     let ratios = drains.iter().zip(&floors).map(|(drained, floor)| floor.seconds / drained.seconds);
     bench.report.note("gzip backlog: floor: zlib-rs alone", text(&floors));
+    bench.report.note("gzip backlog: floor: zlib-rs, POST in another thread", text(&posts));
     bench.report.ratio("gzip backlog, speed", text(&drains), median(ratios), Bar::AtLeast(LEAST_OF_FLOOR));
     Ok(())
 }

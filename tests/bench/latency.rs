@@ -11,19 +11,13 @@ use crate::endpoint::Endpoint;
 use crate::events::{Corpus, Log, numbers_in};
 use crate::paced::{self, Stamps};
 use crate::report::{Bar, median, quantile};
-use crate::stage::{Settings, Stage, wait_until_delivered};
+use crate::stage::{DRAIN, Settings, Stage, wait_until_delivered};
 
 const EVENTS_A_SECOND: u32 = 1000;
 const MEAN_BYTES: usize = 2500;
 const WARM_UP: Duration = Duration::from_secs(2);
 const MEASURED: Duration = Duration::from_secs(15);
-const SETTINGS: Settings = Settings {
-    max_wait: Some("10ms"),
-    initial_backoff: None,
-    max_in_flight: None,
-    truncate_above: None,
-    compression: None,
-};
+const SETTINGS: Settings = Settings { max_wait: Some("10ms"), truncate_above: None, ..DRAIN };
 
 pub(crate) fn run(bench: &mut Bench) -> anyhow::Result<()> {
     let (log, corpus) = (Log::empty()?, Corpus::of_mean(MEAN_BYTES)?);

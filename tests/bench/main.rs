@@ -12,6 +12,8 @@
 //! |---|---|---|
 //! | drain | 1 GB into an endpoint, beside floors and other shippers | yes |
 //! | truncating | the same with 5% large events, cut | yes |
+//! | filtering | the same with an audit policy and redaction | yes |
+//! | redaction | looking for what must not leave, and masking it, beside the check of an event | yes |
 //! | gzip | a backlog of compressed backups, beside bare decompression | yes |
 //! | compression | compressed requests, beside the bare compressor | yes |
 //! | latency | write to receipt at 1,000 events/s | yes |
@@ -22,6 +24,7 @@
 //! | scale-files | 1 GB in 1 to 1,000 files | yes |
 //! | scale-handles | what 5,000 rotations leave behind | yes |
 //! | window | requests at a time over a distance | yes |
+//! | policy | an audit policy, for each event | yes |
 //! | simulate | what a policy would do to 1 GB of log, and who fills it | yes |
 //! | outage | 1 GB waits for an endpoint | no |
 //! | rotation-full-speed, -paced, -outage, -kills | 200 MB through rotation and retention, compared by content | no |
@@ -39,6 +42,7 @@ mod compression;
 mod drain;
 mod endpoint;
 mod events;
+mod filtering;
 mod floor;
 mod gzip;
 mod idle;
@@ -46,7 +50,9 @@ mod latency;
 mod outage;
 mod paced;
 mod plot;
+mod policy;
 mod process;
+mod redaction;
 mod report;
 mod rotation;
 mod scale;
@@ -71,9 +77,11 @@ struct Section {
     run: fn(&mut Bench) -> anyhow::Result<()>,
 }
 
-const SECTIONS: [Section; 18] = [
+const SECTIONS: [Section; 21] = [
     by_default("drain", drain::run),
     by_default("truncating", truncating::run),
+    by_default("filtering", filtering::run),
+    by_default("redaction", redaction::run),
     by_default("gzip", gzip::run),
     by_default("compression", compression::run),
     by_default("latency", latency::run),
@@ -84,6 +92,7 @@ const SECTIONS: [Section; 18] = [
     by_default("scale-files", scale::files),
     by_default("scale-handles", scale::handles),
     by_default("window", window::run),
+    by_default("policy", policy::run),
     by_default("simulate", simulate::run),
     on_demand("outage", outage::run),
     on_demand("rotation-full-speed", rotation::full_speed),

@@ -158,6 +158,11 @@ impl Daemon {
         self.metric("audit_shipper_delivered_events_total")
     }
 
+    /// Those that were delivered, and those that the policy dropped.
+    pub(crate) fn settled_events(&self) -> anyhow::Result<f64> {
+        Ok(self.delivered_events()? + self.metric("audit_shipper_filtered_events_total")?)
+    }
+
     pub(crate) fn must_run(&mut self) -> anyhow::Result<()> {
         self.process.must_run()
     }

@@ -24,7 +24,7 @@ use crate::Bench;
 use crate::events::Corpus;
 use crate::process::Daemon;
 use crate::report::{Bar, float};
-use crate::stage::{Settings, Stage};
+use crate::stage::{DRAIN, Settings, Stage};
 
 const LOG_BYTES: usize = 200_000_000;
 const FOLLOWED: Options =
@@ -33,13 +33,8 @@ const PACE: f64 = 20e6;
 const OUTAGE: Duration = Duration::from_secs(30);
 /// The log is level when nothing has moved for this long.
 const LEVEL_FOR: Duration = Duration::from_secs(3);
-const SETTINGS: Settings = Settings {
-    max_wait: Some("1s"),
-    initial_backoff: Some("500ms"),
-    max_in_flight: None,
-    truncate_above: None,
-    compression: None,
-};
+const SETTINGS: Settings =
+    Settings { max_wait: Some("1s"), initial_backoff: Some("500ms"), truncate_above: None, ..DRAIN };
 
 pub(crate) fn full_speed(bench: &mut Bench) -> anyhow::Result<()> {
     Run { name: "full-speed", options: FOLLOWED, bytes_a_second: None, outage: Duration::ZERO, kills: 0 }

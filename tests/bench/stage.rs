@@ -10,6 +10,7 @@ use tempfile::TempDir;
 
 use crate::endpoint::Endpoint;
 use crate::events::Log;
+use crate::filtering::Policy;
 use crate::process::Daemon;
 use crate::report::{float, megabytes};
 
@@ -25,6 +26,8 @@ pub(crate) struct Settings {
     pub(crate) max_in_flight: Option<u32>,
     pub(crate) truncate_above: Option<&'static str>,
     pub(crate) compression: Option<&'static str>,
+    pub(crate) policy: Option<Policy>,
+    pub(crate) redact: bool,
 }
 
 /// As in the table of shippers: truncation is on; nothing is to wait at the end of the log.
@@ -34,6 +37,8 @@ pub(crate) const DRAIN: Settings = Settings {
     truncate_above: Some("100KiB"),
     max_in_flight: None,
     compression: None,
+    policy: None,
+    redact: false,
 };
 
 /// A state directory and a configuration.
@@ -62,14 +67,23 @@ impl Stage {
                 .map(|size| format!(", truncate: {{ enabled: true, maxEventSize: {size} }}"))
                 .unwrap_or_default(),
         ];
+        let policy = match settings.policy {
+            Some(policy) => {
+                std::fs::write(path("policy.yaml"), policy.text())?;
+                format!(", policyFile: '{}'", path("policy.yaml").display())
+            }
+            None => String::new(),
+        };
         let [compression, initial_backoff, max_wait, max_in_flight, truncate] = output;
         let config = format!(
             "source: {{ path: '{}', pinMinFree: 1% }}\nstateDir: '{}'\nbindAddress: 127.0.0.1:0\noutputs:\n\
              - {{ name: siem, webhook: {{ kubeconfig: '{}'{compression}{initial_backoff} }}, \
-             batch: {{ throttle: {{ enable: false }}{max_wait} }}{max_in_flight}{truncate} }}\n",
+             redact: {{ enabled: {redact} }}, \
+             batch: {{ throttle: {{ enable: false }}{max_wait} }}{max_in_flight}{truncate}{policy} }}\n",
             log.display(),
             path("state").display(),
             path("kubeconfig").display(),
+            redact = settings.redact,
         );
         std::fs::write(path("config.yaml"), config)?;
         Ok(Self { directory })
@@ -144,7 +158,7 @@ pub(crate) fn wait_until_delivered(
         std::thread::sleep(QUIET / 3);
         let is_quiet = endpoint.last().is_some_and(|last| last + QUIET < Instant::now());
         if is_quiet {
-            if shipper.delivered_events()? >= float(events) {
+            if shipper.settled_events()? >= float(events) {
                 return Ok(());
             }
             anyhow::ensure!(shipper.metric("audit_shipper_gaps_total")? < 1.0, "events were lost");

@@ -18,7 +18,7 @@ pub(crate) fn run(bench: &mut Bench) -> anyhow::Result<()> {
     let (log, corpus, endpoint) = (Log::empty()?, Corpus::of_mean(MEAN_BYTES)?, Endpoint::new()?);
     // Whole batches of 400, so that none waits at the end.
     let events = u64::from(EVENTS_A_SECOND) * (WARM_UP + MEASURED).as_secs();
-    let stage = Stage::new(&log.live(), endpoint.address, &Settings::default())?;
+    let stage = Stage::new(&log.live(), endpoint.address, &Settings { redact: true, ..Settings::default() })?;
     let mut shipper = stage.start()?;
     let writer = paced::write(log.live(), corpus, EVENTS_A_SECOND, events, None);
     std::thread::sleep(WARM_UP);

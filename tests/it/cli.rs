@@ -116,7 +116,9 @@ fn the_log_is_json_where_that_is_asked_for() {
     workdir.kubeconfig_with(&endpoint.url(), "", "token: t");
     workdir.append(&real_events(2));
     let mut args = flags("run", &workdir);
-    args.extend(["--log-format=json".to_owned(), "--audit-policy-file=/p \"quoted\"".to_owned()]);
+    let policy = workdir.path("p \"quoted\"");
+    std::fs::write(&policy, "apiVersion: audit.k8s.io/v1\nfoo: 1\nrules: [{level: Metadata}]\n").unwrap();
+    args.extend(["--log-format=json".to_owned(), format!("--audit-policy-file={}", policy.display())]);
     let mut daemon = Daemon::start(args);
     // A 401 is an error to be told; it is tried again after maxBackoff only.
     daemon.wait_for_line("needs attention");
@@ -126,7 +128,7 @@ fn the_log_is_json_where_that_is_asked_for() {
     daemon.wait();
     let log = daemon.log();
     assert!(log.lines().count() >= 5 && log.lines().all(is_json), "{log}");
-    for message in ["has no effect", "plain http", "\"level\":\"ERROR\"", "a second signal"] {
+    for message in ["foo", "plain http", "\"level\":\"ERROR\"", "a second signal"] {
         assert!(log.contains(message), "{message}");
     }
 }

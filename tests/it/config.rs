@@ -88,7 +88,6 @@ fn the_flags_of_a_static_pod_manifest_work_unchanged() {
     - --audit-log-truncate-enabled
     - --audit-log-truncate-max-batch-size=10485760
     - --audit-log-truncate-max-event-size=102400
-    - --audit-policy-file=/etc/kubernetes/audit-policy.yaml
     - --audit-webhook-batch-buffer-size=20000
     - --audit-webhook-batch-initial-backoff=5s
     - --audit-webhook-batch-max-size=200
@@ -101,18 +100,22 @@ fn the_flags_of_a_static_pod_manifest_work_unchanged() {
     - --audit-webhook-truncate-max-batch-size=5242880
     - --audit-webhook-truncate-max-event-size=51200
     - --audit-webhook-version=audit.k8s.io/v1";
-    let given: Vec<&str> = manifest.lines().filter_map(|line| line.trim().strip_prefix("- ")).collect();
+    let policy = workdir.path("audit-policy.yaml");
+    std::fs::write(&policy, "apiVersion: audit.k8s.io/v1\nkind: Policy\nrules: [{level: Metadata}]\n")
+        .unwrap();
+    let policy_file = format!("--audit-policy-file={}", policy.display());
+    let mut given: Vec<&str> = manifest.lines().filter_map(|line| line.trim().strip_prefix("- ")).collect();
+    given.push(&policy_file);
     let ended = check(&workdir, &given);
     let warnings: Vec<&str> = ended.stderr.lines().collect();
     assert_eq!(
         warnings,
         [
-            "warning: --audit-policy-file: has no effect: this version does not filter at the node; \
-             the log holds what passed kube-apiserver's own policy, and all of it is shipped",
             "warning: --audit-webhook-batch-initial-backoff: Deprecated, use --audit-webhook-initial-backoff instead.",
         ]
     );
     let yaml = ended.succeeded();
+    assert_eq!(value(&yaml, "policyFile"), policy.display().to_string());
     let expected = BTreeMap::from([
         ("bufferSize", "20000"),
         ("initialBackoff", "5s"),

@@ -139,7 +139,8 @@ fn the_fields_and_their_defaults_are_those_in_effect() {
     let (levels, described): (Vec<_>, Vec<_>) = described.into_iter().partition(|(name, _)| name == level);
     let in_effect = fields(&compressed).into_iter().find(|(name, _)| name == level);
     assert_eq!(levels, in_effect.map(|(name, value)| (name, Some(value))).into_iter().collect::<Vec<_>>());
-    let without_default = ["source.path", "outputs[].name", "outputs[].webhook.kubeconfig"];
+    let without_default =
+        ["source.path", "outputs[].name", "outputs[].webhook.kubeconfig", "outputs[].redact.keyFile"];
     let real: Vec<(String, Option<String>)> = fields(&effective_example())
         .into_iter()
         .map(|(name, value)| {

@@ -19,7 +19,7 @@ fn assert_begin(mistakes: &[&str], beginnings: &[String]) {
 fn every_mistake_is_told_at_once_with_its_place() {
     let workdir = Workdir::new();
     let kubeconfig = workdir.kubeconfig_with("ftp://127.0.0.1:1", "certificate-authority: nowhere.pem", "");
-    let file = workdir.path("f.yaml");
+    let (file, policy) = (workdir.path("f.yaml"), workdir.path("nowhere.yaml"));
     let yaml = format!(
         "source:
   path: \"-\"
@@ -31,12 +31,13 @@ outputs:
       maxSize: lots
       throttle: {{ qps: 0 }}
     maxMemory: 1MiB
-    policyFile: /p.yaml
+    policyFile: {}
     rejected: {{ onFull: dropNewest }}
 stateDir: 7
 colour: red
 ",
-        kubeconfig.display()
+        kubeconfig.display(),
+        policy.display()
     );
     std::fs::write(&file, yaml).unwrap();
     let mut command = Daemon::command();
@@ -61,7 +62,6 @@ colour: red
             format!(
                 "{file}:10: outputs[0].maxMemory: outputs[0].maxMemory (1MiB) must be at least twice source.maxLineBytes (16MiB)"
             ),
-            format!("{file}:11: outputs[0].policyFile: is not available in this version yet; remove it"),
             format!(
                 "{file}:12: outputs[0].rejected.onFull: \"dropNewest\" is not known; legal are dropOldest and wait; did you mean `dropOldest`?"
             ),
@@ -71,6 +71,7 @@ colour: red
             "AUDIT_SHIPPER_BIND_ADDRESS: \"localhost\" is not an address".to_owned(),
             format!("{kubeconfig}:6: server: "),
             format!("{kubeconfig}:7: certificate-authority: "),
+            format!("cannot read {}: ", policy.display()),
         ],
     );
 }

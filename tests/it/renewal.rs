@@ -1,9 +1,6 @@
 //! Credentials, certificates and the kubeconfig change while the daemon runs; it is not started again.
 
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::Path;
-
-use rustix::process::{Pid, Signal, kill_process};
 
 use crate::delivery::assert_delivered_once;
 use crate::support::certificates::{Authority, Leaf};
@@ -12,22 +9,9 @@ use crate::support::daemon::Daemon;
 use crate::support::endpoint::{Answer, Endpoint, Gate};
 use crate::support::shipper::{Shipper, wait_until_settled};
 use crate::support::wait_until;
-use crate::support::workdir::{Workdir, real_events};
+use crate::support::workdir::{Workdir, real_events, replace};
 
 const CA: &str = "certificate-authority: ca.pem";
-
-/// Writes a file as tools do that renew one: under another name, then renamed.
-fn replace(path: &Path, text: &str) {
-    let new = path.with_extension("new");
-    std::fs::write(&new, text).unwrap();
-    std::fs::rename(&new, path).unwrap();
-}
-
-/// Tells the daemon to read everything again; without that it takes some seconds to notice.
-fn hang_up(daemon: &Daemon) {
-    let pid = Pid::from_raw(i32::try_from(daemon.pid()).unwrap()).unwrap();
-    kill_process(pid, Signal::HUP).unwrap();
-}
 
 /// Waits until a line stands in the log for the `n`-th time.
 fn wait_for_nth_line(daemon: &Daemon, text: &str, n: usize) {
@@ -85,7 +69,7 @@ fn client_certificates_are_renewed_under_load() {
     for (n, part) in events.chunks(200).enumerate() {
         shipper.workdir.append(&part[..100]);
         publish(&authority.sign());
-        hang_up(&daemon);
+        daemon.hang_up();
         shipper.workdir.append(&part[100..]);
         wait_for_nth_line(&daemon, "has been set up anew", n + 1);
     }
@@ -109,7 +93,7 @@ fn a_kubeconfig_that_names_another_endpoint_leads_there() {
     wait_until_settled(&daemon, 10);
     std::fs::write(shipper.workdir.path("new-ca.pem"), new.pem()).unwrap();
     shipper.workdir.kubeconfig_with(&after.url(), "certificate-authority: new-ca.pem", "token: t");
-    hang_up(&daemon);
+    daemon.hang_up();
     daemon.wait_for_line("has been set up anew");
     shipper.workdir.append(&events[10..]);
     wait_until_settled(&daemon, 30);
@@ -129,19 +113,19 @@ fn a_broken_kubeconfig_is_told_and_what_was_good_stays_in_use() {
     let kubeconfig = shipper.workdir.path("webhook.kubeconfig");
     let good = std::fs::read_to_string(&kubeconfig).unwrap();
     replace(&kubeconfig, &good.replace("server: https", "server: ftp"));
-    hang_up(&daemon);
+    daemon.hang_up();
     let line = daemon.wait_for_line("what was good before stays in use");
     assert!(
         line.contains(" WARN ") && line.contains("webhook.kubeconfig:6: server: must begin with"),
         "{line}"
     );
     wait_until("the metric", || (!is_reloaded(&daemon)).then_some(()));
-    hang_up(&daemon);
+    daemon.hang_up();
     wait_for_nth_line(&daemon, "SIGHUP", 2);
     shipper.workdir.append(&events[10..20]);
     wait_until_settled(&daemon, 20);
     replace(&kubeconfig, &good);
-    hang_up(&daemon);
+    daemon.hang_up();
     daemon.wait_for_line("are good again");
     wait_until("the metric", || is_reloaded(&daemon).then_some(()));
     shipper.workdir.append(&events[20..]);
@@ -162,7 +146,7 @@ fn a_hangup_ends_the_wait_for_somebody_to_act() {
     let daemon = shipper.start();
     daemon.wait_for_line("the endpoint needs attention");
     repaired.open();
-    hang_up(&daemon);
+    daemon.hang_up();
     wait_until_settled(&daemon, 10);
     assert_delivered_once(&endpoint, &events);
 }
@@ -218,7 +202,7 @@ fn a_credential_plugin_that_fails_is_an_outage_with_its_reason() {
     let line = daemon.wait_for_line("the endpoint does not answer as it should");
     assert!(line.contains("plugin failed: exit status: 7"), "{line}");
     std::fs::write(shipper.workdir.path("next"), "token\n").unwrap();
-    hang_up(&daemon);
+    daemon.hang_up();
     wait_until_settled(&daemon, 5);
     assert_delivered_once(&endpoint, &events);
 }

@@ -7,6 +7,7 @@
 use std::collections::{HashSet, VecDeque};
 use std::io::Write as _;
 use std::ops::Range;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -14,13 +15,14 @@ use anyhow::{Context as _, anyhow};
 use tokio::runtime::Runtime;
 
 use super::{Filter, OfOutput};
-use crate::batch::{Batch, Limits, Offer, Origin};
+use crate::batch::{Batch, Limits, Offer, Origin, Treatment};
 use crate::buffers::Buffers;
 use crate::cli::{Failure, Signals, runtime};
 use crate::config::{self, Config};
 use crate::deliver::Exchange;
 use crate::fingerprint;
 use crate::kubeconfig::Endpoint;
+use crate::redact::Redaction;
 use crate::rejected::{self, Entry};
 use crate::shown;
 use crate::sink::webhook::Webhook;
@@ -33,7 +35,12 @@ const SHARE_OF_REWRITING: u32 = 10;
 const SHORTEST_TIME_UNSETTLED: Duration = Duration::from_secs(1);
 
 /// Sends what `files` hold to their outputs' endpoints.
-pub(super) fn retry(files: &[OfOutput], filter: &Filter, config: Option<&Config>) -> Result<(), Failure> {
+pub(super) fn retry(
+    files: &[OfOutput],
+    filter: &Filter,
+    state_dir: &Path,
+    config: Option<&Config>,
+) -> Result<(), Failure> {
     if files.is_empty() {
         writeln!(std::io::stdout(), "nothing was set aside")?;
         return Ok(());
@@ -43,7 +50,7 @@ pub(super) fn retry(files: &[OfOutput], filter: &Filter, config: Option<&Config>
     };
     let (mut ready, mut failed, mut mistakes) = (Vec::new(), Vec::new(), Vec::new());
     for file in files {
-        match config.outputs.iter().find(|output| output.name == file.name) {
+        match config.output(&file.name) {
             Some(output) => match Endpoint::load(&output.webhook.kubeconfig, output.webhook.timeout) {
                 Ok(endpoint) => ready.push((file, output, endpoint)),
                 Err(found) => mistakes.extend(found),
@@ -69,6 +76,7 @@ pub(super) fn retry(files: &[OfOutput], filter: &Filter, config: Option<&Config>
             exchange: Exchange::new(Arc::new(endpoint)),
             sink: &Webhook,
             throttle: Throttle::new(output.batch.throttle),
+            redaction: Redaction::of_output(&output.redact, state_dir)?,
             tally: Tally::default(),
             settled: Settled::new(file),
         };
@@ -143,6 +151,8 @@ struct Sending<'a> {
     exchange: Exchange,
     sink: &'a dyn HttpSink,
     throttle: Throttle,
+    /// What was set aside before the daemon masked anything leaves no other way than new events do.
+    redaction: Option<Arc<Redaction>>,
     tally: Tally,
     settled: Settled<'a>,
 }
@@ -154,8 +164,9 @@ struct Pending {
 }
 
 impl Pending {
-    fn new() -> Self {
-        Self { batch: Batch::new(Buffers::default()), keys: Vec::new() }
+    fn new(redaction: Option<Arc<Redaction>>) -> Self {
+        let treatment = Treatment { policy: None, redaction };
+        Self { batch: Batch::with_treatment(Buffers::default(), treatment), keys: Vec::new() }
     }
 
     /// False if the request is complete without it.
@@ -186,7 +197,7 @@ impl Sending<'_> {
 
     fn send_all(&mut self, filter: &Filter, limits: &Limits) -> anyhow::Result<()> {
         let Some(mut lines) = self.settled.file.lines()? else { return Ok(()) };
-        let mut pending = Pending::new();
+        let mut pending = Pending::new(self.redaction.clone());
         while let Some(line) = lines.next_line()? {
             let Some(entry) = Entry::parse(line).filter(|entry| filter.takes(entry)) else { continue };
             let Some(event) = entry.audit_event() else {
@@ -199,7 +210,7 @@ impl Sending<'_> {
             }
             let key = key(line);
             if !pending.takes(event, key, limits) {
-                self.flush(std::mem::replace(&mut pending, Pending::new()))?;
+                self.flush(std::mem::replace(&mut pending, Pending::new(self.redaction.clone())))?;
                 // The first event always fits.
                 pending.takes(event, key, limits);
             }

@@ -56,7 +56,7 @@ bindAddress: ':9466'
             "f.yaml:12: outputs[0].batch.throttle.burst: must be a whole number, not 1.5",
             "f.yaml:13: outputs[0].maxInFlight: 0 is out of range; legal are numbers above 0",
             "f.yaml:14: outputs[0].readyAfter: 0 is out of range; legal are durations above 0",
-            "f.yaml:15: outputs[0].zzz: is not a known field; legal are name, webhook, batch, maxInFlight, maxMemory, truncate, gapRecords, rejected, readyAfter",
+            "f.yaml:15: outputs[0].zzz: is not a known field; legal are name, webhook, batch, maxInFlight, maxMemory, truncate, policyFile, redact, gapRecords, rejected, readyAfter",
             "f.yaml:16: outputs[1].name: must be given",
             "f.yaml:16: outputs[1].webhook.kubeconfig: must not be empty",
             "f.yaml:17: outputs[1].rejected.maxSize: \"1XB\" is not a size; legal are such as 16MiB, 100KiB, 10MB or plain bytes",
@@ -279,12 +279,8 @@ fn names_are_unique_and_flags_do_not_speak_of_several_outputs() {
 #[test]
 fn what_later_versions_bring_is_not_ignored() {
     let output_fields = [
-        ("policyFile", "/p"),
         ("match", "[]"),
         ("identity", "{}"),
-        ("redact", "{enabled: true}"),
-        ("redact", "{keyFile: /k}"),
-        ("redact", "true"),
         ("loki", "{}"),
         ("elasticsearch", "{}"),
         ("ndjson", "{}"),
@@ -308,7 +304,26 @@ fn what_later_versions_bring_is_not_ignored() {
             &[&format!("f.yaml:1: source.{field}: is not available in this version yet; remove it")],
         );
     }
-    check_flags(&[("redact", "true")], &["--redact: is not available in this version yet; legal is false"]);
+}
+
+#[test]
+fn redaction_has_its_own_words() {
+    let with = |redact: &str| load_yaml(&LEAST.replace("}}]", &format!("}}, redact: {redact}}}]")));
+    check(with("true"), &["f.yaml:2: outputs[0].redact: must be a mapping of fields, not a boolean"]);
+    check(
+        with("{enabled: 1, keyfile: /k, keyFile: '', podEnv: yes}"),
+        &[
+            "f.yaml:2: outputs[0].redact.enabled: must be true or false, not a number",
+            "f.yaml:2: outputs[0].redact.keyFile: must not be empty",
+            "f.yaml:2: outputs[0].redact.podEnv: must be true or false, not a string",
+            "f.yaml:2: outputs[0].redact.keyfile: is not a known field; did you mean `keyFile`?",
+        ],
+    );
+    let two = "source: {path: /log}\noutputs:\n- {name: a, webhook: {kubeconfig: /k}}\n- {name: b, webhook: {kubeconfig: /k}}\n";
+    check(
+        load_both(two, &[("redact", "true")]),
+        &["--redact: the file has 2 outputs, and this can only speak of one; set it there in each"],
+    );
 }
 
 #[test]

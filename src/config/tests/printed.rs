@@ -33,12 +33,14 @@ outputs:
       maxSize: 400
       maxWait: 30s
       throttle: { enable: true, qps: 10, burst: 15 }
+    redact: { enabled: true, keyFile: ~, configMaps: false, podEnv: false, managedFields: false }
     truncate:
       enabled: false
       maxEventSize: 100KiB
       maxBatchSize: 10MiB
     maxInFlight: 4
     maxMemory: 32MiB
+    policyFile: ~
     gapRecords: true
     rejected:
       maxSize: 256MiB
@@ -105,6 +107,18 @@ fn compression() -> impl Strategy<Value = Option<Compression>> {
     ]
 }
 
+fn redact() -> impl Strategy<Value = Redact> {
+    (any::<[bool; 4]>(), prop::option::of(path())).prop_map(
+        |([enabled, config_maps, pod_env, managed_fields], key_file)| Redact {
+            enabled,
+            key_file,
+            config_maps,
+            pod_env,
+            managed_fields,
+        },
+    )
+}
+
 fn output(max_line: usize) -> impl Strategy<Value = Output> {
     let webhook = (path(), duration(1), duration(1), duration(1), compression());
     let sizes = (2 * max_line..1 << 50, any::<prop::sample::Index>(), any::<prop::sample::Index>());
@@ -113,7 +127,7 @@ fn output(max_line: usize) -> impl Strategy<Value = Output> {
         "[a-z0-9]([-a-z0-9]{0,8}[a-z0-9])?",
         webhook,
         batch(),
-        (any::<bool>(), any::<bool>()),
+        (any::<bool>(), any::<bool>(), prop::option::of(path()), redact()),
         sizes,
         count(1 << 40),
         rejected,
@@ -124,7 +138,7 @@ fn output(max_line: usize) -> impl Strategy<Value = Output> {
                 name,
                 (kubeconfig, a, b, timeout, compression),
                 batch,
-                (enabled, gap_records),
+                (enabled, gap_records, policy_file, redact),
                 (memory, at, below),
                 in_flight,
                 (max_size, wait),
@@ -143,12 +157,14 @@ fn output(max_line: usize) -> impl Strategy<Value = Output> {
                     },
                     max_in_flight: if batch.mode == Mode::Batch { in_flight } else { NonZeroUsize::MIN },
                     batch,
+                    redact,
                     truncate: Truncate {
                         enabled,
                         max_event_size: size(1 + below.index(max_batch)),
                         max_batch_size: size(max_batch),
                     },
                     max_memory: size(memory),
+                    policy_file,
                     gap_records,
                     rejected: Rejected {
                         max_size,

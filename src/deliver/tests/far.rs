@@ -246,6 +246,7 @@ pub(crate) fn output() -> config::Output {
             max_wait: Duration::from_secs(30),
             throttle: None,
         },
+        redact: config::Redact::default(),
         truncate: config::Truncate {
             enabled: false,
             max_event_size: 102_400.try_into().unwrap(),
@@ -253,6 +254,7 @@ pub(crate) fn output() -> config::Output {
         },
         max_in_flight: 4.try_into().unwrap(),
         max_memory: (32 << 20).try_into().unwrap(),
+        policy_file: None,
         gap_records: false,
         rejected: config::Rejected::default(),
         ready_after: Duration::from_secs(300),

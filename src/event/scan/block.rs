@@ -1,6 +1,7 @@
 //! 64 bytes as masks: which of them are quotes, commas, and so on.
 
-use wide::u8x16;
+use fearless_simd::prelude::*;
+use fearless_simd::u8x64;
 
 /// Bytes of a block: a mask has a bit for each, the lowest for the first.
 pub(super) const BLOCK_BYTES: usize = u64::BITS as usize;
@@ -9,9 +10,9 @@ pub(super) const FILLER: u8 = b' ';
 
 /// The last control character that must not stand in a string.
 const LAST_CONTROL: u8 = 0x1f;
+const LAST_ASCII: u8 = 0x7f;
 
 /// The bytes of a block that mean something in JSON, whether they are within a string or not.
-#[derive(Default)]
 pub(super) struct Marks {
     pub(super) quotes: u64,
     pub(super) backslashes: u64,
@@ -30,28 +31,20 @@ pub(super) struct Marks {
 impl Marks {
     #[expect(clippy::inline_always, reason = "the masks have to stay in registers")]
     #[inline(always)]
-    pub(super) fn of(block: &[u8; BLOCK_BYTES]) -> Self {
-        let mut marks = Self::default();
-        let (mut controls, mut any) = (u8x16::default(), u8x16::default());
-        for (index, part) in block.as_chunks().0.iter().enumerate() {
-            let bytes = u8x16::new(*part);
-            let mask = |hits: u8x16| u64::from(hits.to_bitmask()) << (16 * index);
-            let equal = |bytes: u8x16, byte| mask(bytes.simd_eq(u8x16::splat(byte)));
-            // Square and curly brackets differ in one bit.
-            let as_curly = bytes | u8x16::splat(b'{' ^ b'[');
-            marks.quotes |= equal(bytes, b'"');
-            marks.backslashes |= equal(bytes, b'\\');
-            marks.colons |= equal(bytes, b':');
-            marks.commas |= equal(bytes, b',');
-            marks.opening |= equal(as_curly, b'{');
-            marks.closing |= equal(as_curly, b'}');
-            marks.curly |= mask(bytes.simd_eq(as_curly));
-            controls |= bytes.simd_le(u8x16::splat(LAST_CONTROL));
-            any |= bytes;
+    pub(super) fn of<S: Simd>(simd: S, block: &[u8; BLOCK_BYTES]) -> Self {
+        let bytes = u8x64::from_slice(simd, block);
+        // Square and curly brackets differ in one bit.
+        let as_curly = bytes | (b'{' ^ b'[');
+        Self {
+            quotes: bytes.simd_eq(b'"').to_bitmask(),
+            backslashes: bytes.simd_eq(b'\\').to_bitmask(),
+            colons: bytes.simd_eq(b':').to_bitmask(),
+            commas: bytes.simd_eq(b',').to_bitmask(),
+            opening: as_curly.simd_eq(b'{').to_bitmask(),
+            closing: as_curly.simd_eq(b'}').to_bitmask(),
+            curly: bytes.simd_eq(as_curly).to_bitmask(),
+            has_control: bytes.simd_le(LAST_CONTROL).any_true(),
+            has_non_ascii: bytes.simd_gt(LAST_ASCII).any_true(),
         }
-        marks.has_control = controls.to_bitmask() != 0;
-        // The highest bit of a byte.
-        marks.has_non_ascii = any.to_bitmask() != 0;
-        marks
     }
 }

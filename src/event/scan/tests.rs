@@ -4,6 +4,28 @@ use super::*;
 use crate::demo::replay::Replay;
 use crate::properties::{mutated, mutations, real_line};
 
+/// What the quick way says, whatever the processor can do.
+fn scan(line: &[u8]) -> Option<Event<'_>> {
+    let said = super::scan(line);
+    let shown = || String::from_utf8_lossy(line);
+    for instructions in all_instructions() {
+        assert_eq!(scan_with(instructions, line), said, "{instructions:?}: {}", shown());
+    }
+    said
+}
+
+/// Those that every processor has, and all others that this one has.
+fn all_instructions() -> Vec<Instructions> {
+    let newest = Instructions::new();
+    let mut all = vec![Instructions::baseline(), newest];
+    #[cfg(target_arch = "x86_64")]
+    {
+        all.extend(newest.as_sse4_2().map(Simd::level));
+        all.extend(newest.as_avx2().map(Simd::level));
+    }
+    all
+}
+
 /// What the quick way says must be what the careful way says. Returns whether it said anything.
 fn agrees(line: &[u8]) -> bool {
     let Some(quick) = scan(line) else { return false };

@@ -71,7 +71,7 @@ fn what_is_requested_is_what_kube_apiserver_finds() {
 
 /// Group, namespace, resource, subresource and name of a path.
 fn parts_of(path: &str) -> Option<[String; 5]> {
-    let Resource { group, namespace, resource, subresource, name } = derive(path.as_bytes())?.resource;
+    let Requested { group, namespace, resource, subresource, name } = derive(path.as_bytes())?.resource;
     Some(
         [group, namespace, resource, subresource, name].map(|text| String::from_utf8(text.to_vec()).unwrap()),
     )

@@ -4,13 +4,13 @@ use std::fs::File;
 use std::io::Write as _;
 use std::path::Path;
 
-use tokio::sync::watch;
 use tokio::time::sleep;
 
 use super::*;
 use crate::config::StartAt;
 use crate::deliver::tests::event;
 use crate::metrics::Metrics;
+use crate::policy::Policy;
 use crate::source::pins::PinSet;
 
 const MAX_WAIT: Duration = Duration::from_secs(30);
@@ -30,6 +30,7 @@ fn reading(log: &Path, max_wait: Duration) -> Reading {
         max_wait,
         throttle: Throttle::new(None),
         buffers: Buffers::default(),
+        treatment: watch::channel(Treatment::default()).1,
         health: Arc::new(Health::new("siem", Duration::MAX, Arc::clone(&metrics))),
         metrics,
         output: "siem".to_owned(),
@@ -182,6 +183,37 @@ async fn a_batch_that_is_full_goes_at_once() {
     let (_, third, took) = batch.await.unwrap();
     assert_eq!(third, [10, 11, 12, 13, 14]);
     assert!(took <= Duration::from_secs(7) + LONGEST_PACE + TICK, "{took:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_new_policy_counts_from_the_next_event_on_and_no_batch_sees_two() {
+    let treated_by = |rules: &str| {
+        let text = format!("{{apiVersion: audit.k8s.io/v1, kind: Policy, rules: [{rules}]}}");
+        let policy = Policy::parse(&text, "policy.yaml").unwrap().policy;
+        Treatment { policy: Some(Arc::new(policy)), redaction: None }
+    };
+    let mut writer = Writer::new();
+    let mut reading = writer.reading(MAX_WAIT);
+    let policies = watch::Sender::new(treated_by("{level: RequestResponse}"));
+    reading.treatment = policies.subscribe();
+    writer.write(1);
+    let batch = tokio::spawn(next(reading, LIMITS));
+    sleep(Duration::from_secs(1)).await;
+    assert!(!batch.is_finished());
+    // What it holds goes as it was treated.
+    policies.send_replace(treated_by("{level: None}"));
+    let (reading, ids, took) = batch.await.unwrap();
+    assert_eq!(ids, [0]);
+    assert!(took <= Duration::from_secs(1) + TICK, "{took:?}");
+    // While it waits for a first event, it learns of the next policy too.
+    let stop = CancellationToken::new();
+    let batch = tokio::spawn(reading.batch(LIMITS, stop.clone()));
+    sleep(Duration::from_secs(1)).await;
+    policies.send_replace(treated_by("{level: RequestResponse}"));
+    sleep(Duration::from_secs(1)).await;
+    writer.write(1);
+    let (_, batch) = batch.await.unwrap();
+    assert_eq!(batch.unwrap().events(), 1);
 }
 
 #[tokio::test]

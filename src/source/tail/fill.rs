@@ -11,6 +11,10 @@ use crate::event::Event;
 use crate::source::pins::Listed;
 use crate::source::reader::Line;
 
+/// After dropping so many bytes by policy, reading pauses: a policy may drop all of a long backlog, and meanwhile nobody
+/// would hear of a position, or of a stop.
+const PAUSE_AFTER_BYTES: u64 = 16 << 20;
+
 impl Tail {
     /// Puts lines into `batch` until it is full, or a gap is found, or all lines that are there have been taken.
     ///
@@ -35,7 +39,11 @@ impl Tail {
         limits: &Limits,
         before_gap: &mut Option<Cursor>,
     ) -> Result<Progress, Error> {
+        let dropped_before = batch.filtered().bytes();
         while !batch.is_full(limits) {
+            if batch.filtered().bytes() - dropped_before >= PAUSE_AFTER_BYTES {
+                return Ok(Progress::More);
+            }
             if self.is_at_its_first_beginning() {
                 return Ok(Progress::Full);
             }

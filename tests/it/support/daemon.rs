@@ -135,6 +135,11 @@ impl Daemon {
         self.signal(Signal::TERM);
     }
 
+    /// Has it read everything again at once; without that it takes some seconds to notice.
+    pub(crate) fn hang_up(&self) {
+        self.signal(Signal::HUP);
+    }
+
     /// Ends it as a crash would, and waits for that.
     pub(crate) fn kill9(&mut self) {
         self.signal(Signal::KILL);

@@ -18,6 +18,7 @@ pub(crate) struct Shipper {
     source: String,
     webhook: String,
     output: String,
+    redact: String,
     gap_records: bool,
     flags: Vec<String>,
 }
@@ -57,6 +58,7 @@ impl Shipper {
             source: String::new(),
             webhook,
             output: String::new(),
+            redact: "enabled: false".to_owned(),
             gap_records: false,
             flags: Vec::new(),
         }
@@ -83,6 +85,12 @@ impl Shipper {
     /// A further field of the output.
     pub(crate) fn output(mut self, field: &str) -> Self {
         self.output = format!("{}    {field}\n", self.output);
+        self
+    }
+
+    /// Masks what must not leave, as a configuration file does by default, with these fields.
+    pub(crate) fn redact(mut self, fields: &str) -> Self {
+        fields.clone_into(&mut self.redact);
         self
     }
 
@@ -118,13 +126,13 @@ impl Shipper {
         let quoted = |path: PathBuf| format!("\"{}\"", path.display());
         let (log, state) = (quoted(self.workdir.log()), quoted(self.workdir.state()));
         let kubeconfig = quoted(self.workdir.path("webhook.kubeconfig"));
-        let Self { source, webhook, output, gap_records, .. } = self;
+        let Self { source, webhook, output, redact, gap_records, .. } = self;
         let text = format!(
             "source: {{ path: {log}, pinMinFree: 0, {source} }}\n\
              outputs:\n\
              \x20 - name: siem\n\
              \x20   webhook: {{ kubeconfig: {kubeconfig}, {webhook} }}\n\
-             \x20   redact: {{ enabled: false }}\n\
+             \x20   redact: {{ {redact} }}\n\
              \x20   gapRecords: {gap_records}\n\
              {output}\
              stateDir: {state}\n\

@@ -80,6 +80,11 @@ pub(crate) fn large_events() -> Vec<String> {
     lines(include_bytes!("../../data/events/requestresponse.log.gz"))
 }
 
+/// 53 real lines about Secrets, ConfigMaps, tokens, reviews and patches.
+pub(crate) fn sensitive_events() -> Vec<String> {
+    lines(include_bytes!("../../data/events/redaction.log.gz"))
+}
+
 /// Bodies of the first three webhook requests of the run that `real_events` is from: its first 1200 lines.
 pub(crate) fn webhook_bodies() -> [Vec<u8>; 3] {
     [
@@ -87,6 +92,13 @@ pub(crate) fn webhook_bodies() -> [Vec<u8>; 3] {
         gunzip(include_bytes!("../../data/sinks/webhook/0001.body.gz")),
         gunzip(include_bytes!("../../data/sinks/webhook/0002.body.gz")),
     ]
+}
+
+/// Writes a file as tools do that renew one: under another name, then renamed.
+pub(crate) fn replace(path: &Path, text: &str) {
+    let new = path.with_extension("new");
+    std::fs::write(&new, text).unwrap();
+    std::fs::rename(&new, path).unwrap();
 }
 
 /// The lines of a file, each with its newline.
@@ -124,6 +136,7 @@ fn the_data_is_what_its_readme_says() {
     let large = large_events();
     let above = |bytes: usize| large.iter().filter(|line| line.len() > bytes).count();
     assert_eq!((large.len(), above(100 << 10), above(1 << 20)), (658, 3, 1));
+    assert_eq!(sensitive_events().len(), 53);
 }
 
 #[test]

@@ -1,0 +1,91 @@
+//! What an output does to an event before it ships it: the audit policy, then redaction. (Truncation comes last, since a
+//! smaller event may fit.)
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use crate::event::{Event, Malformed, Parts};
+use crate::policy::{Effect, Evaluator, Policy};
+use crate::redact::Redaction;
+
+/// What is done to each event. The default is nothing.
+#[derive(Debug, Clone, Default)]
+pub struct Treatment {
+    /// Which events are kept, and how much of them.
+    pub policy: Option<Arc<Policy>>,
+    /// What is masked in them.
+    pub redaction: Option<Arc<Redaction>>,
+}
+
+/// What is left of an event.
+#[derive(Debug)]
+pub(super) enum Outcome {
+    /// All of it.
+    Unchanged,
+    /// The line that [`Treating::changed`] holds.
+    Changed,
+    /// Nothing: this rule of the policy drops it, or `None` does, as no rule matches.
+    Dropped(Option<usize>),
+}
+
+/// A treatment at work on one batch: all of its events see the same policy.
+#[derive(Debug, Default)]
+pub(super) struct Treating {
+    evaluator: Option<Evaluator>,
+    redaction: Option<Arc<Redaction>>,
+    changed: Vec<u8>,
+    before: Vec<u8>,
+}
+
+impl Treating {
+    pub(super) fn new(treatment: Treatment) -> Self {
+        let evaluator = treatment.policy.map(Evaluator::new);
+        Self { evaluator, redaction: treatment.redaction, ..Self::default() }
+    }
+
+    /// The line of the last event that was changed.
+    pub(super) fn changed(&self) -> &[u8] {
+        &self.changed
+    }
+
+    /// Nothing more will be changed: gives back what that takes.
+    pub(super) fn rest(&mut self) {
+        (self.changed, self.before) = (Vec::new(), Vec::new());
+    }
+
+    /// Treats one event.
+    pub(super) fn treat(&mut self, line: &[u8], event: &Event<'_>) -> Result<Outcome, Malformed> {
+        let Self { evaluator, redaction, changed, before } = self;
+        if evaluator.is_none() && redaction.is_none() {
+            return Ok(Outcome::Unchanged);
+        }
+        let mut parts = event.parts(line).ok_or(Malformed::Ambiguous)?;
+        let mut outcome = Outcome::Unchanged;
+        let mut line = line;
+        if let Some(evaluator) = evaluator {
+            let decision = evaluator.decide(line, &parts);
+            match evaluator.apply(&decision, line, event, &parts, before) {
+                Effect::Dropped => return Ok(Outcome::Dropped(decision.rule)),
+                Effect::Unchanged => {}
+                Effect::Changed => {
+                    outcome = Outcome::Changed;
+                    line = before;
+                    parts = Cow::Owned(parts_of(line)?);
+                }
+            }
+        }
+        let is_redacted = redaction.as_ref().is_some_and(|redaction| redaction.apply(line, &parts, changed));
+        match outcome {
+            _ if is_redacted => outcome = Outcome::Changed,
+            Outcome::Changed => std::mem::swap(changed, before),
+            _ => {}
+        }
+        Ok(outcome)
+    }
+}
+
+/// Where the fields of a line are that we have changed.
+fn parts_of(line: &[u8]) -> Result<Parts, Malformed> {
+    let event = Event::parse(line)?;
+    event.parts(line).map(Cow::into_owned).ok_or(Malformed::Ambiguous)
+}
