@@ -6,7 +6,7 @@
 //!
 //! In reading order: `load` merges the sources with the help of `output` and `log_flags`; these read the file through
 //! `section`, one `value` at a time, whose spelling `quantity` knows; `report` collects what is wrong; [`to_yaml`] prints
-//! the result. `settings` is what [`crate::flags`] hands over, [`crate::yaml`] is the file.
+//! the result. `settings` is what [`crate::flags`] hands over, `yaml` is the file.
 
 mod load;
 mod log_flags;

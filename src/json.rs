@@ -170,7 +170,17 @@ fn behind_comma(text: &[u8], value_end: usize) -> usize {
 /// Past the closing quote of the string that opens at `open`.
 #[must_use]
 pub fn string_end(text: &[u8], open: usize) -> usize {
+    /// Most strings are shorter, and to search in them takes longer than to look.
+    const SHORT_BYTES: usize = 24;
     let mut at = open + 1;
+    while at <= open + SHORT_BYTES {
+        at += match text.get(at) {
+            Some(b'"') => return at + 1,
+            Some(b'\\') => 2,
+            Some(_) => 1,
+            None => return text.len(),
+        };
+    }
     while let Some(found) = text.get(at..).and_then(|rest| memchr::memchr2(b'"', b'\\', rest)) {
         at += found;
         if text[at] == b'"' {

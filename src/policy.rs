@@ -6,10 +6,11 @@
 //! policy asks for is then taken out of the event ([`Evaluator::apply`]); nothing can be put back, so the level of an event
 //! is never raised.
 //!
-//! `load` reads a file, and finds everything that is wrong with it; `rule` is the matching; `request` is what is matched,
-//! with the help of `selector`; `effect` changes an event.
+//! `load` reads a file, and finds everything that is wrong with it; `rule` is the matching, and `index` saves most of it;
+//! `request` is what is matched, with the help of `selector`; `effect` changes an event.
 
 mod effect;
+mod index;
 mod load;
 mod request;
 mod rule;
@@ -19,6 +20,7 @@ use std::sync::Arc;
 
 use crate::event::{Event, Field, Level, Parts};
 use crate::json::{self, Edits};
+use index::Index;
 use request::{Request, Scratch};
 
 pub use effect::omit_managed_fields;
@@ -28,6 +30,7 @@ pub use rule::{GroupResources, Rule};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Policy {
     rules: Vec<Rule>,
+    index: Index,
     /// What no rule says otherwise of.
     default: Decision,
     /// Whether a rule asks for the names of objects: only then they are looked for in queries.
@@ -83,6 +86,12 @@ pub struct Evaluator {
 }
 
 impl Policy {
+    fn new(rules: Vec<Rule>, default: Decision) -> Self {
+        let mut resources = rules.iter().flat_map(|rule| &rule.resources);
+        let asks_for_names = resources.any(|resources| !resources.resource_names.is_empty());
+        Self { index: Index::of(&rules), rules, default, asks_for_names }
+    }
+
     /// The rules, in the order in which they are asked.
     #[must_use]
     pub fn rules(&self) -> &[Rule] {
@@ -90,7 +99,8 @@ impl Policy {
     }
 
     fn decide(&self, request: &Request<'_>) -> Decision {
-        self.rules.iter().find(|rule| rule.matches(request)).map_or(self.default, |rule| rule.decision)
+        let mut candidates = self.index.candidates(request).filter_map(|number| self.rules.get(number));
+        candidates.find(|rule| rule.matches(request)).map_or(self.default, |rule| rule.decision)
     }
 }
 

@@ -4,8 +4,8 @@
 //! and every other byte of the line: the line is edited by place, never decoded and encoded again (invariant I7). An
 //! event that needs nothing costs a look at its places and one search through its bodies, and no allocation.
 //!
-//! What is masked is decided twice. By what the event is about, as its `objectRef` says ([`class`]): a body may be an
-//! object, a list, a table, or a patch that does not say of what. And by what a body holds ([`embedded`]): manifests of
+//! What is masked is decided twice. By what the event is about, as its `objectRef` says (`class`): a body may be an
+//! object, a list, a table, or a patch that does not say of what. And by what a body holds (`embedded`): manifests of
 //! Secrets are in lists, in custom resources, and as JSON in strings. What is not understood in a sensitive place is
 //! masked whole, so redaction cannot fail.
 

@@ -59,10 +59,11 @@ impl Batch {
         let mut treating = std::mem::take(&mut self.treating);
         let offer = match treating.treat(line, event) {
             Ok(Outcome::Unchanged) => self.offer_result(line, line.len(), event, origin, limits),
-            Ok(Outcome::Changed) => match Event::parse(treating.changed()) {
-                Ok(event) => self.offer_result(treating.changed(), line.len(), &event, origin, limits),
-                Err(malformed) => self.offer_malformed(treating.changed(), &malformed, origin, limits),
-            },
+            Ok(Outcome::Changed(level)) => {
+                // Only truncation asks for its parts, and finds them itself.
+                let event = Event { level, parts: None, ..event.clone() };
+                self.offer_result(treating.changed(), line.len(), &event, origin, limits)
+            }
             Ok(Outcome::Dropped(rule)) => {
                 self.drop_event(rule, line.len(), event);
                 Offer::Taken

@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use crate::event::{Event, Malformed, Parts};
+use crate::event::{Event, Level, Malformed, Parts};
 use crate::policy::{Effect, Evaluator, Policy};
 use crate::redact::Redaction;
 
@@ -22,8 +22,8 @@ pub struct Treatment {
 pub(super) enum Outcome {
     /// All of it.
     Unchanged,
-    /// The line that [`Treating::changed`] holds.
-    Changed,
+    /// The line that [`Treating::changed`] holds, which has this level.
+    Changed(Level),
     /// Nothing: this rule of the policy drops it, or `None` does, as no rule matches.
     Dropped(Option<usize>),
 }
@@ -60,27 +60,27 @@ impl Treating {
             return Ok(Outcome::Unchanged);
         }
         let mut parts = event.parts(line).ok_or(Malformed::Ambiguous)?;
-        let mut outcome = Outcome::Unchanged;
-        let mut line = line;
+        let (mut line, mut is_changed, mut level) = (line, false, event.level);
         if let Some(evaluator) = evaluator {
             let decision = evaluator.decide(line, &parts);
             match evaluator.apply(&decision, line, event, &parts, before) {
                 Effect::Dropped => return Ok(Outcome::Dropped(decision.rule)),
                 Effect::Unchanged => {}
                 Effect::Changed => {
-                    outcome = Outcome::Changed;
-                    line = before;
-                    parts = Cow::Owned(parts_of(line)?);
+                    is_changed = true;
+                    level = decision.level_of(level);
+                    if redaction.is_some() {
+                        line = before;
+                        parts = Cow::Owned(parts_of(line)?);
+                    }
                 }
             }
         }
         let is_redacted = redaction.as_ref().is_some_and(|redaction| redaction.apply(line, &parts, changed));
-        match outcome {
-            _ if is_redacted => outcome = Outcome::Changed,
-            Outcome::Changed => std::mem::swap(changed, before),
-            _ => {}
+        if is_changed && !is_redacted {
+            std::mem::swap(changed, before);
         }
-        Ok(outcome)
+        Ok(if is_changed || is_redacted { Outcome::Changed(level) } else { Outcome::Unchanged })
     }
 }
 

@@ -82,7 +82,7 @@ fn policy(document: &Node, findings: &Findings<'_>) -> Policy {
         omit_managed_fields: false,
     };
     if !fields.is_mapping() {
-        return Policy { rules: Vec::new(), default, asks_for_names: false };
+        return Policy::new(Vec::new(), default);
     }
     check_version(&fields, findings);
     fields.expect_mapping("metadata");
@@ -93,10 +93,7 @@ fn policy(document: &Node, findings: &Findings<'_>) -> Policy {
         findings.mistake(fields.line_of("rules"), "rules", "loaded illegal policy with 0 rules");
     }
     let nodes = nodes.unwrap_or_default().iter().enumerate();
-    let rules: Vec<Rule> = nodes.map(|(index, node)| rule(node, index, default, findings)).collect();
-    let mut resources = rules.iter().flat_map(|rule| &rule.resources);
-    let asks_for_names = resources.any(|resources| !resources.resource_names.is_empty());
-    Policy { rules, default, asks_for_names }
+    Policy::new(nodes.map(|(index, node)| rule(node, index, default, findings)).collect(), default)
 }
 
 fn check_version(fields: &Fields<'_>, findings: &Findings<'_>) {

@@ -74,6 +74,11 @@ impl<'a> Text<'a> {
         json::inside(self.quoted) == Some(plain.as_bytes())
     }
 
+    /// The text, if it holds no escape.
+    pub(super) fn plain(self) -> Option<&'a [u8]> {
+        if self.has_escape { None } else { json::inside(self.quoted) }
+    }
+
     fn is_empty(self) -> bool {
         self.is("")
     }

@@ -23,6 +23,7 @@ fn applied(policy: &Policy, line: &[u8]) -> (Decision, Effect, Vec<u8>) {
     let parts = event.parts(line).unwrap();
     let mut evaluator = Evaluator::new(Arc::new(policy.clone()));
     let decision = evaluator.decide(line, &parts);
+    assert_eq!(decision, decided_by_all(policy, line, &parts));
     let mut out = b"unused".to_vec();
     let effect = evaluator.apply(&decision, line, &event, &parts, &mut out);
     match effect {
@@ -30,6 +31,13 @@ fn applied(policy: &Policy, line: &[u8]) -> (Decision, Effect, Vec<u8>) {
         _ => assert_eq!(out, b"unused"),
     }
     (decision, effect, if effect == Effect::Changed { out } else { line.to_vec() })
+}
+
+/// The same decision without the index: every rule is compared.
+fn decided_by_all(policy: &Policy, line: &[u8], parts: &Parts) -> Decision {
+    let mut scratch = Scratch::default();
+    let request = Request::of(line, parts, policy.asks_for_names, &mut scratch);
+    policy.rules.iter().find(|rule| rule.matches(&request)).map_or(policy.default, |rule| rule.decision)
 }
 
 /// JSON without the blanks between its tokens.

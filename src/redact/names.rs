@@ -32,9 +32,32 @@ pub(super) fn is_credential(name: &[u8]) -> bool {
 
 /// Whether a parameter of a query does.
 pub(super) fn is_credential_of_query(name: &[u8]) -> bool {
+    if is_ordinary(name) {
+        return false;
+    }
     let is_word_at = |at| any_at(name, at, &WORDS) || any_at(name, at, &WORDS_OF_A_QUERY);
     WHOLE_NAMES_OF_A_QUERY.iter().any(|whole| name.eq_ignore_ascii_case(whole.as_bytes()))
         || (0..name.len()).any(is_word_at)
+}
+
+/// Whether it is one of kube-apiserver's own parameters, as nearly all are.
+fn is_ordinary(name: &[u8]) -> bool {
+    matches!(
+        name,
+        b"allowWatchBookmarks"
+            | b"continue"
+            | b"fieldManager"
+            | b"fieldSelector"
+            | b"fieldValidation"
+            | b"labelSelector"
+            | b"limit"
+            | b"resourceVersion"
+            | b"resourceVersionMatch"
+            | b"sendInitialEvents"
+            | b"timeout"
+            | b"timeoutSeconds"
+            | b"watch"
+    )
 }
 
 /// Whether one of `words` begins at `at`.

@@ -91,9 +91,11 @@ fn microseconds(
     for _ in 0..ROUNDS {
         let before = cpu_time()?;
         for _ in 0..TIMES {
-            checked.iter().for_each(|event| work(&mut evaluator, event));
+            for event in checked {
+                work(&mut evaluator, event);
+            }
         }
-        let taken = cpu_time()? - before;
+        let taken = cpu_time()?.saturating_sub(before);
         found.push(taken.as_secs_f64() * MICROSECONDS / float(TIMES * EVENTS));
         bench.tick()?;
     }

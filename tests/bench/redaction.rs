@@ -14,7 +14,7 @@ use crate::{Bench, MEAN_BYTES};
 const EVENTS: u64 = 12_000;
 const ROUNDS: usize = 9;
 /// Nearly all events of a cluster since 1.30 say this of their user.
-const CREDENTIAL: &str = r#""user":{"extra":{"authentication.kubernetes.io/credential-id":["X509SHA256=0d5a1c2b3f4e5d6c7b8a99887766554433221100ffeeddccbbaa998877665544"]},"#;
+const CREDENTIAL: &str = r#""user":{"extra":{"authentication.kubernetes.io/credential-id":["X509SHA256=0d5a1c2b3f4e5d6c7b8a99887766554433221100ffeeddccbbaa998877665544"]},""#;
 
 pub(crate) fn run(bench: &mut Bench) -> anyhow::Result<()> {
     let directory = tempfile::tempdir()?;
@@ -74,7 +74,7 @@ fn lines() -> anyhow::Result<Vec<Vec<u8>>> {
 }
 
 fn with_credential(line: &[u8]) -> Vec<u8> {
-    const USER: &[u8] = br#""user":{"#;
+    const USER: &[u8] = br#""user":{""#;
     let Some(at) = memchr::memmem::find(line, USER) else { return line.to_vec() };
     [&line[..at], CREDENTIAL.as_bytes(), &line[at + USER.len()..]].concat()
 }

@@ -189,7 +189,14 @@ fn is_what_is_printed(command: &str) {
     let (_, shown) = rest.split_once("```text\n").unwrap();
     let (shown, _) = shown.split_once("```").unwrap();
     let mut run = Daemon::command();
-    run.args(command.split(' ')).current_dir(root()).env("COLUMNS", "80").env("LC_ALL", "C.UTF-8");
+    let both = |word: &str| match word.strip_suffix("{gke,requestresponse}.log.gz") {
+        Some(events) => ["gke", "requestresponse"].map(|name| format!("{events}{name}.log.gz")).to_vec(),
+        None => vec![word.to_owned()],
+    };
+    run.args(command.split(' ').flat_map(both))
+        .current_dir(root())
+        .env("COLUMNS", "80")
+        .env("LC_ALL", "C.UTF-8");
     let printed = finish(run).succeeded();
     let mut left = printed.as_str();
     for (index, piece) in shown.split("...\n").enumerate() {
@@ -203,9 +210,9 @@ fn is_what_is_printed(command: &str) {
 
 #[test]
 fn the_tables_that_are_shown_are_printed() {
-    is_what_is_printed("top --limit 4 --by user,resource tests/data/events");
+    is_what_is_printed("top --limit 4 --by user,resource tests/data/events/{gke,requestresponse}.log.gz");
     is_what_is_printed(
-        "policy simulate --policy-file tests/data/policy/gce.yaml --against tests/data/policy/ack_policy.yaml tests/data/events",
+        "policy simulate --policy-file tests/data/policy/gce.yaml --against tests/data/policy/ack_policy.yaml tests/data/events/{gke,requestresponse}.log.gz",
     );
 }
 

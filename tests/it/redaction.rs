@@ -34,7 +34,7 @@ fn singing_events() -> Vec<String> {
         let mut out = String::new();
         while let Some((before, behind)) = rest.split_once(r#""password":""#) {
             let (_, behind) = behind.split_once('"').unwrap();
-            out += &format!(r#"{before}"password":"{}""#, base64());
+            out.extend([before, r#""password":""#, &base64(), "\""]);
             rest = behind;
         }
         out + rest
@@ -98,7 +98,10 @@ fn no_canary_is_in_a_request_the_rejected_file_the_log_the_metrics_or_the_state(
     let mut lines = singing_events();
     assert!(lines.len() > 8, "{}", lines.len());
     let refused = poisoned(&lines[0]);
-    let too_large = lines[1].replace(r#""annotations":{"#, &format!(r#""annotations":{{"a":"{TOO_LARGE}","#));
+    // Of what identifies an event nothing is ever cut.
+    let named = format!(r#""objectRef":{{"resource":"secrets","uid":"{TOO_LARGE}","#);
+    let too_large = lines[1].replace(r#""objectRef":{"resource":"secrets","#, &named);
+    assert!(too_large.contains(TOO_LARGE));
     // Larger than what is cut above: truncation sees it as it is sent.
     let values: Vec<String> = (0..2000).map(|n| format!(r#""k{n}":"{}""#, base64())).collect();
     let cut = lines[2].replace(r#""data":{"#, &format!(r#""data":{{{},"#, values.join(",")));
@@ -143,8 +146,7 @@ fn an_event_at_the_head_is_set_aside_redacted() {
         shipper(&endpoint).log(&singing_events()[..1]).flag("audit-webhook-mode", "blocking-strict");
     let mut daemon = shipper.start();
     endpoint.wait_for("a request", |requests| !requests.is_empty());
-    daemon.terminate();
-    daemon.wait();
+    daemon.kill9();
     let config = format!("--config={}", shipper.workdir.path("audit-shipper.yaml").display());
     // An output that has settled nothing has no cursor to move.
     if !shipper.workdir.state().join("siem.cursor.json").exists() {

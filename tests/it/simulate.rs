@@ -1,13 +1,16 @@
 //! `policy simulate`: the books of a policy balance, and every number is that of an independent count.
 
+mod by_hand;
+mod object;
+
 use std::collections::HashMap;
-use std::fmt;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
-use serde::de::{Deserializer, MapAccess, Visitor};
-use serde_json::value::RawValue;
+
+use by_hand::{bytes_at, rule_of};
+use object::{Change, Object, Totals, Value};
 
 use crate::support::cli::{Ended, audit_shipper, finish};
 use crate::support::daemon::Daemon;
@@ -34,144 +37,6 @@ rules:
 "#;
 /// The lines of the rules in the file.
 const LINES: [u64; 5] = [5, 7, 10, 12, 14];
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Object {
-    files: usize,
-    #[serde(flatten)]
-    policy: OfPolicy,
-    per_day: Option<PerDay>,
-    against: Option<Against>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct OfPolicy {
-    rules: Vec<Rule>,
-    no_rule: Totals,
-    never_matched: Vec<usize>,
-    total: Totals,
-}
-
-#[derive(Deserialize)]
-struct Rule {
-    #[serde(rename = "rule")]
-    number: usize,
-    line: u64,
-    level: String,
-    #[serde(flatten)]
-    totals: Totals,
-}
-
-#[derive(Deserialize, Debug, Default, Clone, PartialEq)]
-#[serde(rename_all = "camelCase")]
-struct Totals {
-    events: u64,
-    dropped: u64,
-    lowered: u64,
-    kept: u64,
-    bytes_before: u64,
-    bytes_after: u64,
-    #[serde(default)]
-    users: Vec<Value>,
-    #[serde(default)]
-    verbs: Vec<Value>,
-    #[serde(default)]
-    resources: Vec<Value>,
-}
-
-#[derive(Deserialize, Debug, Clone, PartialEq)]
-struct Value {
-    #[serde(rename = "value")]
-    name: String,
-    events: u64,
-    bytes: u64,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct PerDay {
-    bytes_before: u64,
-    bytes_after: u64,
-}
-
-#[derive(Deserialize)]
-struct Against {
-    #[serde(flatten)]
-    policy: OfPolicy,
-    changes: Vec<Change>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Change {
-    from: Side,
-    to: Side,
-    events: u64,
-    bytes_from: u64,
-    bytes_to: u64,
-}
-
-#[derive(Deserialize, Debug, PartialEq)]
-struct Side {
-    rule: Option<usize>,
-    fate: String,
-}
-
-/// The fields of an event in their order.
-struct Fields(Vec<(String, Box<RawValue>)>);
-
-impl<'de> Deserialize<'de> for Fields {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct InOrder;
-        impl<'de> Visitor<'de> for InOrder {
-            type Value = Fields;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Fields, A::Error> {
-                let mut fields = Vec::new();
-                while let Some(field) = map.next_entry()? {
-                    fields.push(field);
-                }
-                Ok(Fields(fields))
-            }
-        }
-        deserializer.deserialize_map(InOrder)
-    }
-}
-
-/// Bytes of an event's line at another level. No event of ours has the annotations that go with a level.
-fn bytes_at(line: &str, level: &str) -> usize {
-    let Fields(fields) = serde_json::from_str(line).unwrap();
-    let is_kept = |key: &str| match key {
-        "responseObject" => level == "RequestResponse",
-        "requestObject" => level != "Metadata",
-        _ => true,
-    };
-    let field = |(key, value): &(String, Box<RawValue>)| {
-        let value = if key == "level" { format!("\"{level}\"") } else { value.get().to_owned() };
-        is_kept(key).then(|| format!("\"{key}\":{value}"))
-    };
-    let fields: Vec<String> = fields.iter().filter_map(field).collect();
-    format!("{{{}}}\n", fields.join(",")).len()
-}
-
-/// Which rule of [`POLICY`] an event meets.
-fn rule_of(event: &Typed) -> Option<usize> {
-    let core = event.object_ref.as_ref().filter(|object| object.api_group.is_none());
-    let resource = core.and_then(|_| event.value("resource")).unwrap_or_default();
-    match event.verb.as_str() {
-        _ if event.user.username.as_deref() == Some("system:apiserver") => Some(0),
-        _ if ["secrets", "configmaps"].contains(&resource.as_str()) => Some(1),
-        "list" | "watch" => Some(3),
-        "create" | "update" | "patch" | "delete" => Some(4),
-        _ => None,
-    }
-}
 
 const LEVELS: [&str; 4] = ["None", "Metadata", "Request", "RequestResponse"];
 

@@ -191,3 +191,30 @@ fn an_evaluator_remembers_nothing_of_an_event() {
         assert_eq!((decision, effect, after), applied(&policy, line), "{}", String::from_utf8_lossy(line));
     }
 }
+
+/// A policy of more rules than a mask has bits, of which each event of a real log finds its own.
+#[test]
+fn a_long_policy_is_as_exact_as_a_short_one() {
+    let users = ["nobody", "admin", "system:apiserver", "bob@example.com"];
+    let rule = |number: usize| {
+        let (user, other) = (users[number % 4], users[number / 4 % 4]);
+        let verb = ["get", "list", "watch", "create", "update", "patch"][number % 6];
+        let group = ["", "apps", "rbac.authorization.k8s.io", "*"][number / 3 % 4];
+        format!(
+            "- {{ level: None, users: [{user:?}, {other:?}], verbs: [{verb}], resources: [{{ group: {group:?}, resources: [nodes, \"r{number}\"] }}] }}\n"
+        )
+    };
+    let many: String = (0..150).map(rule).collect();
+    let last = "- { level: Metadata, userGroups: [\"system:authenticated\"], nonResourceURLs: [\"/healthz*\", /livez] }\n\
+                - { level: Request, namespaces: [default, \"\"] }\n- { level: Metadata }\n";
+    let policy = policy(&format!("apiVersion: audit.k8s.io/v1\nrules:\n{many}{last}"));
+    let replay = crate::demo::replay::Replay::bundled();
+    let (mut line, mut seen) = (Vec::new(), std::collections::BTreeSet::new());
+    for number in 0..1900 {
+        replay.line(number, &mut line);
+        line.pop();
+        seen.insert(applied(&policy, &line).0.rule);
+    }
+    assert!(seen.contains(&Some(151)) && seen.contains(&Some(152)), "{seen:?}");
+    assert!(seen.iter().any(|rule| rule.is_some_and(|rule| rule < 150)), "{seen:?}");
+}

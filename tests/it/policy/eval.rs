@@ -138,9 +138,10 @@ fn what_is_no_event_is_told_and_the_rest_goes_on() {
     let policy = written(&workdir, VALID);
     let events = real_events(3);
     let twice = events[0].replacen("{\"kind\":\"Event\",", "{\"kind\":\"Event\",\"verb\":\"x\",", 1);
-    let long = format!("{}\n", "x".repeat((16 << 20) + 1));
-    let log = [&events[0], "I1122 02:16:11 flags.go:59] FLAG\n", &events[1], &long, "\n", &twice, &events[2]]
-        .concat();
+    let too_long = format!("{}\n", "x".repeat((16 << 20) + 1));
+    let log =
+        [&events[0], "I1122 02:16:11 flags.go:59] FLAG\n", &events[1], &too_long, "\n", &twice, &events[2]]
+            .concat();
     let ended = eval_piped(&policy, log.as_bytes(), &["-"]);
     assert_eq!(ended.code, Some(1));
     assert_eq!(rows(&ended.stdout).len(), 3);

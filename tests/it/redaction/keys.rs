@@ -52,7 +52,7 @@ fn the_key_of_a_state_directory_outlives_the_daemon() {
 
 fn command(name: &str, shipper: &Shipper) -> Ended {
     let mut args = shipper.args();
-    args[0] = name.to_owned();
+    name.clone_into(&mut args[0]);
     audit_shipper(args)
 }
 
