@@ -67,7 +67,7 @@ pub enum Offer {
 #[derive(Debug)]
 pub struct Batch {
     buffers: Buffers,
-    treating: Treating,
+    treating: Option<Box<Treating>>,
     full: Vec<Bytes>,
     filling: Option<Buffer>,
     event_bytes: usize,
@@ -92,7 +92,7 @@ impl Batch {
     pub fn new(buffers: Buffers) -> Self {
         Self {
             buffers,
-            treating: Treating::default(),
+            treating: None,
             full: Vec::new(),
             filling: None,
             event_bytes: 0,
@@ -114,7 +114,7 @@ impl Batch {
     /// The same, whose events go through `treatment`.
     #[must_use]
     pub fn with_treatment(buffers: Buffers, treatment: Treatment) -> Self {
-        Self { treating: Treating::new(treatment), ..Self::new(buffers) }
+        Self { treating: Treating::new(treatment).map(Box::new), ..Self::new(buffers) }
     }
 
     /// A batch of nothing but a gap record, which is a line of our own: it is in no book of what was read.
@@ -128,7 +128,9 @@ impl Batch {
     /// No more lines will be offered: from now on its events can be read.
     pub fn seal(&mut self) {
         self.full.extend(self.filling.take().map(Buffer::freeze));
-        self.treating.rest();
+        if let Some(treating) = &mut self.treating {
+            treating.rest();
+        }
     }
 
     /// The items of some of its events, in pieces, with commas between them. Sealed batches only.

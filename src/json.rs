@@ -111,7 +111,9 @@ pub fn value_at(text: &[u8], start: usize) -> Range<usize> {
 #[must_use]
 pub fn is_text(quoted: &[u8], plain: &str) -> bool {
     match inside(quoted) {
-        Some(inside) if !inside.contains(&b'\\') => inside == plain.as_bytes(),
+        // An escape is longer than what it says, so nothing as short as this holds one and says this.
+        Some(inside) if inside.len() <= plain.len() => inside == plain.as_bytes(),
+        Some(inside) if !inside.contains(&b'\\') => false,
         Some(inside) => std::str::from_utf8(inside).is_ok_and(|inside| {
             let mut rest = Some(plain);
             for piece in Pieces(inside) {

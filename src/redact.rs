@@ -77,18 +77,30 @@ impl Redaction {
     }
 
     /// What an output is configured to have; `None` if nothing is to be masked. Makes the state directory's key, if it
-    /// is that one and there is none yet: whoever calls this holds the directory.
+    /// is that one and there is none yet: this is for the daemon, which holds the directory.
     ///
     /// # Errors
     /// There is no key.
     pub fn of_output(config: &config::Redact, state_dir: &Path) -> Result<Option<Arc<Self>>, KeyError> {
+        Self::with(config, || Key::of_state_dir(state_dir))
+    }
+
+    /// The same for a command beside the daemon: a key that it made could be one that the daemon cannot read.
+    ///
+    /// # Errors
+    /// There is no key.
+    pub fn beside_daemon(config: &config::Redact, state_dir: &Path) -> Result<Option<Arc<Self>>, KeyError> {
+        Self::with(config, || Key::load(&state_dir.join(KEY_FILE)))
+    }
+
+    fn with(
+        config: &config::Redact,
+        own_key: impl FnOnce() -> Result<Key, KeyError>,
+    ) -> Result<Option<Arc<Self>>, KeyError> {
         if !config.enabled {
             return Ok(None);
         }
-        let key = match &config.key_file {
-            Some(path) => Key::load(path)?,
-            None => Key::of_state_dir(state_dir)?,
-        };
+        let key = config.key_file.as_deref().map_or_else(own_key, Key::load)?;
         Ok(Some(Arc::new(Self::new(key, config))))
     }
 

@@ -55,8 +55,9 @@ impl Batch {
         if self.is_full(limits) || !self.records.is_empty() && self.version != event.version {
             return Offer::Full;
         }
-        // It is lent to itself: what it changes stands in it.
-        let mut treating = std::mem::take(&mut self.treating);
+        let Some(mut treating) = self.treating.take() else {
+            return self.offer_result(line, line.len(), event, origin, limits);
+        };
         let offer = match treating.treat(line, event) {
             Ok(Outcome::Unchanged) => self.offer_result(line, line.len(), event, origin, limits),
             Ok(Outcome::Changed(level)) => {
@@ -70,7 +71,8 @@ impl Batch {
             }
             Err(malformed) => self.offer_malformed(line, &malformed, origin, limits),
         };
-        self.treating = treating;
+        // What it changes stands in it, so it was not here meanwhile.
+        self.treating = Some(treating);
         offer
     }
 

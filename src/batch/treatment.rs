@@ -38,9 +38,11 @@ pub(super) struct Treating {
 }
 
 impl Treating {
-    pub(super) fn new(treatment: Treatment) -> Self {
-        let evaluator = treatment.policy.map(Evaluator::new);
-        Self { evaluator, redaction: treatment.redaction, ..Self::default() }
+    /// `None` if nothing is to be done.
+    pub(super) fn new(treatment: Treatment) -> Option<Self> {
+        let Treatment { policy, redaction } = treatment;
+        let is_something = policy.is_some() || redaction.is_some();
+        is_something.then(|| Self { evaluator: policy.map(Evaluator::new), redaction, ..Self::default() })
     }
 
     /// The line of the last event that was changed.
@@ -56,9 +58,6 @@ impl Treating {
     /// Treats one event.
     pub(super) fn treat(&mut self, line: &[u8], event: &Event<'_>) -> Result<Outcome, Malformed> {
         let Self { evaluator, redaction, changed, before } = self;
-        if evaluator.is_none() && redaction.is_none() {
-            return Ok(Outcome::Unchanged);
-        }
         let mut parts = event.parts(line).ok_or(Malformed::Ambiguous)?;
         let (mut line, mut is_changed, mut level) = (line, false, event.level);
         if let Some(evaluator) = evaluator {

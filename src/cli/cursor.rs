@@ -147,7 +147,7 @@ impl Skip {
     ) -> anyhow::Result<Treatment> {
         let mut redact = output.map(|output| output.redact.clone()).unwrap_or_default();
         redact.enabled |= self.redact;
-        Ok(Treatment { policy, redaction: Redaction::of_output(&redact, state_dir)? })
+        Ok(Treatment { policy, redaction: Redaction::beside_daemon(&redact, state_dir)? })
     }
 
     fn skip(

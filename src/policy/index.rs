@@ -23,6 +23,7 @@ struct Masks {
     verbs: Texts,
     namespaces: Texts,
     api_groups: Texts,
+    resources: Texts,
     of_resources: u64,
     of_paths: u64,
 }
@@ -79,6 +80,7 @@ impl Masks {
                 let groups: Vec<&str> = rule.resources.iter().map(|wanted| wanted.group.as_str()).collect();
                 if groups.contains(&"*") { Vec::new() } else { groups }
             }),
+            resources: texts(resources_of),
             of_resources: mask(|rule| asks_for_resources(rule) || rule.non_resource_urls.is_empty()),
             of_paths: mask(|rule| !asks_for_resources(rule)),
         }
@@ -91,6 +93,7 @@ impl Masks {
                 self.of_resources
                     & self.namespaces.rules(resource.namespace)
                     & self.api_groups.rules(resource.group)
+                    & self.resources.rules(resource.resource)
             }
         };
         let of = |texts: &Texts, text: Option<Text<'_>>| match text.and_then(Text::plain) {
@@ -142,7 +145,9 @@ impl Texts {
         let head = head(text);
         let first = self.asked.partition_point(|asked| asked.head < head);
         let same_head = self.asked[first..].iter().take_while(|asked| asked.head == head);
-        self.any | same_head.filter(|asked| *asked.text == *text).fold(0, |mask, asked| mask | asked.rules)
+        // A text that is no longer than its head is the same.
+        let mut same = same_head.filter(|asked| text.len() <= size_of::<u64>() || *asked.text == *text);
+        self.any | same.next().map_or(0, |asked| asked.rules)
     }
 }
 
@@ -156,6 +161,19 @@ fn head(text: &[u8]) -> Head {
 
 fn all(texts: &[String]) -> Vec<&str> {
     texts.iter().map(String::as_str).collect()
+}
+
+/// The resources that a rule asks for, whatever of them; none for any.
+fn resources_of(rule: &Rule) -> Vec<&str> {
+    let mut resources = Vec::new();
+    for wanted in &rule.resources {
+        let names = wanted.resources.iter().map(|pattern| pattern.split('/').next().unwrap_or_default());
+        if wanted.resources.is_empty() || names.clone().any(|name| name == "*") {
+            return Vec::new();
+        }
+        resources.extend(names);
+    }
+    resources
 }
 
 fn asks_for_resources(rule: &Rule) -> bool {

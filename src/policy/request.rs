@@ -107,7 +107,7 @@ impl<'a> Request<'a> {
             let (key, value) = (&line[member.key], &line[member.value]);
             if json::is_text(key, "username") {
                 self.username = Text::of(value);
-                self.has_user |= self.username.is_some_and(|name| !name.is_empty());
+                self.has_user |= value != b"\"\"" && self.username.is_some();
             } else if json::is_text(key, "uid") {
                 self.has_user |= Text::of(value).is_some_and(|uid| !uid.is_empty());
             } else if json::is_text(key, "groups") {
@@ -121,7 +121,12 @@ impl<'a> Request<'a> {
 /// What is requested. With a `verb` that lists or watches, a name is looked for in the query.
 fn target<'a>(line: &'a [u8], parts: &Parts, verb: Option<Text<'_>>, scratch: &'a mut Scratch) -> Target<'a> {
     let Scratch { uri, path, value, name, object_ref } = scratch;
-    let (raw_path, query) = split(uri_of(line, parts, uri));
+    let raw = parts.value(line, Field::RequestUri).and_then(json::inside).unwrap_or_default();
+    // Nearly all escapes are those of `&` in queries, and few queries are looked at.
+    let (plain_path, _) = split(raw);
+    let is_plain = !plain_path.contains(&b'\\');
+    let (raw_path, query) =
+        if is_plain && verb.is_none() { (plain_path, &b""[..]) } else { split(uri_of(line, parts, uri)) };
     let path = decoded_path(raw_path, path);
     let reference = parts.place(Field::ObjectRef).filter(|place| line.get(place.start) == Some(&b'{'));
     let Some(reference) = reference else { return Target::Path(path) };

@@ -76,7 +76,7 @@ pub(super) fn retry(
             exchange: Exchange::new(Arc::new(endpoint)),
             sink: &Webhook,
             throttle: Throttle::new(output.batch.throttle),
-            redaction: Redaction::of_output(&output.redact, state_dir)?,
+            redaction: Redaction::beside_daemon(&output.redact, state_dir)?,
             tally: Tally::default(),
             settled: Settled::new(file),
         };
