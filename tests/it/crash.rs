@@ -59,6 +59,7 @@ fn kill_again_and_again(kills: usize) {
     }
     let mut daemon = Daemon::start(arguments(&workdir, &endpoint.url(), &[&batch]));
     let written = writer.lines();
+    daemon.address();
     let arrived = wait_until("all events", || {
         let mut arrived: HashMap<String, usize> = HashMap::new();
         for line in endpoint.items() {
@@ -116,6 +117,8 @@ fn kill_under_short_retention(kills: usize) {
     }
     let mut daemon = Daemon::start(arguments(&workdir, &endpoint.url(), &more));
     let written = writer.lines();
+    // All of it may have arrived in the life before, and a signal that comes before it listens ends it at once.
+    daemon.address();
     wait_until("the last line", || endpoint.items().contains(written.last().unwrap()).then_some(()));
     daemon.terminate();
     assert!(daemon.wait().success());
