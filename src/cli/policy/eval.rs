@@ -33,13 +33,23 @@ fn print(policy: Policy, log: &Path, stranger_count: &mut u64) -> anyhow::Result
     let mut is_ended = false;
     loop {
         while let Some((_, line)) = if is_ended { reader.remainder() } else { reader.line() } {
-            number += 1;
+            let ends = match line {
+                Line::Whole(line) => glued_events(line),
+                _ => Vec::new(),
+            };
+            if !ends.is_empty() {
+                // Its pieces come next, one by one.
+                reader.cut(&ends);
+                number += 1;
+                continue;
+            }
             let problem = match line {
                 Line::TooLong(_) => Some("longer than 16 MiB".to_owned()),
                 Line::Whole(line) | Line::Piece(line) => {
                     glued::text_of(line).and_then(|(_, text)| evaluate(&mut evaluator, text, &mut row).err())
                 }
             };
+            number += u64::from(!matches!(line, Line::Piece(_)));
             if let Some(problem) = problem {
                 *stranger_count += 1;
                 let _ = writeln!(stderr, "error: {name}:{number}: {problem}");
@@ -54,6 +64,15 @@ fn print(policy: Policy, log: &Path, stranger_count: &mut u64) -> anyhow::Result
         is_ended = reader.read_more().with_context(cannot_read)? == 0;
     }
     Ok(out.flush()?)
+}
+
+/// Where the pieces of a line end that is no event, but holds some; none of any other line.
+fn glued_events(line: &[u8]) -> Vec<usize> {
+    let Some((mark_bytes, text)) = glued::text_of(line).filter(|(_, text)| Event::parse(text).is_err())
+    else {
+        return Vec::new();
+    };
+    glued::ends(text).into_iter().map(|end| end + mark_bytes).collect()
 }
 
 /// Puts what is said of the event `line` into `row`.

@@ -173,6 +173,22 @@ fn what_is_no_event_is_told_and_the_rest_goes_on() {
 }
 
 #[test]
+fn events_that_are_glued_are_told_apart() {
+    let workdir = Workdir::new();
+    let policy = written(&workdir, VALID);
+    let events = real_events(4);
+    let torn = &events[3][..events[3].len() / 2];
+    let glued = format!("{}{torn}{}{}", events[0].trim_end(), events[1].trim_end(), events[2]);
+    let apart = eval_piped(&policy, events[..3].concat().as_bytes(), &["-"]).succeeded();
+    let ended = eval_piped(&policy, format!("{glued}{}", events[3]).as_bytes(), &["-"]);
+    assert_eq!(ended.code, Some(1));
+    assert!(ended.stdout.starts_with(&apart), "{}", ended.stdout);
+    assert_eq!(rows(&ended.stdout).len(), 4);
+    assert!(ended.errors()[0].starts_with("standard input:1: "), "{}", ended.stderr);
+    assert_eq!(ended.errors()[1..], ["1 line is no audit event"]);
+}
+
+#[test]
 fn a_level_that_nobody_knows_is_kept_as_it_is() {
     let workdir = Workdir::new();
     let (level, other) = ("\"level\":\"Metadata\"", "\"level\":\"Everything\"");
