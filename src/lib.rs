@@ -26,6 +26,7 @@
 //!                    v
 //!   event          is it an audit event? If not, it becomes an aside        (pure)
 //!   policy         is it kept, and how much of it?                          (pure)
+//!   redact         values that must not leave become marks                  (pure)
 //!   truncate       what is too large is cut, or becomes an aside            (pure)
 //!                    |   Batch { items, asides, end: Cursor }
 //!                    v
@@ -79,7 +80,7 @@
 //! - [`config`]: flags, variables and the YAML file into one checked configuration; all mistakes at once.
 //! - `yaml`: a YAML file as a tree that knows its lines.
 //! - [`kubeconfig`]: the webhook's kubeconfig as a URL, TLS and credentials, renewed while we run.
-//! - [`prepare`]: the files that the configuration names, read before anything starts.
+//! - [`prepare`]: the files that the configuration names, read before anything starts; a `stamp` tells when one has changed.
 //!
 //! How it is set up:
 //! - [`pipeline`]: builds the routes, runs them, stops them in order.
@@ -125,8 +126,8 @@
 //!
 //! - **I1** Only `route` moves a cursor, and only past settled batches. (`cursor reset` and `skip` do so on an operator's
 //!   word, and under the lock that a daemon holds.)
-//! - **I2** `sink`, `policy` (once it is loaded), `truncate`, `event`, `batch` and `compress` do no I/O, read no clock and
-//!   know no tokio.
+//! - **I2** `sink`, `policy` and `redact` (once they are loaded), `truncate`, `event`, `json`, `batch` and `compress` do no
+//!   I/O, read no clock and know no tokio.
 //! - **I3** What is below `source` is blocking std code; `source.rs` alone knows `notify`.
 //! - **I4** No channel carries events between tasks. What crosses a task's boundary are wake-ups, counts and the stop.
 //! - **I5** Each file in the state directory has one writer at a time: the daemon that holds the directory. Only a file of
