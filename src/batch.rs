@@ -23,8 +23,7 @@ use crate::event::{ApiVersion, Level};
 
 pub use aside::{Aside, Origin, Reason};
 pub use filtered::Filtered;
-use treatment::Treating;
-pub use treatment::Treatment;
+pub use treatment::{Treating, Treatment};
 
 /// What may go into one batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -111,10 +110,10 @@ impl Batch {
         }
     }
 
-    /// The same, whose events go through `treatment`.
+    /// The same, whose events are treated.
     #[must_use]
-    pub fn with_treatment(buffers: Buffers, treatment: Treatment) -> Self {
-        Self { treating: Treating::new(treatment).map(Box::new), ..Self::new(buffers) }
+    pub fn with_treating(buffers: Buffers, treating: Option<Box<Treating>>) -> Self {
+        Self { treating, ..Self::new(buffers) }
     }
 
     /// A batch of nothing but a gap record, which is a line of our own: it is in no book of what was read.
@@ -125,12 +124,15 @@ impl Batch {
         batch
     }
 
-    /// No more lines will be offered: from now on its events can be read.
-    pub fn seal(&mut self) {
+    /// No more lines will be offered: from now on its events can be read. Gives back what has treated them, for the
+    /// next batch.
+    pub fn seal(&mut self) -> Option<Box<Treating>> {
         self.full.extend(self.filling.take().map(Buffer::freeze));
-        if let Some(treating) = &mut self.treating {
+        let mut treating = self.treating.take();
+        if let Some(treating) = &mut treating {
             treating.rest();
         }
+        treating
     }
 
     /// The items of some of its events, in pieces, with commas between them. Sealed batches only.

@@ -7,7 +7,7 @@
 //! is never raised.
 //!
 //! `load` reads a file, and finds everything that is wrong with it; `rule` is the matching, and `index` saves most of it;
-//! `request` is what is matched, with the help of `selector`; `effect` changes an event.
+//! `user` and `request` are what is matched, the latter with the help of `selector`; `effect` changes an event.
 
 mod effect;
 mod index;
@@ -15,6 +15,7 @@ mod load;
 mod request;
 mod rule;
 mod selector;
+mod user;
 
 use std::sync::Arc;
 
@@ -22,6 +23,7 @@ use crate::event::{Event, Field, Level, Parts};
 use crate::json::{self, Edits};
 use index::Index;
 use request::{Request, Scratch};
+use user::Users;
 
 pub use effect::omit_managed_fields;
 pub use rule::{GroupResources, Rule};
@@ -81,6 +83,7 @@ const STAGES: [&str; 4] = ["RequestReceived", "ResponseStarted", "ResponseComple
 #[derive(Debug)]
 pub struct Evaluator {
     policy: Arc<Policy>,
+    users: Users,
     scratch: Scratch,
     edits: Edits,
 }
@@ -98,9 +101,11 @@ impl Policy {
         &self.rules
     }
 
-    fn decide(&self, request: &Request<'_>) -> Decision {
-        let mut candidates = self.index.candidates(request).filter_map(|number| self.rules.get(number));
-        candidates.find(|rule| rule.matches(request)).map_or(self.default, |rule| rule.decision)
+    /// What is said of a `request` by a user whom the rules of these masks take.
+    fn decide(&self, request: &Request<'_>, user: &[u64]) -> Decision {
+        let matches = |number: usize| self.rules.get(number).is_some_and(|rule| rule.matches(request));
+        let rule = self.index.first(request, user, matches).and_then(|number| self.rules.get(number));
+        rule.map_or(self.default, |rule| rule.decision)
     }
 }
 
@@ -108,13 +113,15 @@ impl Evaluator {
     /// Puts a policy to use.
     #[must_use]
     pub fn new(policy: Arc<Policy>) -> Self {
-        Self { policy, scratch: Scratch::default(), edits: Edits::default() }
+        Self { policy, users: Users::default(), scratch: Scratch::default(), edits: Edits::default() }
     }
 
     /// What the policy says of the request whose event is `line`.
     pub fn decide(&mut self, line: &[u8], parts: &Parts) -> Decision {
-        let Self { policy, scratch, .. } = self;
-        policy.decide(&Request::of(line, parts, policy.asks_for_names, scratch))
+        let Self { policy, users, scratch, .. } = self;
+        let user = parts.value(line, Field::User).unwrap_or_default();
+        let of_user = users.rules(user, |user, out| policy.index.add_masks_of(user, &policy.rules, out));
+        policy.decide(&Request::of(line, parts, policy.asks_for_names, scratch), of_user)
     }
 
     /// Does to an event what was decided. If it is changed, `out` is the new line; what stays has kept its bytes.

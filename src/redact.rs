@@ -122,22 +122,25 @@ impl Redaction {
         }
         let request = parts.place(Field::RequestObject);
         let response = parts.place(Field::ResponseObject);
+        let annotations = parts.place(Field::Annotations);
+        // One search through all of them, which stand beside each other, and as a rule none more.
+        let named = self.named_in(line, [&request, &response, &annotations].into_iter().flatten());
         if let Some(place) = &request {
             // Of all bodies these alone stand in the log as the client wrote them.
             let is_patch = parts.value(line, Field::Verb) == Some(b"\"patch\"");
-            self.look_at_body(place, class, is_patch, false, &mut findings);
+            self.look_at_body(place, class, is_patch, false, named, &mut findings);
             if self.managed_fields && !is_patch {
                 omit_managed_fields(line, place.start, &mut edits);
             }
         }
         if let Some(place) = &response {
-            self.look_at_body(place, class, false, messages, &mut findings);
+            self.look_at_body(place, class, false, messages, named, &mut findings);
             if self.managed_fields {
                 omit_managed_fields(line, place.start, &mut edits);
             }
         }
-        if let Some(place) = parts.place(Field::Annotations) {
-            self.look_at_annotations(&place, class, &mut findings);
+        if let Some(place) = annotations {
+            self.look_at_annotations(&place, class, named, &mut findings);
         }
         findings.for_each_value(&[request, response], |place, coding| {
             if let Some(mark) = self.mark(&line[place.clone()], coding) {
@@ -172,6 +175,7 @@ impl Redaction {
         class: Class,
         is_patch: bool,
         messages: bool,
+        named: bool,
         findings: &mut Findings<'_>,
     ) {
         let body = &findings.text()[place.clone()];
@@ -184,17 +188,30 @@ impl Redaction {
         if class != Class::Other || env || messages {
             findings.body(place.clone(), Scope { class, env, messages });
         }
-        self.look_for_embedded(place, may_hide, findings);
+        if may_hide || named {
+            self.look_for_embedded(place, may_hide, findings);
+        }
     }
 
-    /// Objects that the body holds, whatever it is of, and strings that hold some.
-    fn look_for_embedded(&self, place: &Range<usize>, may_hide: bool, findings: &mut Findings<'_>) {
+    /// The kinds of objects that are looked for, and what one of them is about.
+    fn kinds(&self) -> impl Iterator<Item = (&Kind, Class)> {
         let kinds = [
             Some((&self.secret, Class::Secrets)),
             Some((&self.config_map, Class::ConfigMaps)).filter(|_| self.config_maps),
             self.env.as_ref().map(|env| (env, Class::Other)),
         ];
-        for (kind, class) in kinds.into_iter().flatten() {
+        kinds.into_iter().flatten()
+    }
+
+    /// Whether the name of such a kind is in one of these places, or between them.
+    fn named_in<'a>(&self, line: &[u8], places: impl Iterator<Item = &'a Range<usize>>) -> bool {
+        let all = places.cloned().reduce(|all, place| all.start.min(place.start)..all.end.max(place.end));
+        all.is_some_and(|all| self.kinds().any(|(kind, _)| kind.may_be_in(&line[all.clone()])))
+    }
+
+    /// Objects that the body holds, whatever it is of, and strings that hold some.
+    fn look_for_embedded(&self, place: &Range<usize>, may_hide: bool, findings: &mut Findings<'_>) {
+        for (kind, class) in self.kinds() {
             let text = findings.text();
             if !may_hide && !kind.may_be_in(&text[place.clone()]) {
                 continue;
@@ -209,7 +226,13 @@ impl Redaction {
         }
     }
 
-    fn look_at_annotations(&self, place: &Range<usize>, class: Class, findings: &mut Findings<'_>) {
+    fn look_at_annotations(
+        &self,
+        place: &Range<usize>,
+        class: Class,
+        named: bool,
+        findings: &mut Findings<'_>,
+    ) {
         let text = findings.text();
         if class.is_sensitive() || self.env.is_some() {
             for member in json::members(text, place.start) {
@@ -223,7 +246,9 @@ impl Redaction {
                 }
             }
         }
-        self.look_for_embedded(place, false, findings);
+        if named {
+            self.look_for_embedded(place, false, findings);
+        }
     }
 
     /// The mark of a value, as JSON; `None` if it is one already.

@@ -109,10 +109,8 @@ fn items_of_any_events_are_the_buffers_with_commas_between() {
 fn treated_by(rules: &str) -> Batch {
     let text = format!("{{apiVersion: audit.k8s.io/v1, kind: Policy, rules: [{rules}]}}");
     let policy = crate::policy::Policy::parse(&text, "policy.yaml").unwrap().policy;
-    Batch::with_treatment(
-        Buffers::default(),
-        Treatment { policy: Some(std::sync::Arc::new(policy)), redaction: None },
-    )
+    let treatment = Treatment { policy: Some(std::sync::Arc::new(policy)), redaction: None };
+    Batch::with_treating(Buffers::default(), Treating::new(treatment))
 }
 
 #[test]

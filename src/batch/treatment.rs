@@ -28,21 +28,30 @@ pub(super) enum Outcome {
     Dropped(Option<usize>),
 }
 
-/// A treatment at work on one batch: all of its events see the same policy.
+/// A treatment at work, on one batch after the other: it remembers what helps it with the next event.
 #[derive(Debug, Default)]
-pub(super) struct Treating {
+pub struct Treating {
+    treatment: Treatment,
     evaluator: Option<Evaluator>,
-    redaction: Option<Arc<Redaction>>,
     changed: Vec<u8>,
     before: Vec<u8>,
 }
 
 impl Treating {
     /// `None` if nothing is to be done.
-    pub(super) fn new(treatment: Treatment) -> Option<Self> {
-        let Treatment { policy, redaction } = treatment;
-        let is_something = policy.is_some() || redaction.is_some();
-        is_something.then(|| Self { evaluator: policy.map(Evaluator::new), redaction, ..Self::default() })
+    #[must_use]
+    pub fn new(treatment: Treatment) -> Option<Box<Self>> {
+        let is_something = treatment.policy.is_some() || treatment.redaction.is_some();
+        let evaluator = treatment.policy.clone().map(Evaluator::new);
+        is_something.then(|| Self { treatment, evaluator, ..Self::default() }).map(Box::new)
+    }
+
+    /// Whether it is `treatment` that is at work: the very same, not one that says the same.
+    #[must_use]
+    pub fn is_of(&self, treatment: &Treatment) -> bool {
+        let policies = [&self.treatment, treatment].map(|of| of.policy.as_ref().map(Arc::as_ptr));
+        let redactions = [&self.treatment, treatment].map(|of| of.redaction.as_ref().map(Arc::as_ptr));
+        policies[0] == policies[1] && redactions[0] == redactions[1]
     }
 
     /// The line of the last event that was changed.
@@ -50,14 +59,14 @@ impl Treating {
         &self.changed
     }
 
-    /// Nothing more will be changed: gives back what that takes.
+    /// The batch is complete: gives back the memory that its events took.
     pub(super) fn rest(&mut self) {
         (self.changed, self.before) = (Vec::new(), Vec::new());
     }
 
     /// Treats one event.
     pub(super) fn treat(&mut self, line: &[u8], event: &Event<'_>) -> Result<Outcome, Malformed> {
-        let Self { evaluator, redaction, changed, before } = self;
+        let Self { treatment: Treatment { redaction, .. }, evaluator, changed, before } = self;
         let mut parts = event.parts(line).ok_or(Malformed::Ambiguous)?;
         let (mut line, mut is_changed, mut level) = (line, false, event.level);
         if let Some(evaluator) = evaluator {

@@ -8,7 +8,7 @@ use anyhow::{Context as _, bail};
 
 use super::Failure;
 use super::state::{self, State};
-use crate::batch::{Aside, Batch, Limits, Reason, Treatment};
+use crate::batch::{Aside, Batch, Limits, Reason, Treating, Treatment};
 use crate::buffers::Buffers;
 use crate::checkpoint::{Cursor, Loaded, Lock, SUFFIX, Store};
 use crate::config::{self, Config, MinFree};
@@ -208,7 +208,7 @@ fn head(
     treatment: Treatment,
     gap_records: bool,
 ) -> anyhow::Result<Option<(Vec<Aside>, Cursor)>> {
-    let mut batch = Batch::with_treatment(Buffers::default(), treatment);
+    let mut batch = Batch::with_treating(Buffers::default(), Treating::new(treatment));
     let one = Limits {
         max_lines: 1,
         max_bytes: usize::MAX,

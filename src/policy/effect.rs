@@ -22,7 +22,8 @@ pub(super) fn changes(decision: &Decision, line: &[u8], recorded: Level, parts: 
     let response = parts.place(Field::ResponseObject);
     let request = parts.place(Field::RequestObject);
     let (response_goes, request_goes) = (level < Level::RequestResponse, level < Level::Request);
-    let annotations = parts.place(Field::Annotations).filter(|_| request_goes);
+    // kube-apiserver wrote them only if the request was recorded, so there are none unless it was.
+    let annotations = parts.place(Field::Annotations).filter(|_| request_goes && level < recorded);
     // What goes as a whole, and what loses a part.
     let whole_annotations = annotations.clone().filter(|place| {
         let mut keys = json::members(line, place.start).map(|member| is_patch(&line[member.key])).peekable();

@@ -1,12 +1,16 @@
 //! Which rules can match a request at all, found without a look at any of them.
 //!
 //! A request is compared with the texts of all rules at once: each text that rules ask for leads to a *mask* of these rules,
-//! one bit for each. Of a long policy one or two rules are left, and only these are compared in full. A mask may hold a
-//! rule too many, never one too few.
+//! one bit for each. Of a long policy one or two rules are left, and only these are compared in full, unless masks say all
+//! of what they ask for. A mask may hold a rule too many, never one too few.
+
+use std::collections::HashMap;
+
+use foldhash::fast::FixedState;
 
 use super::request::{Request, Target, Text};
 use super::rule::Rule;
-use crate::json;
+use super::user::User;
 
 /// Rules of one mask.
 const MASK_RULES: usize = u64::BITS as usize;
@@ -26,6 +30,9 @@ struct Masks {
     resources: Texts,
     of_resources: u64,
     of_paths: u64,
+    /// Those of them that no look at the rule is needed for.
+    exact_of_resources: u64,
+    exact_of_paths: u64,
 }
 
 /// What rules ask for of one text.
@@ -33,34 +40,37 @@ struct Masks {
 struct Texts {
     /// Rules that take any.
     any: u64,
-    /// Sorted by the head.
-    asked: Vec<Asked>,
+    /// Rules that take these.
+    asked: HashMap<Box<[u8]>, u64, FixedState>,
 }
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Asked {
-    head: Head,
-    text: Box<[u8]>,
-    rules: u64,
-}
-
-/// Length and first bytes of a text, kept beside each other: most texts that differ differ here.
-type Head = (usize, u64);
 
 impl Index {
     pub(super) fn of(rules: &[Rule]) -> Self {
         Self(rules.chunks(MASK_RULES).map(Masks::of).collect())
     }
 
-    /// The numbers of the rules that may match, in their order.
-    pub(super) fn candidates(&self, request: &Request<'_>) -> impl Iterator<Item = usize> {
-        self.0.iter().enumerate().flat_map(|(block, masks)| {
-            let mut mask = masks.candidates(request);
-            std::iter::from_fn(move || {
-                let bit = mask.trailing_zeros() as usize;
-                mask &= mask.checked_sub(1)?;
-                Some(block * MASK_RULES + bit)
-            })
+    /// Adds the masks of the rules that take `user`, and of no others.
+    pub(super) fn add_masks_of(&self, user: &User<'_>, rules: &[Rule], out: &mut Vec<u64>) {
+        for (masks, rules) in self.0.iter().zip(rules.chunks(MASK_RULES)) {
+            let takes = |bit: usize| rules.get(bit).is_some_and(|rule| rule.takes(user));
+            out.push(
+                bits(masks.of_user(user)).filter(|bit| takes(*bit)).fold(0, |mask, bit| mask | 1 << bit),
+            );
+        }
+    }
+
+    /// The number of the first rule that `matches`, of those that may match, and take the user who has these masks.
+    pub(super) fn first(
+        &self,
+        request: &Request<'_>,
+        user: &[u64],
+        matches: impl Fn(usize) -> bool,
+    ) -> Option<usize> {
+        let mut blocks = self.0.iter().zip(user).enumerate();
+        blocks.find_map(|(block, (masks, user))| {
+            let (candidates, exact) = masks.candidates(request);
+            let is_first = |bit: &usize| exact >> bit & 1 == 1 || matches(block * MASK_RULES + bit);
+            bits(candidates & user).find(is_first).map(|bit| block * MASK_RULES + bit)
         })
     }
 }
@@ -83,37 +93,37 @@ impl Masks {
             resources: texts(resources_of),
             of_resources: mask(|rule| asks_for_resources(rule) || rule.non_resource_urls.is_empty()),
             of_paths: mask(|rule| !asks_for_resources(rule)),
+            // Of each group they ask for all, and so for all of one of the groups.
+            exact_of_resources: mask(|rule| rule.resources.iter().all(|wanted| wanted.resources.is_empty())),
+            exact_of_paths: mask(|rule| rule.non_resource_urls.is_empty()),
         }
     }
 
-    fn candidates(&self, request: &Request<'_>) -> u64 {
-        let target = match &request.target {
-            Target::Path(_) => self.of_paths,
+    /// The rules that may match, and which of them do.
+    fn candidates(&self, request: &Request<'_>) -> (u64, u64) {
+        let (target, exact) = match &request.target {
+            Target::Path(_) => (self.of_paths, self.exact_of_paths),
             Target::Resource(resource) => {
-                self.of_resources
+                let resources = self.of_resources
                     & self.namespaces.rules(resource.namespace)
                     & self.api_groups.rules(resource.group)
-                    & self.resources.rules(resource.resource)
+                    & self.resources.rules(resource.resource);
+                (resources, self.exact_of_resources)
             }
         };
-        let of = |texts: &Texts, text: Option<Text<'_>>| match text.and_then(Text::plain) {
-            Some(plain) => texts.rules(plain),
+        match request.verb.and_then(Text::plain) {
+            Some(verb) => (target & self.verbs.rules(verb), exact),
             // Whoever compares it in full knows.
-            None => ALL,
-        };
-        target & of(&self.verbs, request.verb) & of(&self.users, request.username) & self.members(request)
+            None => (target, 0),
+        }
     }
 
-    /// The rules that take one of the user's groups.
-    fn members(&self, request: &Request<'_>) -> u64 {
-        let groups = &self.user_groups;
-        if groups.asked.is_empty() {
-            return groups.any;
-        }
-        json::items(request.groups, 0).fold(groups.any, |mask, group| {
-            let plain = Text::of(&request.groups[group]).and_then(Text::plain);
-            mask | plain.map_or(ALL, |plain| groups.rules(plain))
-        })
+    /// The rules that may take `user`.
+    fn of_user(&self, user: &User<'_>) -> u64 {
+        let rules_of = |texts: &Texts, text: Text<'_>| text.plain().map_or(ALL, |plain| texts.rules(plain));
+        let any = self.user_groups.any;
+        let of_groups = user.groups().fold(any, |mask, group| mask | rules_of(&self.user_groups, group));
+        of_groups & user.name.map_or(ALL, |name| rules_of(&self.users, name))
     }
 }
 
@@ -126,37 +136,28 @@ impl Texts {
                 texts.any |= 1 << bit;
             }
             for text in wanted {
-                texts.note(text.as_bytes(), 1 << bit);
+                *texts.asked.entry(text.as_bytes().into()).or_default() |= 1 << bit;
             }
         }
-        texts.asked.sort_by_key(|asked| asked.head);
         texts
-    }
-
-    fn note(&mut self, text: &[u8], rule: u64) {
-        match self.asked.iter_mut().find(|asked| *asked.text == *text) {
-            Some(asked) => asked.rules |= rule,
-            None => self.asked.push(Asked { head: head(text), text: text.into(), rules: rule }),
-        }
     }
 
     /// The rules that take `text`.
     fn rules(&self, text: &[u8]) -> u64 {
-        let head = head(text);
-        let first = self.asked.partition_point(|asked| asked.head < head);
-        let same_head = self.asked[first..].iter().take_while(|asked| asked.head == head);
-        // A text that is no longer than its head is the same.
-        let mut same = same_head.filter(|asked| text.len() <= size_of::<u64>() || *asked.text == *text);
-        self.any | same.next().map_or(0, |asked| asked.rules)
+        if self.asked.is_empty() {
+            return self.any;
+        }
+        self.any | self.asked.get(text).copied().unwrap_or_default()
     }
 }
 
-fn head(text: &[u8]) -> Head {
-    let mut bytes = [0; size_of::<u64>()];
-    for (to, from) in bytes.iter_mut().zip(text) {
-        *to = *from;
-    }
-    (text.len(), u64::from_le_bytes(bytes))
+/// The numbers of the bits that are set, in their order.
+fn bits(mut mask: u64) -> impl Iterator<Item = usize> {
+    std::iter::from_fn(move || {
+        let bit = mask.trailing_zeros() as usize;
+        mask &= mask.checked_sub(1)?;
+        Some(bit)
+    })
 }
 
 fn all(texts: &[String]) -> Vec<&str> {

@@ -14,14 +14,9 @@ use super::selector;
 use crate::event::{Field, Parts};
 use crate::json;
 
-/// What the rules look at.
+/// What the rules look at, but for the [`User`](super::user::User).
 #[derive(Debug)]
 pub(super) struct Request<'a> {
-    /// Whether anybody was authenticated.
-    pub(super) has_user: bool,
-    pub(super) username: Option<Text<'a>>,
-    /// A JSON list of strings, or anything else for none.
-    pub(super) groups: &'a [u8],
     pub(super) verb: Option<Text<'a>>,
     pub(super) target: Target<'a>,
 }
@@ -79,7 +74,7 @@ impl<'a> Text<'a> {
         if self.has_escape { None } else { json::inside(self.quoted) }
     }
 
-    fn is_empty(self) -> bool {
+    pub(super) fn is_empty(self) -> bool {
         self.is("")
     }
 }
@@ -88,33 +83,7 @@ impl<'a> Request<'a> {
     /// The request of the event `line`. The name of what is listed or watched is looked for only if `asks_for_names`.
     pub(super) fn of(line: &'a [u8], parts: &Parts, asks_for_names: bool, scratch: &'a mut Scratch) -> Self {
         let verb = parts.value(line, Field::Verb).and_then(Text::of);
-        let mut request = Self {
-            has_user: false,
-            username: None,
-            groups: b"",
-            verb,
-            target: target(line, parts, verb.filter(|_| asks_for_names), scratch),
-        };
-        if let Some(user) = parts.place(Field::User) {
-            request.take_user(line, user.start);
-        }
-        request
-    }
-
-    /// Without a name, an ID and groups there is nobody.
-    fn take_user(&mut self, line: &'a [u8], start: usize) {
-        for member in json::members(line, start) {
-            let (key, value) = (&line[member.key], &line[member.value]);
-            if json::is_text(key, "username") {
-                self.username = Text::of(value);
-                self.has_user |= value != b"\"\"" && self.username.is_some();
-            } else if json::is_text(key, "uid") {
-                self.has_user |= Text::of(value).is_some_and(|uid| !uid.is_empty());
-            } else if json::is_text(key, "groups") {
-                self.groups = value;
-                self.has_user |= json::items(value, 0).next().is_some();
-            }
-        }
+        Self { verb, target: target(line, parts, verb.filter(|_| asks_for_names), scratch) }
     }
 }
 
@@ -123,11 +92,13 @@ fn target<'a>(line: &'a [u8], parts: &Parts, verb: Option<Text<'_>>, scratch: &'
     let Scratch { uri, path, value, name, object_ref } = scratch;
     let raw = parts.value(line, Field::RequestUri).and_then(json::inside).unwrap_or_default();
     // Nearly all escapes are those of `&` in queries, and few queries are looked at.
-    let (plain_path, _) = split(raw);
-    let is_plain = !plain_path.contains(&b'\\');
-    let (raw_path, query) =
-        if is_plain && verb.is_none() { (plain_path, &b""[..]) } else { split(uri_of(line, parts, uri)) };
-    let path = decoded_path(raw_path, path);
+    let (path, query) = match plain_path(raw).filter(|_| verb.is_none()) {
+        Some(path) => (path, &b""[..]),
+        None => {
+            let (raw_path, query) = split(uri_of(line, parts, uri));
+            (decoded_path(raw_path, path), query)
+        }
+    };
     let reference = parts.place(Field::ObjectRef).filter(|place| line.get(place.start) == Some(&b'{'));
     let Some(reference) = reference else { return Target::Path(path) };
     let Some(derived) = derive(path) else {
@@ -152,6 +123,14 @@ fn uri_of<'a>(line: &'a [u8], parts: &Parts, scratch: &'a mut String) -> &'a [u8
             json::unescape_into(quoted, scratch);
             scratch.as_bytes()
         }
+    }
+}
+
+/// The path, if there is no escape in it, of JSON or of URLs.
+fn plain_path(uri: &[u8]) -> Option<&[u8]> {
+    match memchr::memchr3(b'?', b'\\', b'%', uri) {
+        None => Some(uri),
+        Some(at) => (uri[at] == b'?').then(|| &uri[..at]),
     }
 }
 
@@ -187,10 +166,11 @@ const MOST_PARTS: usize = 9;
 /// `None` if the path means no resource.
 fn derive(path: &[u8]) -> Option<Derived<'_>> {
     let mut all: [&[u8]; MOST_PARTS] = [b""; MOST_PARTS];
-    let mut count = 0;
-    for (part, place) in trim_slashes(path).split(|byte| *byte == b'/').zip(&mut all) {
-        *place = part;
-        count += 1;
+    let path = trim_slashes(path);
+    let (mut count, mut from) = (0, 0);
+    for slash in memchr::memchr_iter(b'/', path).chain([path.len()]).take(MOST_PARTS) {
+        all[count] = &path[from..slash];
+        (count, from) = (count + 1, slash + 1);
     }
     let (group, mut parts): (&[u8], &[&[u8]]) = match &all[..count] {
         [b"api", _, rest @ ..] => (b"", rest),

@@ -3,8 +3,8 @@
 //! Texts are compared as they are: case counts, and `*` means something in few places only. An empty list is no list.
 
 use super::Decision;
-use super::request::{Request, Requested, Target, Text};
-use crate::json;
+use super::request::{Request, Requested, Target};
+use super::user::User;
 
 /// One rule of a policy.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,24 +32,19 @@ pub struct GroupResources {
 }
 
 impl Rule {
+    /// Whether it is about requests of `user`.
+    pub(super) fn takes(&self, user: &User<'_>) -> bool {
+        let is = |wanted: &String| user.name.map_or(wanted.is_empty(), |name| name.is(wanted));
+        let is_member = || user.groups().any(|group| self.user_groups.iter().any(|wanted| group.is(wanted)));
+        (self.users.is_empty() || user.is_somebody && self.users.iter().any(is))
+            && (self.user_groups.is_empty() || is_member())
+    }
+
+    /// Whether it is about `request`, if it takes the user.
     pub(super) fn matches(&self, request: &Request<'_>) -> bool {
-        let is_user = || {
-            request.has_user
-                && self
-                    .users
-                    .iter()
-                    .any(|user| request.username.map_or(user.is_empty(), |name| name.is(user)))
-        };
-        let is_member = || {
-            let groups = json::items(request.groups, 0).filter_map(|group| Text::of(&request.groups[group]));
-            groups.into_iter().any(|group| self.user_groups.iter().any(|wanted| group.is(wanted)))
-        };
         let is_verb =
             || self.verbs.iter().any(|verb| request.verb.map_or(verb.is_empty(), |text| text.is(verb)));
-        (self.users.is_empty() || is_user())
-            && (self.user_groups.is_empty() || is_member())
-            && (self.verbs.is_empty() || is_verb())
-            && self.matches_target(&request.target)
+        (self.verbs.is_empty() || is_verb()) && self.matches_target(&request.target)
     }
 
     fn matches_target(&self, target: &Target<'_>) -> bool {

@@ -37,7 +37,11 @@ fn applied(policy: &Policy, line: &[u8]) -> (Decision, Effect, Vec<u8>) {
 fn decided_by_all(policy: &Policy, line: &[u8], parts: &Parts) -> Decision {
     let mut scratch = Scratch::default();
     let request = Request::of(line, parts, policy.asks_for_names, &mut scratch);
-    policy.rules.iter().find(|rule| rule.matches(&request)).map_or(policy.default, |rule| rule.decision)
+    let user = user::User::of(parts.value(line, Field::User).unwrap_or_default());
+    let mut rules = policy.rules.iter();
+    rules
+        .find(|rule| rule.takes(&user) && rule.matches(&request))
+        .map_or(policy.default, |rule| rule.decision)
 }
 
 /// JSON without the blanks between its tokens.

@@ -41,21 +41,33 @@ pub(super) fn is_credential_of_query(name: &[u8]) -> bool {
 }
 
 /// Whether it is one of kube-apiserver's own parameters, as nearly all are.
-fn is_ordinary(name: &[u8]) -> bool {
+pub(super) fn is_ordinary(name: &[u8]) -> bool {
     matches!(
         name,
         b"allowWatchBookmarks"
+            | b"command"
+            | b"container"
             | b"continue"
+            | b"dryRun"
             | b"fieldManager"
             | b"fieldSelector"
             | b"fieldValidation"
+            | b"follow"
+            | b"force"
+            | b"gracePeriodSeconds"
             | b"labelSelector"
             | b"limit"
+            | b"propagationPolicy"
             | b"resourceVersion"
             | b"resourceVersionMatch"
             | b"sendInitialEvents"
+            | b"stderr"
+            | b"stdin"
+            | b"stdout"
+            | b"tailLines"
             | b"timeout"
             | b"timeoutSeconds"
+            | b"tty"
             | b"watch"
     )
 }

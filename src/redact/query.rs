@@ -9,7 +9,7 @@ use std::ops::Range;
 use memchr::{memchr, memchr2};
 
 use super::key::{Key, is_mark};
-use super::names::{is_credential_of_query, percent_decoded};
+use super::names::{is_credential_of_query, is_ordinary, percent_decoded};
 use crate::json::{self, Edits};
 
 /// A character that divides queries, plain and as an escape.
@@ -25,6 +25,10 @@ pub(super) fn mask(text: &[u8], place: Range<usize>, key: &Key, edits: &mut Edit
     let end = place.end - 1;
     let mut from = place.start + question + 1;
     while from < end {
+        if let Some(next) = behind_ordinary(text, from..end) {
+            from = next;
+            continue;
+        }
         let next = find(text, from..end, AMPERSAND).unwrap_or(end..end);
         if let Some(value) = credential(text, from..next.start)
             && let Some(mark) = marked(&text[value.clone()], key)
@@ -33,6 +37,39 @@ pub(super) fn mask(text: &[u8], place: Range<usize>, key: &Key, edits: &mut Edit
         }
         from = next.end.max(from + 1);
     }
+}
+
+/// Where the next parameter begins, if this one is ordinary, as nearly all are.
+fn behind_ordinary(text: &[u8], query: Range<usize>) -> Option<usize> {
+    const ENDS_NAME: [bool; 256] = among(b"=&\\;?%");
+    const ENDS_VALUE: [bool; 256] = among(b"&\\;?");
+    let first = |from: usize, ends: &[bool; 256]| {
+        let mut rest = text[from..query.end].iter();
+        rest.position(|byte| ends[usize::from(*byte)]).map_or(query.end, |at| from + at)
+    };
+    let equals = first(query.start, &ENDS_NAME);
+    if text[equals] != b'=' || !is_ordinary(&text[query.start..equals]) {
+        return None;
+    }
+    let value_end = first(equals + 1, &ENDS_VALUE);
+    let rest = &text[value_end..query.end];
+    let (plain, escaped) = AMPERSAND;
+    match rest.first() {
+        None => Some(query.end),
+        Some(byte) if *byte == plain => Some(value_end + 1),
+        Some(_) => rest.starts_with(escaped).then_some(value_end + escaped.len()),
+    }
+}
+
+/// A table of these bytes.
+const fn among(bytes: &[u8]) -> [bool; 256] {
+    let mut table = [false; 256];
+    let mut at = 0;
+    while at < bytes.len() {
+        table[bytes[at] as usize] = true;
+        at += 1;
+    }
+    table
 }
 
 /// The first `sign` within `range`. Escapes are passed over as a whole.

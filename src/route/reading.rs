@@ -8,7 +8,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
-use crate::batch::{Batch, Limits, Treatment};
+use crate::batch::{Batch, Limits, Treating, Treatment};
 use crate::buffers::Buffers;
 use crate::checkpoint::Cursor;
 use crate::config;
@@ -46,6 +46,8 @@ pub struct Reading {
     buffers: Buffers,
     /// What is done to events now; a batch keeps what it began with.
     treatment: watch::Receiver<Treatment>,
+    /// The same at work, between two batches.
+    treating: Option<Box<Treating>>,
     metrics: Arc<RouteMetrics>,
     health: Arc<Health>,
     output: String,
@@ -101,6 +103,7 @@ impl Reading {
             throttle: Throttle::new(output.batch.throttle),
             buffers,
             treatment,
+            treating: None,
             metrics: Arc::clone(health.metrics()),
             health,
             output: output.name.clone(),
@@ -129,7 +132,7 @@ impl Reading {
         {
             batch = record;
         }
-        batch.seal();
+        self.treating = batch.seal();
         if batch.events() > 0 {
             self.hold_back().await;
         }
@@ -139,7 +142,9 @@ impl Reading {
 
     /// An empty batch, of events that are treated as it is said now.
     fn begin(&mut self) -> Batch {
-        Batch::with_treatment(self.buffers.clone(), self.treatment.borrow_and_update().clone())
+        let treatment = self.treatment.borrow_and_update().clone();
+        let at_work = self.treating.take().filter(|treating| treating.is_of(&treatment));
+        Batch::with_treating(self.buffers.clone(), at_work.or_else(|| Treating::new(treatment)))
     }
 
     /// Waits until the throttle lets one more batch go. With a rate of few batches an hour that takes long, and it is
@@ -162,6 +167,7 @@ impl Reading {
         let mut next = if self.at_end { self.wait(None, pace, stop).await } else { Next::Look };
         while next != Next::Go {
             if batch.is_empty() {
+                self.treating = batch.seal();
                 *batch = self.begin();
             }
             let progress = self.fill(batch, limits).await;

@@ -15,7 +15,7 @@ use anyhow::{Context as _, anyhow};
 use tokio::runtime::Runtime;
 
 use super::{Filter, OfOutput};
-use crate::batch::{Batch, Limits, Offer, Origin, Treatment};
+use crate::batch::{Batch, Limits, Offer, Origin, Treating, Treatment};
 use crate::buffers::Buffers;
 use crate::cli::{Failure, Signals, runtime};
 use crate::config::{self, Config};
@@ -176,7 +176,7 @@ enum Taking {
 impl Pending {
     fn new(redaction: Option<Arc<Redaction>>) -> Self {
         let treatment = Treatment { policy: None, redaction };
-        Self { batch: Batch::with_treatment(Buffers::default(), treatment), keys: Vec::new() }
+        Self { batch: Batch::with_treating(Buffers::default(), Treating::new(treatment)), keys: Vec::new() }
     }
 
     fn take(&mut self, event: &[u8], key: u128, limits: &Limits) -> Taking {

@@ -31,6 +31,7 @@ fn reading(log: &Path, max_wait: Duration) -> Reading {
         throttle: Throttle::new(None),
         buffers: Buffers::default(),
         treatment: watch::channel(Treatment::default()).1,
+        treating: None,
         health: Arc::new(Health::new("siem", Duration::MAX, Arc::clone(&metrics))),
         metrics,
         output: "siem".to_owned(),
