@@ -14,6 +14,7 @@ mod class;
 mod embedded;
 mod key;
 mod names;
+mod pair;
 mod query;
 
 use std::ops::Range;

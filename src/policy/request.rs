@@ -92,12 +92,11 @@ fn target<'a>(line: &'a [u8], parts: &Parts, verb: Option<Text<'_>>, scratch: &'
     let Scratch { uri, path, value, name, object_ref } = scratch;
     let raw = parts.value(line, Field::RequestUri).and_then(json::inside).unwrap_or_default();
     // Nearly all escapes are those of `&` in queries, and few queries are looked at.
-    let (path, query) = match plain_path(raw).filter(|_| verb.is_none()) {
-        Some(path) => (path, &b""[..]),
-        None => {
-            let (raw_path, query) = split(uri_of(line, parts, uri));
-            (decoded_path(raw_path, path), query)
-        }
+    let (path, query) = if let Some(path) = plain_path(raw).filter(|_| verb.is_none()) {
+        (path, &b""[..])
+    } else {
+        let (raw_path, query) = split(uri_of(line, parts, uri));
+        (decoded_path(raw_path, path), query)
     };
     let reference = parts.place(Field::ObjectRef).filter(|place| line.get(place.start) == Some(&b'{'));
     let Some(reference) = reference else { return Target::Path(path) };

@@ -5,6 +5,7 @@ use std::ops::Range;
 
 use memchr::memmem::Finder;
 
+use super::pair::Pair;
 use crate::json::{self, Step, steps};
 
 /// Go's own limit. Deeper than this nobody looks: such a value is taken for the worst that it may be.
@@ -18,6 +19,8 @@ pub(super) struct Kind {
     /// Keys of what is masked in it.
     keys: &'static [&'static str],
     finder: Finder<'static>,
+    /// Of the name.
+    pair: Pair,
 }
 
 /// What there is of a kind in a text.
@@ -36,6 +39,7 @@ impl Kind {
             list: "SecretList",
             keys: &["data", "stringData"],
             finder: Finder::new("\"Secret"),
+            pair: Pair::of(b"Secret", 0, 5),
         }
     }
 
@@ -45,21 +49,29 @@ impl Kind {
             list: "ConfigMapList",
             keys: &["data", "binaryData"],
             finder: Finder::new("\"ConfigMap"),
+            pair: Pair::of(b"ConfigMap", 0, 6),
         }
     }
 
     /// Lists of environment variables, whose kind is their key: found in strings alone.
     pub(super) fn env() -> Self {
-        Self { name: "env", list: "env", keys: &["value"], finder: Finder::new("\"env") }
+        Self {
+            name: "env",
+            list: "env",
+            keys: &["value"],
+            finder: Finder::new("\"env"),
+            pair: Pair::of(b"\"env", 0, 3),
+        }
     }
 
     /// Whether one may be in there: its name is, in quotes, which in a string may be escaped any number of times.
     pub(super) fn may_be_in(&self, text: &[u8]) -> bool {
         // As a rule the first look decides.
-        self.finder.find_iter(text).any(|at| {
-            let rest = &text[at + 1 + self.name.len()..];
-            begins_with_quote(rest.strip_prefix(b"List").unwrap_or(rest))
-        })
+        self.pair.may_be_in(text)
+            && self.finder.find_iter(text).any(|at| {
+                let rest = &text[at + 1 + self.name.len()..];
+                begins_with_quote(rest.strip_prefix(b"List").unwrap_or(rest))
+            })
     }
 
     /// All of it in the value at `place`.

@@ -7,7 +7,7 @@ use crate::Bench;
 use crate::report::{Bar, float, median};
 use crate::stage::{DRAIN, Settings, drain};
 
-const ROUNDS: usize = 5;
+const ROUNDS: usize = 9;
 const MOST_OF_PLAIN: f64 = 1.25;
 const GCE: &str = include_str!("../data/policy/gce.yaml");
 const BOTH: Settings = Settings { policy: Some(Policy::KeepsAll), redact: true, ..DRAIN };

@@ -218,3 +218,53 @@ fn a_long_policy_is_as_exact_as_a_short_one() {
     assert!(seen.contains(&Some(151)) && seen.contains(&Some(152)), "{seen:?}");
     assert!(seen.iter().any(|rule| rule.is_some_and(|rule| rule < 150)), "{seen:?}");
 }
+
+/// Users of all sorts, more than are remembered, in an order in which each is forgotten and comes again.
+#[test]
+fn a_user_who_is_remembered_is_the_one_who_was_asked_about() {
+    let policy = policy(
+        "apiVersion: audit.k8s.io/v1\nrules:\n\
+         - { level: None, users: [user-7, user-300, \"\"] }\n- { level: Metadata, userGroups: [group-3] }\n\
+         - { level: Request, users: [user-4], userGroups: [group-4] }\n- { level: RequestResponse, userGroups: [group-5] }\n",
+    );
+    let user = |number: usize| match number % 5 {
+        0 => r#""user":{}"#.to_owned(),
+        1 => r#""verb":"get""#.to_owned(),
+        2 => format!(r#""user":{{"username":"\u0075ser-{}","groups":["group-{}"]}}"#, number % 9, number % 7),
+        3 => format!(r#""user":{{"groups":["x","group-{}"],"uid":"{}"}}"#, number % 7, "u".repeat(number)),
+        _ => format!(r#""user":{{"username":"user-{number}","groups":["group-{}"]}}"#, number % 7),
+    };
+    let mut evaluator = Evaluator::new(Arc::new(policy.clone()));
+    let mut rules = std::collections::BTreeSet::new();
+    for number in (0..4000).chain((0..4000).rev()).chain([7, 7, 300, 300]) {
+        let line = format!(r#"{{"kind":"Event","apiVersion":"audit.k8s.io/v1",{}}}"#, user(number));
+        let parts = Parts::find(line.as_bytes()).unwrap();
+        let decision = evaluator.decide(line.as_bytes(), &parts);
+        assert_eq!(decision, decided_by_all(&policy, line.as_bytes(), &parts), "{line}");
+        rules.insert(decision.rule);
+    }
+    assert_eq!(rules.len(), 5, "{rules:?}");
+}
+
+#[test]
+fn a_decision_takes_no_memory_once_the_users_are_known() {
+    let policy = policy(include_str!("../../../tests/data/policy/gce.yaml"));
+    let mut evaluator = Evaluator::new(Arc::new(policy));
+    let replay = crate::demo::replay::Replay::bundled();
+    let (mut line, mut out) = (Vec::new(), Vec::new());
+    for round in 0..2 {
+        for number in 0..1900 {
+            replay.line(number, &mut line);
+            line.pop();
+            let event = Event::parse(&line).unwrap();
+            let parts = event.parts(&line).unwrap();
+            let mut effect = Effect::Dropped;
+            let taken = allocation_counter::measure(|| {
+                let decision = evaluator.decide(&line, &parts);
+                effect = evaluator.apply(&decision, &line, &event, &parts, &mut out);
+            });
+            let is_free = round == 1 && effect != Effect::Changed;
+            assert!(!is_free || taken.count_total == 0, "{}: {taken:?}", String::from_utf8_lossy(&line));
+        }
+    }
+}
