@@ -10,12 +10,14 @@
 
 mod load;
 mod log_flags;
+mod ndjson;
 mod output;
 mod print;
 mod quantity;
 mod redact;
 mod report;
 mod section;
+mod server;
 mod settings;
 mod value;
 
@@ -27,6 +29,7 @@ use std::time::Duration;
 use crate::body::Coding;
 
 pub(crate) use self::load::{default_state_dir, load};
+pub use self::ndjson::{Format, Ndjson};
 pub use self::output::is_name;
 pub use self::print::to_yaml;
 pub(crate) use self::quantity::{duration, show_duration};
@@ -34,6 +37,7 @@ pub(crate) use self::redact::key_files;
 pub use self::report::Errors;
 pub(crate) use self::report::Origin;
 pub(crate) use self::section::closest;
+pub use self::server::{Login, Server, ServerTls};
 pub(crate) use self::settings::{DEPRECATED_BACKOFF, INITIAL_BACKOFF, Setting, Settings};
 
 /// A configuration without mistakes, and what else the sources said.
@@ -172,6 +176,8 @@ pub struct Output {
 pub enum Destination {
     /// An audit webhook, as kube-apiserver is told of one: the path of a kubeconfig (`--audit-webhook-config-file`).
     Webhook(PathBuf),
+    /// Any HTTP endpoint.
+    Ndjson(Ndjson),
 }
 
 impl Destination {
@@ -180,6 +186,16 @@ impl Destination {
     pub fn name(&self) -> &'static str {
         match self {
             Self::Webhook(_) => "webhook",
+            Self::Ndjson(_) => "ndjson",
+        }
+    }
+
+    /// The endpoint that the output names itself.
+    #[must_use]
+    pub fn server(&self) -> Option<&Server> {
+        match self {
+            Self::Webhook(_) => None,
+            Self::Ndjson(ndjson) => Some(&ndjson.server),
         }
     }
 
@@ -188,6 +204,7 @@ impl Destination {
     pub fn kubeconfig(&self) -> Option<&std::path::Path> {
         match self {
             Self::Webhook(kubeconfig) => Some(kubeconfig),
+            _ => None,
         }
     }
 }
