@@ -152,23 +152,31 @@ impl Batch {
             .collect()
     }
 
-    /// The item of another line of its version.
+    /// The item of event `index`, and whether it is the event's whole line. Sealed batches only.
     #[must_use]
-    pub fn items_of_line(&self, line: &Bytes) -> Vec<Bytes> {
+    pub fn item(&self, index: usize) -> (&[u8], bool) {
+        let record = &self.records[index];
+        (&self.full[record.buffer][record.range.clone()], record.whole)
+    }
+
+    /// The item of another line of its version, and whether that is the whole line.
+    #[must_use]
+    pub fn item_of_line(&self, line: &[u8]) -> (Bytes, bool) {
         let (opening, rest) = split(line, self.version);
-        vec![Bytes::from_static(opening), line.slice_ref(rest)]
+        ([opening, rest].concat().into(), opening.is_empty())
+    }
+
+    /// Where the line of event `index` came from; a gap record came from nowhere.
+    #[must_use]
+    pub fn origin(&self, index: usize) -> Option<&Origin> {
+        self.records[index].origin.as_ref()
     }
 
     /// The log line of event `index`, without its newline. Sealed batches only.
     #[must_use]
     pub fn line(&self, index: usize) -> Vec<u8> {
-        let record = &self.records[index];
-        let item = &self.full[record.buffer][record.range.clone()];
-        if record.whole {
-            item.to_vec()
-        } else {
-            [self.version.line_prefix().as_bytes(), &item[1..]].concat()
-        }
+        let (item, is_line) = self.item(index);
+        if is_line { item.to_vec() } else { [self.version.line_prefix().as_bytes(), &item[1..]].concat() }
     }
 
     /// How much kube-apiserver recorded of event `index`.

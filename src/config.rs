@@ -143,8 +143,10 @@ pub enum StartAt {
 pub struct Output {
     /// Names the cursor file and the `output` label; `[a-z0-9]([-a-z0-9]*[a-z0-9])?`, at most 63 bytes.
     pub name: String,
-    /// The endpoint.
-    pub webhook: Webhook,
+    /// Where events go.
+    pub destination: Destination,
+    /// How requests are made.
+    pub requests: Requests,
     /// How events are grouped.
     pub batch: Batch,
     /// What is masked before events leave.
@@ -165,11 +167,34 @@ pub struct Output {
     pub ready_after: Duration,
 }
 
-/// An audit webhook endpoint, as kube-apiserver is told of one.
+/// Where events go, and in which form.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Webhook {
-    /// `--audit-webhook-config-file`.
-    pub kubeconfig: PathBuf,
+pub enum Destination {
+    /// An audit webhook, as kube-apiserver is told of one: the path of a kubeconfig (`--audit-webhook-config-file`).
+    Webhook(PathBuf),
+}
+
+impl Destination {
+    /// The field of the output that says it.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Webhook(_) => "webhook",
+        }
+    }
+
+    /// The kubeconfig that names the endpoint.
+    #[must_use]
+    pub fn kubeconfig(&self) -> Option<&std::path::Path> {
+        match self {
+            Self::Webhook(kubeconfig) => Some(kubeconfig),
+        }
+    }
+}
+
+/// How requests are made.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Requests {
     /// Wait before the first retry.
     pub initial_backoff: Duration,
     /// No wait between retries is longer.

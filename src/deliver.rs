@@ -10,6 +10,9 @@
 //! What times out again and again is halved too, since an endpoint that needs longer than the timeout for a whole batch
 //! would never get to the end of it. That says nothing about any event, so nothing is suspected or given up for it.
 //!
+//! Some endpoints decide on each event of a request for itself, and some take a request and say later whether it is safe
+//! (`acks`): what is not settled is sent again, alone.
+//!
 //! A body that is to be compressed is so before its first try. An endpoint that does not understand that gets it as it is.
 //!
 //! Every request goes through the gate of its output, which is open to no more of them at a time than the endpoint
@@ -23,13 +26,15 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::batch::{Batch, Reason};
-use crate::body::{Body, Size};
+use crate::body::Size;
 use crate::buffers::Buffers;
 use crate::config::{self, Mode};
 use crate::health::Health;
 use crate::metrics::{Outcome, RouteMetrics};
-use crate::sink::{Answer, HttpSink, Verdict};
+use crate::sink::{EventVerdict, Events, HttpSink, Request, Verdict};
 
+mod acks;
+mod asking;
 mod backoff;
 mod exchange;
 mod gate;
@@ -39,27 +44,29 @@ pub(crate) mod tests;
 mod trial;
 mod wire;
 
+use acks::Acks;
+use asking::{Asking, Judged, Ruling, Undecided};
 use backoff::{Backoff, SHORTEST_WAIT, wait_asked_for};
 pub use exchange::{Credentials, Exchange, NoAnswer};
 use gate::Gate;
-use packing::{Packing, may_be_about_coding};
+use packing::Packing;
 use trial::Trial;
 pub use wire::{Sending, Wire};
 
 /// A delivery that waits learns at once that another was taken, but does not ask again sooner than this.
 const NOTICE_AFTER: Duration = Duration::from_secs(1);
-/// Timeouts in a row after which a request is tried in two halves.
-const TIMEOUTS: u32 = 3;
 
 /// Delivers the batches of one output.
 pub struct Delivery {
+    output: String,
     exchange: Box<dyn Wire>,
-    sink: Box<dyn HttpSink>,
-    limits: config::Webhook,
+    sink: Arc<dyn HttpSink>,
+    limits: config::Requests,
     /// Whether an event that the endpoint refuses is never given up (`blocking-strict`).
     strict: bool,
     gate: Gate,
     packing: Packing,
+    acks: Acks,
     metrics: Arc<RouteMetrics>,
     health: Arc<Health>,
 }
@@ -69,6 +76,8 @@ pub struct Delivery {
 pub struct Delivered {
     /// Acknowledged events.
     pub events: u64,
+    /// Events of acknowledged requests that the endpoint will not have, and nobody can tell which they are.
+    pub refused_unnamed: u64,
     /// How large the acknowledged bodies are.
     pub size: Size,
     /// Events that are given up, by their place in the batch.
@@ -86,21 +95,24 @@ pub struct Refused {
     pub answer: (u16, String),
 }
 
-/// How the endpoint decided on one request.
-enum Decision {
-    Accepted {
-        size: Size,
-    },
-    Refused {
-        too_large: bool,
-        answer: Answer,
-    },
-    /// It did not: time after time it took too long.
-    TooSlow,
+/// What became of the events of a request, and of those of it that were sent again.
+#[derive(Default)]
+struct Decision {
+    taken: u64,
+    refused_unnamed: u64,
+    size: Size,
+    /// Events that an answer has named.
+    refused: Vec<Named>,
+    /// Those that are not decided, and are not to be tried again like this.
+    left: Option<(Events, Undecided)>,
 }
 
-/// An answer, what it means, and the credentials that it is for.
-type Judged = (Answer, Verdict, Credentials);
+/// An event that the endpoint refuses by name.
+struct Named {
+    refused: Refused,
+    /// Whether others of the same request were taken.
+    is_evident: bool,
+}
 
 impl Delivery {
     /// Sends by `exchange`, in the form of `sink`, within the limits of `output`. Bodies that are compressed go into
@@ -108,84 +120,78 @@ impl Delivery {
     #[must_use]
     pub fn new(
         exchange: Box<dyn Wire>,
-        sink: Box<dyn HttpSink>,
+        sink: Arc<dyn HttpSink>,
         output: &config::Output,
         metrics: Arc<RouteMetrics>,
         health: Arc<Health>,
         buffers: Buffers,
     ) -> Self {
         Self {
+            output: output.name.clone(),
             exchange,
             sink,
-            limits: output.webhook.clone(),
+            limits: output.requests.clone(),
             strict: output.batch.mode == Mode::BlockingStrict,
             gate: Gate::new(output.max_in_flight.get(), Arc::clone(&metrics)),
             packing: Packing::new(output, buffers),
+            acks: Acks::default(),
             metrics,
             health,
         }
     }
 
-    /// Returns when every event of `batch` is acknowledged or given up.
-    pub async fn deliver(&self, batch: &Batch) -> Delivered {
-        Trial::new(self, batch).run().await
+    /// Returns when every event of the sealed `batch` is acknowledged or given up.
+    pub async fn deliver(&self, batch: &Arc<Batch>) -> Delivered {
+        if batch.events() == 0 {
+            Delivered::default()
+        } else {
+            Trial::new(self, Arc::clone(batch)).run().await
+        }
     }
 
-    /// Sends `plain` until the endpoint has decided on it; one with several events only until it is clear that they take
-    /// too long together. What is compressed is so once: each try sends the same bytes.
-    async fn send(&self, plain: Body, several: bool) -> Decision {
-        let packed = self.packing.pack(&plain).await;
-        let mut body = packed.clone();
+    /// Sends `events` until the endpoint has decided on each of them, or it is clear that it will not in this form.
+    async fn send(&self, mut events: Events) -> Decision {
+        let mut decision = Decision::default();
         let mut backoff = Backoff::new(&self.limits);
-        let (mut timeouts, mut at_once) = (0, false);
         loop {
-            let result = self.try_once(body.clone()).await;
-            let failed = self.health.now();
-            let timed_out = result.as_ref().is_err_and(|error| error.timed_out);
-            timeouts = if timed_out { timeouts + 1 } else { 0 };
-            let wait = match result {
-                Err(NoAnswer { reason, .. }) => {
-                    self.health.unavailable(&reason);
-                    backoff.next_wait()
+            match Asking::new(self, &events, &mut backoff).run().await {
+                Ruling::Accepted { size, refused_unnamed } => {
+                    decision.size += size;
+                    decision.taken += (events.len() as u64).saturating_sub(refused_unnamed);
+                    decision.refused_unnamed += refused_unnamed;
+                    return decision;
                 }
-                Ok((answer, verdict, credentials)) => match verdict {
-                    Verdict::Accepted => {
-                        if body.coding() != packed.coding() {
-                            self.packing.is_not_understood(&packed);
-                        }
-                        let size = Size { body_bytes: plain.len(), sent_bytes: body.len() };
-                        return Decision::Accepted { size };
+                Ruling::Each { verdicts, status, size } => {
+                    let (left, is_held) = decision.note(&events, verdicts, status, size);
+                    if left.is_empty() {
+                        return decision;
                     }
-                    Verdict::Refused { too_large } => return Decision::Refused { too_large, answer },
-                    Verdict::Retry { after } => {
-                        self.health.unavailable(&describe(answer.status));
-                        let own = backoff.next_wait();
-                        // The gate is closed for as long as the endpoint asks for.
-                        if wait_asked_for(after).is_some() { Duration::ZERO } else { own }
-                    }
-                    Verdict::Hold { .. } if may_be_about_coding(&body, &answer) => {
-                        body = plain.clone();
-                        continue;
-                    }
-                    Verdict::Hold { reread_credentials } => {
-                        body = packed.clone();
-                        at_once = reread_credentials && !at_once && self.are_renewed(credentials).await;
-                        if at_once {
-                            continue;
-                        }
-                        let reason = format!("the endpoint answers {}", describe(answer.status));
-                        self.health.misconfigured(&reason);
+                    let failed = self.health.now();
+                    let wait = if is_held {
+                        self.health.misconfigured("the endpoint does not take some of the events");
                         self.limits.max_backoff
-                    }
-                },
-            };
-            // Whoever changed something has read the credentials just now: if these are refused too, that is no reason
-            // to read again, or two deliveries would wake each other for ever.
-            at_once = self.pause(wait, failed).await;
-            if several && timeouts == TIMEOUTS {
-                return Decision::TooSlow;
+                    } else if left.len() < events.len() {
+                        backoff = Backoff::new(&self.limits);
+                        backoff.next_wait()
+                    } else {
+                        self.health.unavailable("the endpoint takes none of the events now");
+                        backoff.next_wait()
+                    };
+                    events = events.at(left);
+                    self.pause(wait, failed).await;
+                }
+                Ruling::Undecided(why) => {
+                    decision.left = Some((events, why));
+                    return decision;
+                }
             }
         }
+    }
+
+    /// The endpoint has taken a request but for so many events, which it does not name.
+    fn refused_unnamed(&self, events: u64, reason: &str) {
+        let output = &self.output;
+        tracing::error!(output, events, reason, "the endpoint has refused events, and does not say which");
     }
 
     /// Whether there are others than these credentials, which were refused. Where they come from may hang.
@@ -194,31 +200,53 @@ impl Delivery {
     }
 
     /// Sends one request, when the gate lets it through, and has the gate and the books learn from the answer.
-    async fn try_once(&self, body: Body) -> Result<Judged, NoAnswer> {
+    async fn try_once(&self, request: Request, events: usize) -> Result<Judged, NoAnswer> {
         let pass = self.gate.enter().await;
         let (began, started) = (self.health.now(), Instant::now());
-        let result = self.exchange.post(body).await;
-        let result = result.map(|(answer, credentials)| {
-            let verdict = self.sink.verdict(&answer);
-            (answer, verdict, credentials)
+        let result = self.exchange.post(request).await;
+        let result = result.map(|(answer, credentials)| Judged {
+            verdict: self.sink.verdict(events, &answer),
+            answer,
+            credentials,
+            began,
         });
         let outcome = match &result {
-            Ok((_, Verdict::Accepted, _)) => {
-                pass.accepted();
-                self.health.accepted(began);
-                Outcome::Accepted
-            }
-            Ok((_, Verdict::Hold { .. }, _)) => Outcome::Hold,
-            Ok((_, Verdict::Refused { .. }, _)) => Outcome::Refused,
-            Ok((answer, Verdict::Retry { after }, _)) => {
-                if matches!(answer.status, 429 | 503) {
-                    pass.too_much();
+            Ok(judged) => match &judged.verdict {
+                Verdict::Accepted | Verdict::AcceptedBut { .. } => {
+                    pass.accepted();
+                    self.health.accepted(began);
+                    Outcome::Accepted
                 }
-                if let Some(wait) = wait_asked_for(*after) {
-                    self.gate.close_for(wait);
+                Verdict::Each(verdicts) => {
+                    let outcome = outcome_of_each(verdicts);
+                    if outcome == Outcome::Accepted {
+                        self.health.accepted(began);
+                    }
+                    match outcome {
+                        Outcome::Accepted if !verdicts.contains(&EventVerdict::Retry) => pass.accepted(),
+                        Outcome::Accepted | Outcome::Retry => pass.too_much(),
+                        _ => {}
+                    }
+                    outcome
                 }
-                Outcome::Retry
-            }
+                // It is settled later, if it is.
+                Verdict::Poll { .. } => {
+                    pass.accepted();
+                    Outcome::Accepted
+                }
+                Verdict::Hold { .. } => Outcome::Hold,
+                Verdict::Refused { .. } => Outcome::Refused,
+                Verdict::Again => Outcome::Retry,
+                Verdict::Retry { after } => {
+                    if matches!(judged.answer.status, 429 | 503) {
+                        pass.too_much();
+                    }
+                    if let Some(wait) = wait_asked_for(*after) {
+                        self.gate.close_for(wait);
+                    }
+                    Outcome::Retry
+                }
+            },
             Err(_) => Outcome::Retry,
         };
         self.metrics.request(outcome, started.elapsed());
@@ -243,6 +271,50 @@ impl Delivery {
     /// Returns when something was changed that may be the cause of a failure; never at once, whatever changes.
     async fn changed(&self) {
         tokio::join!(sleep(SHORTEST_WAIT), self.exchange.changed());
+    }
+}
+
+impl Decision {
+    /// Notes what an answer said of each of `events`. Returns the places of those that are to be sent again, and whether
+    /// somebody has to change something first.
+    fn note(
+        &mut self,
+        events: &Events,
+        verdicts: Vec<EventVerdict>,
+        status: u16,
+        size: Size,
+    ) -> (Vec<usize>, bool) {
+        let is_evident = verdicts.contains(&EventVerdict::Accepted);
+        if is_evident {
+            self.size += size;
+        }
+        let (mut left, mut is_held) = (Vec::new(), false);
+        for (index, verdict) in events.places().zip(verdicts) {
+            match verdict {
+                EventVerdict::Accepted => self.taken += 1,
+                EventVerdict::Retry => left.push(index),
+                EventVerdict::Hold => {
+                    is_held = true;
+                    left.push(index);
+                }
+                EventVerdict::Refused { reason } => {
+                    let refused = Refused { index, reason: Reason::Rejected, answer: (status, reason) };
+                    self.refused.push(Named { refused, is_evident });
+                }
+            }
+        }
+        (left, is_held)
+    }
+}
+
+/// How a request went of which each event has its own verdict.
+fn outcome_of_each(verdicts: &[EventVerdict]) -> Outcome {
+    let any = |is_it: fn(&EventVerdict) -> bool| verdicts.iter().any(is_it);
+    match () {
+        () if any(|verdict| *verdict == EventVerdict::Accepted) => Outcome::Accepted,
+        () if any(|verdict| *verdict == EventVerdict::Hold) => Outcome::Hold,
+        () if any(|verdict| *verdict == EventVerdict::Retry) => Outcome::Retry,
+        () => Outcome::Refused,
     }
 }
 

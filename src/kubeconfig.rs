@@ -53,7 +53,9 @@ use reqwest::header::{HeaderMap, HeaderValue};
 use rustix::fs::OFlags;
 use tokio::sync::watch;
 
+use crate::config::{self, Destination};
 use client::Connection;
+pub use credentials::AccessKey;
 use current::Current;
 
 /// No file that a kubeconfig is or points to is longer; a bundle of all public authorities is a tenth of it.
@@ -74,6 +76,7 @@ pub struct Endpoint {
 pub struct Session {
     connection: Arc<Connection>,
     authorization: Option<HeaderValue>,
+    access_key: Option<Arc<AccessKey>>,
     generation: u64,
 }
 
@@ -108,6 +111,17 @@ impl Endpoint {
                 warnings: report.warnings,
             }),
             _ => Err(report.errors),
+        }
+    }
+
+    /// The endpoint of an output.
+    ///
+    /// # Errors
+    ///
+    /// As [`Endpoint::load`].
+    pub fn of_output(output: &config::Output) -> Result<Endpoint, Vec<String>> {
+        match &output.destination {
+            Destination::Webhook(kubeconfig) => Endpoint::load(kubeconfig, output.requests.timeout),
         }
     }
 
@@ -254,6 +268,11 @@ impl Session {
     /// The `Authorization` header, marked sensitive; `None` without credentials or over plain http.
     pub fn authorization(&self) -> Option<&HeaderValue> {
         self.authorization.as_ref()
+    }
+
+    /// What requests are signed with, where that takes the place of a header.
+    pub fn access_key(&self) -> Option<&AccessKey> {
+        self.access_key.as_deref()
     }
 
     /// Which credentials and connection these are, for [`Endpoint::refused`].

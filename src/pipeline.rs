@@ -32,7 +32,7 @@ use crate::redact::{KeyError, Redaction};
 use crate::rejected::RejectedFile;
 use crate::route::{Reading, Route};
 use crate::serve;
-use crate::sink::webhook::Webhook;
+use crate::sink;
 use crate::source::Watch;
 use crate::source::fdstore::{FdStore, Kept};
 use crate::source::held::Held;
@@ -216,9 +216,10 @@ fn build(
         (buffers.clone(), treatment.subscribe()),
         Arc::clone(&health),
     );
+    let sink = sink::of(&output.destination);
     let delivery = Delivery::new(
-        Box::new(Exchange::new(Arc::clone(&endpoint))),
-        Box::new(Webhook),
+        Box::new(Exchange::new(Arc::clone(&endpoint), Arc::clone(&sink))),
+        sink,
         output,
         Arc::clone(&metrics),
         Arc::clone(&health),

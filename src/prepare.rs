@@ -28,7 +28,7 @@ pub struct Prepared {
 pub fn prepare(loaded: &mut Loaded) -> Result<Vec<Prepared>, Vec<String>> {
     let (mut mistakes, mut prepared) = (Vec::new(), Vec::new());
     for output in &loaded.config.outputs {
-        let endpoint = Endpoint::load(&output.webhook.kubeconfig, output.webhook.timeout);
+        let endpoint = Endpoint::of_output(output);
         if let Ok(endpoint) = &endpoint {
             add_new(&mut loaded.warnings, endpoint.warnings().iter().cloned());
         }

@@ -222,10 +222,11 @@ impl Shipping {
     fn see_through(&self, mut batch: Batch) -> BoxFuture<Done> {
         let (delivery, rejected) = (Arc::clone(&self.route.delivery), Arc::clone(&self.route.rejected));
         let (health, metrics) = (Arc::clone(&self.route.health), Arc::clone(&self.route.metrics));
-        let pause = self.route.config.webhook.max_backoff;
+        let pause = self.route.config.requests.max_backoff;
         Box::pin(async move {
-            let mut delivered = delivery.deliver(&batch).await;
             let mut asides = batch.take_asides();
+            let batch = Arc::new(batch);
+            let mut delivered = delivery.deliver(&batch).await;
             asides.extend(delivered.refused.drain(..).map(|refused| {
                 let detail = "the endpoint refuses it".to_owned();
                 batch.aside_of(refused.index, refused.reason, detail, Some(refused.answer))
@@ -246,9 +247,9 @@ impl Shipping {
         }
         self.route.pins.settled(self.route.number, &done.finished);
         self.window.pop();
-        let Delivered { events, size, .. } = done.delivered;
+        let Delivered { events, refused_unnamed, size, .. } = done.delivered;
         if done.gap_record {
-            self.route.metrics.settled(0, size, &[]);
+            self.route.metrics.settled(0, 0, size, &[]);
             if !done.set_aside.is_empty() {
                 let output = &self.route.config.name;
                 tracing::error!(
@@ -257,7 +258,7 @@ impl Shipping {
                 );
             }
         } else {
-            self.route.metrics.settled(events, size, &done.set_aside);
+            self.route.metrics.settled(events, refused_unnamed, size, &done.set_aside);
         }
         self.route.health.progressed(!self.window.is_empty());
         self.show_lag(false);

@@ -1,24 +1,117 @@
 //! Where batches go, one file per protocol. Pure: a batch becomes a request, an answer becomes a verdict.
 //!
-//! No clock, no I/O, no retry here (invariant I2); `deliver` does all of that once, for every sink.
+//! No clock, no I/O, no retry here (invariant I2); `deliver` does all of that once, for every sink. A sink says how events
+//! are written for its protocol ([`HttpSink::request`]), how a request is signed ([`HttpSink::sign`]), and what an answer
+//! means ([`HttpSink::verdict`]).
 
+mod events;
 pub mod webhook;
 
-use std::time::Duration;
+use std::borrow::Cow;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
+use reqwest::Url;
+use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::body::Body;
-use crate::event::ApiVersion;
+use crate::config::Destination;
+use crate::kubeconfig::AccessKey;
+
+pub use events::{EventRef, Events};
 
 /// Encodes events for one protocol and reads the endpoint's answers.
 pub trait HttpSink: Send + Sync {
-    /// The body of the request that carries `items`: the items of events of one version, with commas between them.
-    fn body(&self, version: ApiVersion, items: Vec<Bytes>) -> Body;
+    /// The request that carries `events`, sent at `now` or somewhat later. The same arguments give the same bytes each
+    /// time. Called off the async threads.
+    fn request(&self, events: &Events, now: SystemTime) -> Request;
 
-    /// What an answer means. A protocol whose sheet says more than the contract's table overrides it.
-    fn verdict(&self, answer: &Answer) -> Verdict {
+    /// Whether a request says when it was made, and is to be made anew for a try that comes later than this.
+    fn good_for(&self) -> Option<Duration> {
+        None
+    }
+
+    /// Whether [`HttpSink::request`] takes next to nothing, so that it need not leave the async threads.
+    fn is_cheap(&self) -> bool {
+        false
+    }
+
+    /// Headers that depend on the bytes as they are sent, or on the time: made anew for each try.
+    fn sign(&self, _: &Sent<'_>) -> Vec<(HeaderName, HeaderValue)> {
+        Vec::new()
+    }
+
+    /// What an answer to a request with so many `events` means. A protocol whose sheet says more than the contract's table
+    /// overrides it.
+    fn verdict(&self, events: usize, answer: &Answer) -> Verdict {
+        let _ = events;
         verdict_by_status(answer)
+    }
+
+    /// What a request may hold.
+    fn limits(&self) -> Limits {
+        Limits::default()
+    }
+
+    /// The request that asks what became of the requests with these tickets. Only for a sink that says
+    /// [`Verdict::Poll`].
+    fn poll(&self, _tickets: &[u64]) -> Option<Request> {
+        None
+    }
+
+    /// Which of these tickets an answer to [`HttpSink::poll`] says are settled.
+    fn settled(&self, _tickets: &[u64], _answer: &Answer) -> Vec<u64> {
+        Vec::new()
+    }
+}
+
+/// The sink of a destination.
+#[must_use]
+pub fn of(destination: &Destination) -> Arc<dyn HttpSink> {
+    match destination {
+        Destination::Webhook(_) => Arc::new(webhook::Webhook),
+    }
+}
+
+/// What is posted.
+#[derive(Debug, Clone, Default)]
+pub struct Request {
+    /// What comes behind the endpoint's URL: a path that begins with `/`, a query that begins with `?`, both or nothing.
+    pub target: Cow<'static, str>,
+    /// Beside those of every request (`Host`, `User-Agent`, `Content-Length`, `Content-Encoding`, credentials).
+    pub headers: Vec<(HeaderName, HeaderValue)>,
+    /// Before it is compressed as the output is configured to.
+    pub body: Body,
+}
+
+/// One try of a request, as it is about to be sent.
+#[derive(Debug)]
+pub struct Sent<'a> {
+    /// Where it goes; with `tls-server-name` the host may be another than the `Host` header says.
+    pub url: &'a Url,
+    /// All headers but those that the HTTP client adds (`Host`, `Content-Length`).
+    pub headers: &'a HeaderMap,
+    /// Compressed, if it is.
+    pub body: &'a Body,
+    /// What requests are signed with, if the endpoint has one.
+    pub access_key: Option<&'a AccessKey>,
+    /// Now, by the node's clock.
+    pub now: SystemTime,
+}
+
+/// What a request may hold; more is split before it is sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Bytes of a body before it is compressed. One event that is larger goes alone.
+    pub body_bytes: u64,
+    /// Bytes of an answer.
+    pub answer_bytes: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { body_bytes: u64::MAX, answer_bytes: 1 << 20 }
     }
 }
 
@@ -29,20 +122,41 @@ pub struct Answer {
     pub status: u16,
     /// `Retry-After`, whether it was given in seconds or as a date.
     pub retry_after: Option<Duration>,
-    /// The beginning of the body, for people.
-    pub excerpt: String,
+    /// Its headers.
+    pub headers: HeaderMap,
+    /// Its body.
+    pub body: Bytes,
+    /// When it came, by the node's clock.
+    pub received_at: SystemTime,
 }
 
 /// What an answer means for the events of its request.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {
     /// Settled.
     Accepted,
+    /// Settled, but for so many events that the endpoint will not have, and nobody can tell which.
+    AcceptedBut {
+        /// How many.
+        refused: u64,
+        /// Why, in the endpoint's words.
+        reason: String,
+    },
+    /// Each event for itself, in their order.
+    Each(Vec<EventVerdict>),
+    /// The endpoint has it, and will say later whether it is settled.
+    Poll {
+        /// What it is to be asked about.
+        ticket: u64,
+    },
     /// The endpoint cannot take anything now.
     Retry {
         /// When it wants to be asked again.
         after: Option<Duration>,
     },
+    /// Something of ours was wrong and is right by now, as a clock: tried again at once, the second time in a row as
+    /// `Retry`.
+    Again,
     /// Somebody must change something first; until then the request is tried now and then.
     Hold {
         /// Whether credentials may have been renewed.
@@ -53,6 +167,38 @@ pub enum Verdict {
         /// Whether size is the reason.
         too_large: bool,
     },
+}
+
+/// What an answer means for one event.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum EventVerdict {
+    /// Settled.
+    Accepted,
+    /// Not now.
+    Retry,
+    /// Not before somebody changes something.
+    Hold,
+    /// Never.
+    Refused {
+        /// What the endpoint says of it, for people.
+        reason: String,
+    },
+}
+
+impl Answer {
+    /// The beginning of the body for people, in one line.
+    #[must_use]
+    pub fn excerpt(&self) -> String {
+        excerpt(&self.body)
+    }
+}
+
+/// The beginning of a text for people, in one line.
+#[must_use]
+pub fn excerpt(text: &[u8]) -> String {
+    const CHARS: usize = 300;
+    let text = String::from_utf8_lossy(&text[..text.len().min(4 * CHARS)]);
+    text.split_whitespace().collect::<Vec<_>>().join(" ").chars().take(CHARS).collect()
 }
 
 /// contract.md, "What an answer means".
@@ -70,8 +216,19 @@ pub fn verdict_by_status(answer: &Answer) -> Verdict {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
+
+    /// An answer with this status and body.
+    pub(crate) fn answer(status: u16, body: &str) -> Answer {
+        Answer {
+            status,
+            retry_after: None,
+            headers: HeaderMap::new(),
+            body: Bytes::copy_from_slice(body.as_bytes()),
+            received_at: SystemTime::UNIX_EPOCH,
+        }
+    }
 
     #[test]
     fn answers_mean_what_the_contract_says() {
@@ -91,9 +248,15 @@ mod tests {
         ];
         for (statuses, expect) in cases {
             for status in statuses {
-                let answer = Answer { status: *status, retry_after: after, excerpt: String::new() };
+                let answer = Answer { retry_after: after, ..answer(*status, "") };
                 assert_eq!(verdict_by_status(&answer), expect, "{status}");
             }
         }
+    }
+
+    #[test]
+    fn an_excerpt_is_one_short_line() {
+        assert_eq!(excerpt(b"  {\n \"error\": \"no\"\r\n}\n"), "{ \"error\": \"no\" }");
+        assert_eq!(excerpt("é".repeat(5000).as_bytes()).chars().count(), 300);
     }
 }

@@ -13,7 +13,8 @@ use super::section::{Section, nothing_available};
 use super::settings::INITIAL_BACKOFF;
 use super::value::{not_among, not_positive};
 use super::{
-    Batch, Compression, Mode, OnFull, Output, Rejected, Throttle, Truncate, Webhook, quantity, redact,
+    Batch, Compression, Destination, Mode, OnFull, Output, Rejected, Requests, Throttle, Truncate, quantity,
+    redact,
 };
 use crate::body::Coding;
 
@@ -35,7 +36,7 @@ pub(super) const ON_FULL: [(&str, OnFull); 2] = [("dropOldest", OnFull::DropOlde
 pub(super) fn read(mut section: Section<'_>, max_line_bytes: &Located<i64>) -> Output {
     let report = section.sources.report;
     let name = name(&mut section);
-    let webhook = webhook(section.section("webhook"));
+    let (destination, requests) = webhook(section.section("webhook"));
     let batch = batch(section.section("batch"));
     let max_in_flight = section.value("maxInFlight", None).int(4).positive(report, not_positive);
     let max_memory = max_memory(&mut section, max_line_bytes);
@@ -52,7 +53,8 @@ pub(super) fn read(mut section: Section<'_>, max_line_bytes: &Located<i64>) -> O
     section.finish();
     Output {
         name,
-        webhook,
+        destination,
+        requests,
         max_in_flight: if batch.mode == Mode::Batch { max_in_flight } else { NonZeroUsize::MIN },
         batch,
         redact,
@@ -91,13 +93,20 @@ pub fn is_name(text: &str) -> bool {
     text.len() <= 63 && text.bytes().all(inner) && !text.starts_with('-') && !text.ends_with('-')
 }
 
-fn webhook(mut section: Section<'_>) -> Webhook {
-    let report = section.sources.report;
+fn webhook(mut section: Section<'_>) -> (Destination, Requests) {
     let kubeconfig = section.value("kubeconfig", Some("audit-webhook-config-file")).line();
     if kubeconfig.is_default() {
         section.missing("kubeconfig", Some("audit-webhook-config-file"));
     }
-    let initial = section.value("initialBackoff", Some(INITIAL_BACKOFF)).duration(Duration::from_secs(10));
+    let requests = requests(&mut section, Some(INITIAL_BACKOFF));
+    section.finish();
+    (Destination::Webhook(PathBuf::from(kubeconfig.value.unwrap_or_default())), requests)
+}
+
+/// How requests are made, to whatever endpoint.
+fn requests(section: &mut Section<'_>, backoff_flag: Option<&str>) -> Requests {
+    let report = section.sources.report;
+    let initial = section.value("initialBackoff", backoff_flag).duration(Duration::from_secs(10));
     // kube-apiserver takes 0 and gives up after five tries. We try for ever, and 0 would never grow.
     let initial_backoff = initial.value.max(Duration::from_millis(1));
     // With a long initial backoff from kube-apiserver's flags, which know no longest, the default has to give way.
@@ -109,15 +118,8 @@ fn webhook(mut section: Section<'_>) -> Webhook {
         report.misfit(&max.origin, &initial.origin, what);
     }
     let timeout = above_zero(report, &section.value("timeout", None).duration(Duration::from_secs(30)));
-    let compression = compression(&mut section);
-    section.finish();
-    Webhook {
-        kubeconfig: PathBuf::from(kubeconfig.value.unwrap_or_default()),
-        initial_backoff,
-        max_backoff: max.value,
-        timeout,
-        compression,
-    }
+    let compression = compression(section);
+    Requests { initial_backoff, max_backoff: max.value, timeout, compression }
 }
 
 /// The levels of each coding that its library documents as ordinary ones: above 19, zstd needs windows that decoders

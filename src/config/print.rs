@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::num::NonZeroUsize;
 use std::path::Path;
 
-use super::{Batch, Compression, Config, Output, Redact, Throttle, load, output, quantity};
+use super::{Batch, Compression, Config, Destination, Output, Redact, Throttle, load, output, quantity};
 
 /// Prints the effective configuration in the file's own shape. Nothing in it is secret: credentials are in the
 /// kubeconfig and the key of masked values in a file, of which only the paths are shown.
@@ -42,7 +42,9 @@ outputs:
 }
 
 fn show_output(output: &Output) -> String {
-    let Output { name, webhook, batch, truncate, max_in_flight, max_memory, rejected, .. } = output;
+    let Output { name, destination, requests, batch, truncate, max_in_flight, max_memory, rejected, .. } =
+        output;
+    let Destination::Webhook(kubeconfig) = destination;
     format!(
         "  - name: \"{name}\"
     webhook:
@@ -65,11 +67,11 @@ fn show_output(output: &Output) -> String {
       onFull: {on_full}
     readyAfter: {ready_after}
 ",
-        kubeconfig = show_path(&webhook.kubeconfig),
-        initial_backoff = quantity::show_duration(webhook.initial_backoff),
-        max_backoff = quantity::show_duration(webhook.max_backoff),
-        timeout = quantity::show_duration(webhook.timeout),
-        compression = show_compression(webhook.compression),
+        kubeconfig = show_path(kubeconfig),
+        initial_backoff = quantity::show_duration(requests.initial_backoff),
+        max_backoff = quantity::show_duration(requests.max_backoff),
+        timeout = quantity::show_duration(requests.timeout),
+        compression = show_compression(requests.compression),
         batch = show_batch(batch),
         redact = show_redact(&output.redact),
         enabled = truncate.enabled,

@@ -30,7 +30,7 @@ impl Errors {
     pub(crate) fn note_files(&mut self, outputs: &[Output]) {
         self.key_files = key_files(outputs).map(|(field, path)| (field, path.to_owned())).collect();
         for output in outputs {
-            note(&mut self.kubeconfigs, &output.webhook.kubeconfig);
+            output.destination.kubeconfig().into_iter().for_each(|path| note(&mut self.kubeconfigs, path));
             output.policy_file.iter().for_each(|path| note(&mut self.policies, path));
         }
     }

@@ -54,8 +54,8 @@ fn defaults(name: &str) -> Config {
         },
         outputs: vec![Output {
             name: name.to_owned(),
-            webhook: Webhook {
-                kubeconfig: "/kc".into(),
+            destination: Destination::Webhook("/kc".into()),
+            requests: Requests {
                 initial_backoff: Duration::from_secs(10),
                 max_backoff: Duration::from_secs(60),
                 timeout: Duration::from_secs(30),
@@ -99,7 +99,7 @@ fn defaults_are_those_of_the_contract() {
 fn the_example_shows_the_defaults() {
     let mut example = load_yaml(include_str!("../../config/audit-shipper.yaml")).unwrap().config;
     example.source.path = "/log".into();
-    example.outputs[0].webhook.kubeconfig = "/kc".into();
+    example.outputs[0].destination = Destination::Webhook("/kc".into());
     assert_eq!(example, defaults("siem"));
 }
 
@@ -128,7 +128,7 @@ fn a_flag_wins_over_the_file() {
     let loaded = load_both(&yaml, &flags).unwrap();
     let output = &loaded.config.outputs[0];
     assert_eq!(output.name, "siem");
-    assert_eq!(output.webhook.kubeconfig, PathBuf::from("/kc2"));
+    assert_eq!(output.destination, Destination::Webhook("/kc2".into()));
     assert_eq!(output.batch.max_size.get(), 16);
     assert_eq!(output.batch.throttle, None);
     assert_eq!(loaded.config.source.path, PathBuf::from("/other"));
@@ -179,7 +179,7 @@ fn limits_that_cannot_be_reached_are_lowered() {
 
 #[test]
 fn backoffs_fit_together() {
-    let webhook = |flag| load_flags(&[(INITIAL_BACKOFF, flag)]).unwrap().config.outputs.remove(0).webhook;
+    let webhook = |flag| load_flags(&[(INITIAL_BACKOFF, flag)]).unwrap().config.outputs.remove(0).requests;
     assert_eq!(webhook("2m").max_backoff, Duration::from_secs(120));
     assert_eq!(webhook("0").initial_backoff, Duration::from_millis(1));
     assert_eq!(webhook("1s").max_backoff, Duration::from_secs(60));

@@ -20,7 +20,7 @@ impl Backoff {
     const FACTOR: f64 = 1.5;
     const JITTER: f64 = 0.2;
 
-    pub(super) fn new(limits: &config::Webhook) -> Self {
+    pub(super) fn new(limits: &config::Requests) -> Self {
         Self { next: limits.initial_backoff.max(SHORTEST_WAIT), most: limits.max_backoff }
     }
 
@@ -42,8 +42,7 @@ mod tests {
     use super::*;
 
     fn backoff() -> Backoff {
-        Backoff::new(&config::Webhook {
-            kubeconfig: "x".into(),
+        Backoff::new(&config::Requests {
             initial_backoff: Duration::from_secs(10),
             max_backoff: Duration::from_secs(60),
             timeout: Duration::from_secs(30),

@@ -6,15 +6,14 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use bytes::Bytes;
 use reqwest::header::{
-    ACCEPT, AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue, LOCATION, RETRY_AFTER,
-    USER_AGENT,
+    ACCEPT, AUTHORIZATION, CONTENT_ENCODING, HeaderMap, HeaderValue, LOCATION, RETRY_AFTER, USER_AGENT,
 };
 use reqwest::{Response, Url};
 
-use crate::body::Body;
 use crate::kubeconfig::{Endpoint, Session};
-use crate::sink::Answer;
+use crate::sink::{Answer, HttpSink, Request, Sent};
 
 mod words;
 
@@ -22,11 +21,6 @@ use words::in_words;
 
 const AGENT: &str = concat!("audit-shipper/", env!("CARGO_PKG_VERSION"));
 const MOST_REDIRECTS: usize = 5;
-/// An answer with a longer body is no answer of an audit webhook.
-const LONGEST_ANSWER_BYTES: usize = 1 << 20;
-/// What is kept of an answer for people.
-const EXCERPT_CHARS: usize = 300;
-
 /// Why there is no complete answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NoAnswer {
@@ -41,21 +35,21 @@ pub struct NoAnswer {
 pub struct Credentials(pub(super) u64);
 
 /// Sends requests to one endpoint.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Exchange {
     endpoint: Arc<Endpoint>,
+    sink: Arc<dyn HttpSink>,
     headers: HeaderMap,
 }
 
 impl Exchange {
-    /// An exchange with `endpoint`, with the headers of kube-apiserver's webhook.
+    /// An exchange with `endpoint` of what `sink` makes.
     #[must_use]
-    pub fn new(endpoint: Arc<Endpoint>) -> Self {
+    pub fn new(endpoint: Arc<Endpoint>, sink: Arc<dyn HttpSink>) -> Self {
         let mut headers = HeaderMap::new();
         headers.insert(ACCEPT, HeaderValue::from_static("application/json, */*"));
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         headers.insert(USER_AGENT, HeaderValue::from_static(AGENT));
-        Self { endpoint, headers }
+        Self { endpoint, sink, headers }
     }
 
     /// Returns when credentials, or what else stands in the kubeconfig, have changed.
@@ -69,43 +63,71 @@ impl Exchange {
         self.endpoint.refused(credentials.0).await
     }
 
-    /// Posts `body` once. Also tells with which credentials.
+    /// Posts `request` once. Also tells with which credentials.
     ///
     /// # Errors
     /// There is no complete answer.
-    pub async fn post(&self, body: Body) -> Result<(Answer, Credentials), NoAnswer> {
+    pub async fn post(&self, request: Request) -> Result<(Answer, Credentials), NoAnswer> {
         let session = self.endpoint.session().await;
         let session = session.map_err(|reason| NoAnswer { reason, timed_out: false })?;
-        let answer = self.post_over(&session, body).await;
+        let answer = self.post_over(&session, &request).await;
         if answer.as_ref().is_err_and(|no_answer| no_answer.timed_out) {
             self.endpoint.reconnect(&session);
         }
         Ok((answer?, Credentials(session.generation())))
     }
 
-    async fn post_over(&self, session: &Session, body: Body) -> Result<Answer, NoAnswer> {
-        let mut url = session.url().clone();
+    async fn post_over(&self, session: &Session, request: &Request) -> Result<Answer, NoAnswer> {
+        let mut url = with_target(session.url(), &request.target);
         for _ in 0..=MOST_REDIRECTS {
-            let mut request = session
-                .client()
-                .post(url.clone())
-                .headers(session.headers().clone())
-                .headers(self.headers.clone())
-                .body(reqwest::Body::wrap(body.clone()));
-            if let Some(coding) = body.coding() {
-                request = request.header(CONTENT_ENCODING, coding.as_str());
-            }
-            if let Some(credentials) = session.authorization() {
-                request = request.header(AUTHORIZATION, credentials);
-            }
-            let response = request.send().await.map_err(|error| in_words(&error))?;
+            let headers = self.headers(session, request, &url);
+            let builder = session.client().post(url.clone()).headers(headers);
+            let response = builder.body(reqwest::Body::wrap(request.body.clone())).send().await;
+            let response = response.map_err(|error| in_words(&error))?;
             match redirect(&url, &response) {
                 Some(next) => url = next,
-                None => return complete(response).await,
+                None => return complete(response, self.sink.limits().answer_bytes).await,
             }
         }
         Err(NoAnswer { reason: format!("more than {MOST_REDIRECTS} redirects"), timed_out: false })
     }
+
+    /// All headers of one try. What the sink says comes last, since it may speak of the others.
+    fn headers(&self, session: &Session, request: &Request, url: &Url) -> HeaderMap {
+        let mut headers = self.headers.clone();
+        headers.extend(session.headers().clone());
+        headers.extend(request.headers.iter().cloned().map(|(name, value)| (Some(name), value)));
+        if let Some(coding) = request.body.coding() {
+            headers.insert(CONTENT_ENCODING, HeaderValue::from_static(coding.as_str()));
+        }
+        if let Some(credentials) = session.authorization() {
+            headers.insert(AUTHORIZATION, credentials.clone());
+        }
+        let sent = Sent {
+            url,
+            headers: &headers,
+            body: &request.body,
+            access_key: session.access_key(),
+            now: SystemTime::now(),
+        };
+        let signed = self.sink.sign(&sent);
+        headers.extend(signed.into_iter().map(|(name, value)| (Some(name), value)));
+        headers
+    }
+}
+
+/// The URL of a request: `target` is a path, a query, or both.
+fn with_target(base: &Url, target: &str) -> Url {
+    let mut url = base.clone();
+    if target.is_empty() {
+        return url;
+    }
+    let (path, query) = target.split_once('?').map_or((target, None), |(path, query)| (path, Some(query)));
+    if !path.is_empty() {
+        url.set_path(&format!("{}{path}", base.path().trim_end_matches('/')));
+    }
+    url.set_query(query);
+    url
 }
 
 /// Where the body is to be sent instead.
@@ -117,19 +139,20 @@ fn redirect(from: &Url, response: &Response) -> Option<Url> {
     (next.origin() == from.origin()).then_some(next)
 }
 
-async fn complete(mut response: Response) -> Result<Answer, NoAnswer> {
+async fn complete(mut response: Response, longest: usize) -> Result<Answer, NoAnswer> {
     let status = response.status().as_u16();
-    let retry_after =
-        response.headers().get(RETRY_AFTER).and_then(|value| retry_after(value, SystemTime::now()));
+    let received_at = SystemTime::now();
+    let retry_after = response.headers().get(RETRY_AFTER).and_then(|value| retry_after(value, received_at));
+    let headers = std::mem::take(response.headers_mut());
     let mut body = Vec::new();
     while let Some(piece) = response.chunk().await.map_err(|error| in_words(&error))? {
         body.extend_from_slice(&piece);
-        if body.len() > LONGEST_ANSWER_BYTES {
-            let reason = format!("status {status}, and an answer of more than {LONGEST_ANSWER_BYTES} bytes");
+        if body.len() > longest {
+            let reason = format!("status {status}, and an answer of more than {longest} bytes");
             return Err(NoAnswer { reason, timed_out: false });
         }
     }
-    Ok(Answer { status, retry_after, excerpt: excerpt(&body) })
+    Ok(Answer { status, retry_after, headers, body: Bytes::from(body), received_at })
 }
 
 /// Seconds, or a date (RFC 9110, 10.2.3).
@@ -140,11 +163,6 @@ fn retry_after(value: &HeaderValue, now: SystemTime) -> Option<Duration> {
     }
     let date = httpdate::parse_http_date(text).ok()?;
     Some(date.duration_since(now).unwrap_or_default())
-}
-
-fn excerpt(body: &[u8]) -> String {
-    let text = String::from_utf8_lossy(&body[..body.len().min(4 * EXCERPT_CHARS)]);
-    text.split_whitespace().collect::<Vec<_>>().join(" ").chars().take(EXCERPT_CHARS).collect()
 }
 
 #[cfg(test)]
@@ -169,8 +187,11 @@ mod tests {
     }
 
     #[test]
-    fn an_excerpt_is_one_short_line() {
-        assert_eq!(excerpt(b"  {\n \"error\": \"no\"\r\n}\n"), "{ \"error\": \"no\" }");
-        assert_eq!(excerpt("é".repeat(5000).as_bytes()).chars().count(), EXCERPT_CHARS);
+    fn what_a_sink_asks_for_comes_behind_the_endpoints_path() {
+        let url = |base: &str, target| with_target(&Url::parse(base).unwrap(), target).to_string();
+        assert_eq!(url("https://h/audit?timeout=30s", ""), "https://h/audit?timeout=30s");
+        assert_eq!(url("https://h", "/_bulk?a=b&c=%20"), "https://h/_bulk?a=b&c=%20");
+        assert_eq!(url("https://h/loki/", "/api/v1/push"), "https://h/loki/api/v1/push");
+        assert_eq!(url("https://h/x", "?a=1"), "https://h/x?a=1");
     }
 }

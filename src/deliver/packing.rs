@@ -23,6 +23,8 @@ const NOT_UNDERSTOOD: u16 = 415;
 /// Packs the bodies of one output.
 pub(super) struct Packing {
     output: String,
+    /// Which field of the output says how.
+    field: String,
     compressor: Option<Arc<Mutex<Compressor>>>,
     not_understood: AtomicBool,
 }
@@ -30,9 +32,10 @@ pub(super) struct Packing {
 impl Packing {
     /// As `output` wants it, into `buffers`.
     pub(super) fn new(output: &config::Output, buffers: Buffers) -> Self {
-        let compressor = output.webhook.compression.map(|how| Compressor::new(how, buffers));
+        let compressor = output.requests.compression.map(|how| Compressor::new(how, buffers));
         Self {
             output: output.name.clone(),
+            field: format!("{}.compression", output.destination.name()),
             compressor: compressor.map(|compressor| Arc::new(Mutex::new(compressor))),
             not_understood: AtomicBool::new(false),
         }
@@ -41,6 +44,11 @@ impl Packing {
     /// Whether bodies are compressed.
     pub(super) fn compresses(&self) -> bool {
         self.compressor.is_some() && !self.not_understood.load(Ordering::Relaxed)
+    }
+
+    /// The field that says how.
+    pub(super) fn field(&self) -> &str {
+        &self.field
     }
 
     /// `plain` as it is to be sent.
@@ -72,8 +80,9 @@ impl Packing {
             tracing::warn!(
                 output = self.output,
                 "the endpoint does not understand {} (status {NOT_UNDERSTOOD}); bodies are sent as they are until \
-                 the next start; set webhook.compression to none or to what it understands",
-                Coding::as_str(coding)
+                 the next start; set {} to none or to what it understands",
+                Coding::as_str(coding),
+                self.field
             );
         }
     }

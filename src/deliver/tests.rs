@@ -90,7 +90,7 @@ async fn a_delivery_that_waits_notices_that_another_was_taken() {
     for (other_at, noticed_at) in [(5.0, 5.0), (0.2, 1.0)] {
         for failure in [Act::Status(500), Act::NoConnection, Act::TimedOut, Act::Status(404)] {
             let far = Far::new(move |_, n| if n == 0 { failure.clone() } else { Act::Status(200) });
-            let setting = Setting::new(&far, |output| output.webhook.initial_backoff = seconds(60));
+            let setting = Setting::new(&far, |output| output.requests.initial_backoff = seconds(60));
             let (first, second) = (batch(0, 2), batch(2, 2));
             let other = async {
                 sleep(Duration::from_secs_f64(other_at)).await;
@@ -109,7 +109,7 @@ async fn what_began_before_the_failure_is_no_recovery() {
         1 => Act::After(seconds(1), Box::new(Act::Status(500))),
         _ => Act::Status(200),
     });
-    let setting = Setting::new(&far, |output| output.webhook.initial_backoff = seconds(60));
+    let setting = Setting::new(&far, |output| output.requests.initial_backoff = seconds(60));
     let (first, second) = (batch(0, 2), batch(2, 2));
     tokio::join!(setting.delivery.deliver(&first), setting.delivery.deliver(&second));
     assert_began(&far, &[0.0, 0.0, 61.0]);
@@ -165,7 +165,7 @@ async fn a_change_of_the_kubeconfig_ends_every_wait_of_our_own() {
     {
         let far = Far::new(move |_, n| if n < 2 { failure.clone() } else { Act::Status(200) });
         let setting = Setting::new(&far, |output| {
-            output.webhook.initial_backoff = seconds(60);
+            output.requests.initial_backoff = seconds(60);
             // One that is refused is never given up.
             output.batch.mode = Mode::BlockingStrict;
         });

@@ -1,16 +1,15 @@
 //! One batch: what the endpoint refuses is halved, and single events are judged by evidence.
 
 use std::collections::VecDeque;
-use std::ops::Range;
+use std::sync::Arc;
 
-use bytes::Bytes;
 use tokio::time::sleep;
 
+use super::asking::Undecided;
 use super::backoff::SHORTEST_WAIT;
-use super::{Decision, Delivered, Delivery, Refused, describe};
+use super::{Decision, Delivered, Delivery, Named, Refused, describe};
 use crate::batch::{Batch, Reason};
-use crate::body::{Body, Size};
-use crate::sink::Answer;
+use crate::sink::Events;
 use crate::truncate;
 
 /// Refusals in a row, of pieces of one batch, after which it waits for evidence instead of asking on.
@@ -21,7 +20,7 @@ const STALE_AFTER: usize = 64;
 /// The delivery of one batch.
 pub(super) struct Trial<'a> {
     delivery: &'a Delivery,
-    batch: &'a Batch,
+    batch: Arc<Batch>,
     delivered: Delivered,
     /// The moment of the first refusal: only what was begun later is evidence.
     refused_at: Option<u64>,
@@ -31,12 +30,13 @@ pub(super) struct Trial<'a> {
 
 struct Suspect {
     refused: Refused,
-    /// A shorter form of the event, if it was refused for its size.
-    cut: Option<Bytes>,
+    /// The event; in a shorter form if it was refused for its size.
+    event: Events,
+    is_cut: bool,
 }
 
 impl<'a> Trial<'a> {
-    pub(super) fn new(delivery: &'a Delivery, batch: &'a Batch) -> Self {
+    pub(super) fn new(delivery: &'a Delivery, batch: Arc<Batch>) -> Self {
         Self {
             delivery,
             batch,
@@ -58,21 +58,22 @@ impl<'a> Trial<'a> {
 
     /// Sends the whole batch, halving what is refused or takes too long, until only suspects are left.
     async fn send_all(&mut self) {
-        let all = 0..self.batch.events();
-        let mut pieces: VecDeque<Range<usize>> = if all.is_empty() { VecDeque::new() } else { [all].into() };
+        let mut pieces = VecDeque::from([Events::all(Arc::clone(&self.batch))]);
         // In doubt the largest untried piece goes first: it is the quickest way to evidence.
         while let Some(piece) = if self.in_doubt() { pieces.pop_back() } else { pieces.pop_front() } {
-            let body = self.body(self.batch.items(piece.clone()));
-            match self.delivery.send(body, piece.len() > 1).await {
-                Decision::Accepted { size } => self.accepted(piece.len() as u64, size),
-                Decision::Refused { too_large, answer } if piece.len() == 1 => {
+            let mut decision = self.delivery.send(piece).await;
+            let left = decision.left.take();
+            self.note(decision);
+            match left {
+                None => {}
+                Some((event, Undecided::Refused { too_large, answer })) if event.len() == 1 => {
                     self.refused();
-                    self.suspect(piece.start, too_large, answer).await;
+                    self.suspect(event, too_large, answer).await;
                 }
-                Decision::Refused { .. } => {
+                Some((events, Undecided::Refused { .. })) => {
                     let in_doubt = self.in_doubt();
                     self.refused();
-                    let (first, second) = halves(&piece);
+                    let (first, second) = events.halves();
                     if in_doubt {
                         pieces.extend([first, second]);
                     } else {
@@ -80,9 +81,9 @@ impl<'a> Trial<'a> {
                         pieces.push_front(first);
                     }
                 }
-                Decision::TooSlow => {
+                Some((events, Undecided::TooMuch | Undecided::TooSlow)) => {
                     // To the end from which the next piece is taken, so that both go now, in order.
-                    let (first, second) = halves(&piece);
+                    let (first, second) = events.halves();
                     if self.in_doubt() {
                         pieces.extend([second, first]);
                     } else {
@@ -100,8 +101,23 @@ impl<'a> Trial<'a> {
         }
     }
 
-    fn body(&self, items: Vec<Bytes>) -> Body {
-        self.delivery.sink.body(self.batch.version(), items)
+    /// Enters what was taken, and the events that were refused by name.
+    fn note(&mut self, decision: Decision) {
+        if decision.taken + decision.refused_unnamed > 0 {
+            self.refusals_in_a_row = 0;
+        }
+        self.delivered.events += decision.taken;
+        self.delivered.refused_unnamed += decision.refused_unnamed;
+        self.delivered.size += decision.size;
+        for Named { refused, is_evident } in decision.refused {
+            self.refused();
+            if (is_evident || self.has_evidence()) && !self.delivery.strict {
+                self.delivered.refused.push(refused);
+            } else {
+                let event = Events::all(Arc::clone(&self.batch)).at([refused.index]);
+                self.suspects.push_back(Suspect { refused, event, is_cut: false });
+            }
+        }
     }
 
     /// Refusals so far, and nothing to compare them with.
@@ -113,12 +129,6 @@ impl<'a> Trial<'a> {
         self.refused_at.is_some_and(|moment| self.delivery.health.newest_accepted() > moment)
     }
 
-    fn accepted(&mut self, events: u64, size: Size) {
-        self.refusals_in_a_row = 0;
-        self.delivered.events += events;
-        self.delivered.size += size;
-    }
-
     fn refused(&mut self) {
         self.refusals_in_a_row += 1;
         if self.refused_at.is_none() || self.refusals_in_a_row.is_multiple_of(STALE_AFTER) {
@@ -127,20 +137,17 @@ impl<'a> Trial<'a> {
     }
 
     /// A single event was refused. One that is too large is cut and tried again at once.
-    async fn suspect(&mut self, index: usize, too_large: bool, answer: Answer) {
-        let mut suspect = Suspect {
-            refused: Refused {
-                index,
-                reason: if too_large { Reason::TooLarge } else { Reason::Rejected },
-                answer: (answer.status, answer.excerpt),
-            },
-            cut: None,
-        };
+    async fn suspect(&mut self, event: Events, too_large: bool, answer: (u16, String)) {
+        let Some(index) = event.places().next() else { return };
+        let reason = if too_large { Reason::TooLarge } else { Reason::Rejected };
+        let mut suspect = Suspect { refused: Refused { index, reason, answer }, event, is_cut: false };
         if too_large {
             let line = self.batch.line(index);
-            suspect.cut = truncate::fit(&line, self.batch.level(index), line.len() / 2).map(Bytes::from);
-            if suspect.cut.is_some() && self.send_again(&mut suspect).await {
-                return;
+            if let Some(cut) = truncate::fit(&line, self.batch.level(index), line.len() / 2) {
+                (suspect.event, suspect.is_cut) = (suspect.event.cut(&cut), true);
+                if self.send_again(&mut suspect).await {
+                    return;
+                }
             }
         }
         if self.has_evidence() && !self.delivery.strict {
@@ -152,27 +159,23 @@ impl<'a> Trial<'a> {
 
     /// Sends a suspect once more; true if it was taken.
     async fn send_again(&mut self, suspect: &mut Suspect) -> bool {
-        let items = match &suspect.cut {
-            Some(cut) => self.batch.items_of_line(cut),
-            None => self.batch.items(suspect.refused.index..suspect.refused.index + 1),
-        };
-        let body = self.body(items);
-        match self.delivery.send(body, false).await {
-            Decision::Accepted { size } => {
-                if suspect.cut.is_some() {
-                    self.delivery.metrics.truncated(1);
-                }
-                self.accepted(1, size);
-                true
-            }
-            Decision::Refused { answer, .. } => {
-                self.refused();
-                suspect.refused.answer = (answer.status, answer.excerpt);
-                false
-            }
+        let mut decision = self.delivery.send(suspect.event.clone()).await;
+        let named = decision.refused.pop().map(|named| named.refused.answer);
+        let answer = match decision.left.take() {
+            Some((_, Undecided::Refused { answer, .. })) => Some(answer),
             // Only of several events.
-            Decision::TooSlow => false,
+            Some((_, Undecided::TooMuch | Undecided::TooSlow)) | None => named,
+        };
+        let is_decided = decision.taken + decision.refused_unnamed > 0;
+        if is_decided && suspect.is_cut {
+            self.delivery.metrics.truncated(1);
         }
+        self.note(decision);
+        if let Some(answer) = answer {
+            self.refused();
+            suspect.refused.answer = answer;
+        }
+        is_decided
     }
 
     /// Returns when the endpoint has taken the suspect, or it is clear that the suspect is at fault.
@@ -201,10 +204,11 @@ impl<'a> Trial<'a> {
 
     fn say_refusing(&self, refused: &Refused) {
         let what = if self.delivery.strict { "refuses an event" } else { "refuses every event" };
-        let hint = if self.delivery.packing.compresses() {
-            "; perhaps it does not understand compressed bodies (webhook.compression)"
+        let packing = &self.delivery.packing;
+        let hint = if packing.compresses() {
+            format!("; perhaps it does not understand compressed bodies ({})", packing.field())
         } else {
-            ""
+            String::new()
         };
         let answer = describe(refused.answer.0);
         self.delivery.health.misconfigured(&format!("the endpoint {what}: {answer}{hint}"));
@@ -222,9 +226,4 @@ impl<'a> Trial<'a> {
             () = self.delivery.changed() => {}
         }
     }
-}
-
-fn halves(piece: &Range<usize>) -> (Range<usize>, Range<usize>) {
-    let middle = piece.start + piece.len() / 2;
-    (piece.start..middle, middle..piece.end)
 }

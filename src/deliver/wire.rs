@@ -3,16 +3,15 @@
 use std::pin::Pin;
 
 use super::exchange::{Credentials, Exchange, NoAnswer};
-use crate::body::Body;
-use crate::sink::Answer;
+use crate::sink::{Answer, Request};
 
 /// A future of a [`Wire`].
 pub type Sending<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 /// Carries requests to one endpoint; see [`Exchange`] for what its functions promise.
 pub trait Wire: Send + Sync {
-    /// Posts `body` once. Also tells with which credentials.
-    fn post(&self, body: Body) -> Sending<'_, Result<(Answer, Credentials), NoAnswer>>;
+    /// Posts `request` once. Also tells with which credentials.
+    fn post(&self, request: Request) -> Sending<'_, Result<(Answer, Credentials), NoAnswer>>;
 
     /// The endpoint has refused the credentials of a request: reads them again. True if there are others now.
     fn refused(&self, credentials: Credentials) -> Sending<'_, bool>;
@@ -22,8 +21,8 @@ pub trait Wire: Send + Sync {
 }
 
 impl Wire for Exchange {
-    fn post(&self, body: Body) -> Sending<'_, Result<(Answer, Credentials), NoAnswer>> {
-        Box::pin(self.post(body))
+    fn post(&self, request: Request) -> Sending<'_, Result<(Answer, Credentials), NoAnswer>> {
+        Box::pin(self.post(request))
     }
 
     fn refused(&self, credentials: Credentials) -> Sending<'_, bool> {

@@ -26,7 +26,7 @@ fn mistakes(line: &str, variables: &[(&str, &str)]) -> Vec<String> {
 }
 
 fn backoff(line: &str, variables: &[(&str, &str)]) -> u64 {
-    load(line, variables).unwrap().config.outputs[0].webhook.initial_backoff.as_secs()
+    load(line, variables).unwrap().config.outputs[0].requests.initial_backoff.as_secs()
 }
 
 #[test]

@@ -4,6 +4,7 @@
 //! the start a file that cannot be read gives way to the inline token; later the last good token stays in use, since a
 //! rotation may be half done.
 
+use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -25,6 +26,36 @@ pub(super) enum Credentials {
     Fixed(SecretString),
     /// What a command prints: a header, a client certificate, or both.
     Plugin(Arc<Plugin>),
+    /// No header of ours: the sink signs with it.
+    Key(Arc<AccessKey>),
+}
+
+/// What requests are signed with.
+#[derive(Clone)]
+pub struct AccessKey {
+    /// Names the secret.
+    pub id: String,
+    /// Never sent.
+    pub secret: SecretString,
+    /// Goes with temporary ones.
+    pub security_token: Option<SecretString>,
+}
+
+/// Without the secrets.
+impl fmt::Debug for AccessKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AccessKey").field("id", &self.id).finish_non_exhaustive()
+    }
+}
+
+impl PartialEq for AccessKey {
+    fn eq(&self, other: &Self) -> bool {
+        let texts = |key: &Self| {
+            let token = key.security_token.as_ref().map(|token| token.expose_secret().to_owned());
+            (key.id.clone(), key.secret.expose_secret().to_owned(), token)
+        };
+        texts(self) == texts(other)
+    }
 }
 
 impl Credentials {
@@ -39,6 +70,7 @@ impl Credentials {
             (Credentials::None, Credentials::None) => true,
             (Credentials::Fixed(one), Credentials::Fixed(two)) => one.expose_secret() == two.expose_secret(),
             (Credentials::Plugin(one), Credentials::Plugin(two)) => one.is_command_of(two),
+            (Credentials::Key(one), Credentials::Key(two)) => one == two,
             _ => false,
         }
     }

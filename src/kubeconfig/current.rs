@@ -198,6 +198,10 @@ impl Current {
         Session {
             connection: Arc::clone(&self.connection),
             authorization: header.and_then(credentials::header),
+            access_key: match &self.credentials {
+                Credentials::Key(key) => Some(Arc::clone(key)),
+                _ => None,
+            },
             generation: self.generation,
         }
     }

@@ -73,13 +73,15 @@ impl RouteMetrics {
         self.inner.families.filtered.with_label_values(&[self.output.as_str(), &rule])
     }
 
-    /// A batch was settled: so many events acknowledged in bodies of these sizes, the others set aside.
-    pub fn settled(&self, delivered: u64, size: Size, asides: &[Reason]) {
+    /// A batch was settled: so many events acknowledged in bodies of these sizes, so many refused by an endpoint that does
+    /// not name them, the others set aside.
+    pub fn settled(&self, delivered: u64, refused_unnamed: u64, size: Size, asides: &[Reason]) {
         let _books = lock(&self.inner.books);
         self.delivered.inc_by(delivered);
         self.delivered_bytes.inc_by(size.body_bytes);
         self.sent_bytes.inc_by(size.sent_bytes);
-        self.buffered.sub(signed(delivered + asides.len() as u64));
+        self.inner.families.refused.with_label_values(&[&self.output]).inc_by(refused_unnamed);
+        self.buffered.sub(signed(delivered + refused_unnamed + asides.len() as u64));
         for reason in asides {
             let of = [self.output.as_str(), reason.as_str()];
             self.inner.families.set_aside.with_label_values(&of).inc();

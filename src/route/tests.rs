@@ -50,7 +50,7 @@ fn route(directory: &Path, output: &config::Output, far: &Far, metrics: &Metrics
     let health = Arc::new(Health::new(&output.name, output.ready_after, Arc::clone(&metrics)));
     let (seen_by, buffers) = (Arc::clone(&health), Buffers::default());
     let untreated = watch::channel(Treatment::default()).1;
-    let (exchange, sink) = (Box::new(far.clone()), Box::new(Webhook));
+    let (exchange, sink) = (Box::new(far.clone()), Arc::new(Webhook));
     Route {
         config: output.clone(),
         pins,

@@ -1,10 +1,13 @@
 //! kube-apiserver's audit webhook: an `EventList`, byte for byte as kube-apiserver posts it (kubernetes-audit.md, 5.2).
 
+use std::borrow::Cow;
 use std::iter::once;
+use std::time::SystemTime;
 
 use bytes::Bytes;
+use reqwest::header::{CONTENT_TYPE, HeaderValue};
 
-use super::HttpSink;
+use super::{Events, HttpSink, Request};
 use crate::body::Body;
 use crate::event::ApiVersion;
 
@@ -13,19 +16,33 @@ use crate::event::ApiVersion;
 pub struct Webhook;
 
 impl HttpSink for Webhook {
-    fn body(&self, version: ApiVersion, items: Vec<Bytes>) -> Body {
-        let head = match version {
-            ApiVersion::V1 => r#"{"kind":"EventList","apiVersion":"audit.k8s.io/v1","metadata":{},"items":["#,
-            ApiVersion::V1beta1 => {
-                r#"{"kind":"EventList","apiVersion":"audit.k8s.io/v1beta1","metadata":{},"items":["#
-            }
-            ApiVersion::V1alpha1 => {
-                r#"{"kind":"EventList","apiVersion":"audit.k8s.io/v1alpha1","metadata":{},"items":["#
-            }
-        };
-        let (head, tail) = (Bytes::from_static(head.as_bytes()), Bytes::from_static(b"]}\n"));
-        once(head).chain(items).chain(once(tail)).collect()
+    fn request(&self, events: &Events, _: SystemTime) -> Request {
+        let content_type = (CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        Request {
+            target: Cow::Borrowed(""),
+            headers: vec![content_type],
+            body: list(events.version(), events.items()),
+        }
     }
+
+    fn is_cheap(&self) -> bool {
+        true
+    }
+}
+
+/// The list of `items`, with commas between them.
+pub(crate) fn list(version: ApiVersion, items: Vec<Bytes>) -> Body {
+    let head = match version {
+        ApiVersion::V1 => r#"{"kind":"EventList","apiVersion":"audit.k8s.io/v1","metadata":{},"items":["#,
+        ApiVersion::V1beta1 => {
+            r#"{"kind":"EventList","apiVersion":"audit.k8s.io/v1beta1","metadata":{},"items":["#
+        }
+        ApiVersion::V1alpha1 => {
+            r#"{"kind":"EventList","apiVersion":"audit.k8s.io/v1alpha1","metadata":{},"items":["#
+        }
+    };
+    let (head, tail) = (Bytes::from_static(head.as_bytes()), Bytes::from_static(b"]}\n"));
+    once(head).chain(items).chain(once(tail)).collect()
 }
 
 #[cfg(test)]
@@ -36,7 +53,7 @@ mod tests {
     fn is_what_kube_apiserver_posts() {
         for version in [ApiVersion::V1, ApiVersion::V1beta1, ApiVersion::V1alpha1] {
             let items = [r#"{"auditID":"1"},{"auditID":"2"}"#, r#",{"auditID":"3"}"#];
-            let body = Webhook.body(version, items.map(|piece| Bytes::from_static(piece.as_bytes())).into());
+            let body = list(version, items.map(|piece| Bytes::from_static(piece.as_bytes())).into());
             let expect = format!(
                 "{{\"kind\":\"EventList\",\"apiVersion\":\"{}\",\"metadata\":{{}},\"items\":[{}]}}\n",
                 version.as_str(),

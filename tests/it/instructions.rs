@@ -11,14 +11,16 @@ use std::hint::black_box;
 use std::io::Read as _;
 use std::path::Path;
 use std::process::Command;
+use std::sync::Arc;
+use std::time::SystemTime;
 
 use audit_shipper::batch::{Batch, Limits};
 use audit_shipper::buffers::Buffers;
 use audit_shipper::config::{Redact, StartAt};
 use audit_shipper::event::Event;
 use audit_shipper::redact::{Key, Redaction};
-use audit_shipper::sink::HttpSink as _;
 use audit_shipper::sink::webhook::Webhook;
+use audit_shipper::sink::{Events, HttpSink as _};
 use audit_shipper::source::pins::PinSet;
 use audit_shipper::source::tail::{Progress, Tail};
 use flate2::read::GzDecoder;
@@ -90,7 +92,8 @@ fn drain(log: &Path, max_event_size: Option<usize>) {
             let mut batch = Batch::new(buffers.clone());
             progress = tail.fill(&mut batch, &limits).unwrap();
             batch.seal();
-            black_box(Webhook.body(batch.version(), batch.items(0..batch.events())));
+            let events = Events::all(Arc::new(batch));
+            black_box(Webhook.request(&events, SystemTime::UNIX_EPOCH));
         }
     });
 }

@@ -6,10 +6,9 @@
 
 use std::collections::{HashSet, VecDeque};
 use std::io::Write as _;
-use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context as _, anyhow};
 use tokio::runtime::Runtime;
@@ -25,14 +24,17 @@ use crate::kubeconfig::Endpoint;
 use crate::redact::Redaction;
 use crate::rejected::{self, Entry};
 use crate::shown;
-use crate::sink::webhook::Webhook;
-use crate::sink::{HttpSink, Verdict};
+use crate::sink::{self, Answer, EventVerdict, Events, HttpSink, Request, Verdict};
 use crate::throttle::Throttle;
 
 /// Rewriting the file takes no more than one part in so many of the time.
 const SHARE_OF_REWRITING: u32 = 10;
 /// A shorter time is nothing that a kill could waste.
 const SHORTEST_TIME_UNSETTLED: Duration = Duration::from_secs(1);
+
+/// How often, and how many times, an endpoint is asked whether what it took is safe.
+const BETWEEN_QUESTIONS: Duration = Duration::from_secs(2);
+const MOST_QUESTIONS: usize = 90;
 
 /// Sends what `files` hold to their outputs' endpoints.
 pub(super) fn retry(
@@ -51,7 +53,7 @@ pub(super) fn retry(
     let (mut ready, mut failed, mut mistakes) = (Vec::new(), Vec::new(), Vec::new());
     for file in files {
         match config.output(&file.name) {
-            Some(output) => match Endpoint::load(&output.webhook.kubeconfig, output.webhook.timeout) {
+            Some(output) => match Endpoint::of_output(output) {
                 Ok(endpoint) => ready.push((file, output, endpoint)),
                 Err(found) => mistakes.extend(found),
             },
@@ -73,8 +75,8 @@ pub(super) fn retry(
         let sending = Sending {
             runtime: &runtime,
             stop: &mut stop,
-            exchange: Exchange::new(Arc::new(endpoint)),
-            sink: &Webhook,
+            exchange: Exchange::new(Arc::new(endpoint), sink::of(&output.destination)),
+            sink: sink::of(&output.destination),
             throttle: Throttle::new(output.batch.throttle),
             redaction: Redaction::beside_daemon(&output.redact, state_dir)?,
             tally: Tally::default(),
@@ -144,12 +146,24 @@ impl Tally {
     }
 }
 
+/// What the endpoint says of the events of a request.
+enum Reply {
+    Taken,
+    Refused,
+    /// It was not asked: they are more than a request may hold.
+    TooMuch,
+    Each {
+        verdicts: Vec<EventVerdict>,
+        status: u16,
+    },
+}
+
 /// Sends the entries of one file.
 struct Sending<'a> {
     runtime: &'a Runtime,
     stop: &'a mut Signals,
     exchange: Exchange,
-    sink: &'a dyn HttpSink,
+    sink: Arc<dyn HttpSink>,
     throttle: Throttle,
     /// What was set aside before the daemon masked anything leaves no other way than new events do.
     redaction: Option<Arc<Redaction>>,
@@ -234,29 +248,30 @@ impl Sending<'_> {
     }
 
     /// Sends `pending`, halving what is refused, until each event of it is decided or nothing more is to be sent.
-    fn flush(&mut self, mut pending: Pending) -> anyhow::Result<()> {
-        pending.batch.seal();
-        let all = 0..pending.batch.events();
-        let mut pieces = VecDeque::from_iter([all]);
+    fn flush(&mut self, pending: Pending) -> anyhow::Result<()> {
+        let Pending { mut batch, keys } = pending;
+        batch.seal();
+        let mut pieces = VecDeque::new();
+        if batch.events() > 0 {
+            pieces.push_back(Events::all(Arc::new(batch)));
+        }
         // As in the daemon, what is halved is one batch all the same.
         let mut is_throttled = true;
-        while let Some(piece) = pieces.pop_front().filter(|piece| !piece.is_empty()) {
+        while let Some(piece) = pieces.pop_front() {
             let events = piece.len() as u64;
             if self.tally.stopped.is_some() {
                 self.tally.untried += events;
                 continue;
             }
-            match self.is_taken(&pending.batch, piece.clone(), std::mem::take(&mut is_throttled)) {
-                Ok(true) => {
-                    self.tally.sent += events;
-                    self.settled.keys.extend(&pending.keys[piece]);
+            match self.ask(&piece, std::mem::take(&mut is_throttled)) {
+                Ok(Reply::Taken) => self.note_taken(piece.places(), &keys),
+                Ok(Reply::Refused) if events == 1 => self.tally.refused += 1,
+                Ok(Reply::Refused | Reply::TooMuch) => {
+                    let (first, second) = piece.halves();
+                    pieces.push_front(second);
+                    pieces.push_front(first);
                 }
-                Ok(false) if events == 1 => self.tally.refused += 1,
-                Ok(false) => {
-                    let middle = piece.start + piece.len() / 2;
-                    pieces.push_front(middle..piece.end);
-                    pieces.push_front(piece.start..middle);
-                }
+                Ok(Reply::Each { verdicts, status }) => self.note_each(&piece, &verdicts, status, &keys),
                 Err(stopped) => {
                     self.tally.untried += events;
                     self.tally.stopped = Some(stopped);
@@ -266,31 +281,93 @@ impl Sending<'_> {
         self.settled.take_out_if_due()
     }
 
-    /// One request: whether the endpoint takes the events, or refuses them.
-    fn is_taken(&mut self, batch: &Batch, events: Range<usize>, is_throttled: bool) -> Result<bool, Stopped> {
-        let body = self.sink.body(batch.version(), batch.items(events));
-        let (exchange, throttle) = (&self.exchange, &self.throttle);
-        let posting = async {
-            if is_throttled {
-                throttle.ready().await;
+    fn note_taken(&mut self, places: impl Iterator<Item = usize>, keys: &[u128]) {
+        for place in places {
+            self.tally.sent += 1;
+            self.settled.keys.insert(keys[place]);
+        }
+    }
+
+    fn note_each(&mut self, events: &Events, verdicts: &[EventVerdict], status: u16, keys: &[u128]) {
+        for (place, verdict) in events.places().zip(verdicts) {
+            match verdict {
+                EventVerdict::Accepted => self.note_taken(std::iter::once(place), keys),
+                EventVerdict::Refused { .. } => {
+                    self.tally.refused += 1;
+                    self.tally.last_refusal = status;
+                }
+                EventVerdict::Retry | EventVerdict::Hold => {
+                    self.tally.untried += 1;
+                    self.tally.stopped = Some(Stopped::Answer(status));
+                }
             }
-            exchange.post(body).await.map(|(answer, _)| answer)
-        };
-        let answer = self.runtime.block_on(async {
+        }
+    }
+
+    /// One request: what the endpoint says of its events.
+    fn ask(&mut self, events: &Events, is_throttled: bool) -> Result<Reply, Stopped> {
+        let request = self.sink.request(events, SystemTime::now());
+        if events.len() > 1 && request.body.len() > self.sink.limits().body_bytes {
+            return Ok(Reply::TooMuch);
+        }
+        if is_throttled {
+            let throttle = &self.throttle;
+            self.runtime.block_on(async {
+                tokio::select! {
+                    biased;
+                    () = self.stop.next() => Err(Stopped::Interrupted),
+                    _ = throttle.ready() => Ok(()),
+                }
+            })?;
+        }
+        let answer = self.post(request)?;
+        match self.sink.verdict(events.len(), &answer) {
+            Verdict::Accepted | Verdict::AcceptedBut { .. } => Ok(Reply::Taken),
+            Verdict::Refused { .. } => {
+                self.tally.last_refusal = answer.status;
+                Ok(Reply::Refused)
+            }
+            Verdict::Each(verdicts) if verdicts.len() == events.len() => {
+                Ok(Reply::Each { verdicts, status: answer.status })
+            }
+            Verdict::Poll { ticket } => self.wait_until_settled(ticket),
+            Verdict::Each(_) | Verdict::Retry { .. } | Verdict::Again | Verdict::Hold { .. } => {
+                Err(Stopped::Answer(answer.status))
+            }
+        }
+    }
+
+    fn post(&mut self, request: Request) -> Result<Answer, Stopped> {
+        let exchange = &self.exchange;
+        self.runtime.block_on(async {
             tokio::select! {
                 biased;
                 () = self.stop.next() => Err(Stopped::Interrupted),
-                answer = posting => answer.map_err(|none| Stopped::NoAnswer(none.reason)),
+                answer = exchange.post(request) => match answer {
+                    Ok((answer, _)) => Ok(answer),
+                    Err(none) => Err(Stopped::NoAnswer(none.reason)),
+                },
             }
-        })?;
-        match self.sink.verdict(&answer) {
-            Verdict::Accepted => Ok(true),
-            Verdict::Refused { .. } => {
-                self.tally.last_refusal = answer.status;
-                Ok(false)
+        })
+    }
+
+    /// Asks until the endpoint says that it has made safe what it took.
+    fn wait_until_settled(&mut self, ticket: u64) -> Result<Reply, Stopped> {
+        for _ in 0..MOST_QUESTIONS {
+            self.runtime.block_on(async {
+                tokio::select! {
+                    biased;
+                    () = self.stop.next() => Err(Stopped::Interrupted),
+                    () = tokio::time::sleep(BETWEEN_QUESTIONS) => Ok(()),
+                }
+            })?;
+            let Some(question) = self.sink.poll(&[ticket]) else { break };
+            let answer = self.post(question)?;
+            if self.sink.settled(&[ticket], &answer).contains(&ticket) {
+                return Ok(Reply::Taken);
             }
-            Verdict::Retry { .. } | Verdict::Hold { .. } => Err(Stopped::Answer(answer.status)),
         }
+        Err(Stopped::NoAnswer("the endpoint does not say that what it took is safe".to_owned()))
     }
 }
 

@@ -7,7 +7,7 @@ use super::*;
 fn compression_is_off_and_its_level_the_cheapest_unless_told() {
     let compression = |fields: &str| {
         let yaml = LEAST.replace("/kc", &format!("/kc{fields}"));
-        load_yaml(&yaml).unwrap().config.outputs.remove(0).webhook.compression
+        load_yaml(&yaml).unwrap().config.outputs.remove(0).requests.compression
     };
     let of = |coding, level| Some(Compression { coding, level });
     assert_eq!(compression(""), None);

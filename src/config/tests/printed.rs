@@ -148,8 +148,8 @@ fn output(max_line: usize) -> impl Strategy<Value = Output> {
                 let size = |n| NonZeroUsize::new(n).unwrap();
                 Output {
                     name,
-                    webhook: Webhook {
-                        kubeconfig,
+                    destination: Destination::Webhook(kubeconfig),
+                    requests: Requests {
                         initial_backoff: a.min(b),
                         max_backoff: a.max(b),
                         timeout,

@@ -17,8 +17,9 @@ use crate::deliver::{Credentials, Delivery, NoAnswer, Sending, Wire};
 use crate::event::ApiVersion;
 use crate::health::Health;
 use crate::metrics::Metrics;
-use crate::sink::webhook::Webhook;
-use crate::sink::{Answer, HttpSink as _};
+use crate::sink::tests::answer;
+use crate::sink::webhook::{Webhook, list};
+use crate::sink::{self, Answer};
 
 /// What becomes of a request.
 #[derive(Debug, Clone)]
@@ -139,7 +140,7 @@ impl Far {
             history[n].accepted_as = Some(accepted);
         }
         let no_answer = |reason: &str, timed_out| NoAnswer { reason: reason.to_owned(), timed_out };
-        let answer = |status, retry_after| Answer { status, retry_after, excerpt: String::new() };
+        let answer = |status, retry_after| Answer { retry_after, ..answer(status, "") };
         match act {
             Act::Status(status) => Ok(answer(status, None)),
             Act::Wait(status, wait) => Ok(answer(status, Some(wait))),
@@ -159,9 +160,9 @@ impl Drop for End<'_> {
 }
 
 impl Wire for Far {
-    fn post(&self, body: Body) -> Sending<'_, Result<(Answer, Credentials), NoAnswer>> {
+    fn post(&self, request: sink::Request) -> Sending<'_, Result<(Answer, Credentials), NoAnswer>> {
         let credentials = Credentials(self.0.generation.load(Ordering::Relaxed));
-        Box::pin(async move { Ok((self.serve(body).await?, credentials)) })
+        Box::pin(async move { Ok((self.serve(request.body).await?, credentials)) })
     }
 
     fn refused(&self, credentials: Credentials) -> Sending<'_, bool> {
@@ -206,7 +207,7 @@ fn ids(body: &Body) -> Vec<u64> {
 fn assert_is_whole(body: &Body, ids: &[u64]) {
     let items: Vec<String> =
         ids.iter().map(|id| format!(r#"{{"level":"Metadata","auditID":"{id}"}}"#)).collect();
-    let plain = Webhook.body(ApiVersion::V1, vec![items.join(",").into()]);
+    let plain = list(ApiVersion::V1, vec![items.join(",").into()]);
     assert!(decoded(body) == plain.concat(), "{ids:?} arrived as something else");
 }
 
@@ -216,7 +217,7 @@ pub(crate) fn event(id: u64) -> String {
 }
 
 /// A batch of `count` events, numbered from `first` on.
-pub(super) fn batch(first: u64, count: u64) -> Batch {
+pub(super) fn batch(first: u64, count: u64) -> Arc<Batch> {
     let limits =
         Limits { max_lines: 400, max_bytes: 1 << 20, max_first_line_bytes: 1 << 20, max_event_size: None };
     let mut batch = Batch::new(Buffers::default());
@@ -225,15 +226,15 @@ pub(super) fn batch(first: u64, count: u64) -> Batch {
         assert_eq!(batch.offer(event(id).as_bytes(), origin, &limits), Offer::Taken);
     }
     batch.seal();
-    batch
+    Arc::new(batch)
 }
 
 /// An output with the waits that are the default, named `siem`.
 pub(crate) fn output() -> config::Output {
     config::Output {
         name: "siem".to_owned(),
-        webhook: config::Webhook {
-            kubeconfig: "x".into(),
+        destination: config::Destination::Webhook("x".into()),
+        requests: config::Requests {
             initial_backoff: Duration::from_secs(10),
             max_backoff: Duration::from_secs(60),
             timeout: Duration::from_secs(30),
@@ -276,7 +277,7 @@ impl Setting {
         let metrics = Metrics::new();
         let books = Arc::new(metrics.route(&output.name));
         let health = Arc::new(Health::new(&output.name, output.ready_after, Arc::clone(&books)));
-        let (exchange, sink) = (Box::new(far.clone()), Box::new(Webhook));
+        let (exchange, sink) = (Box::new(far.clone()), Arc::new(Webhook));
         let delivery = Delivery::new(exchange, sink, &output, books, Arc::clone(&health), Buffers::default());
         Self { delivery, metrics, health }
     }

@@ -7,7 +7,7 @@ use crate::config::{self, Compression};
 const BOTH: [Coding; 2] = [Coding::Gzip, Coding::Zstd];
 
 fn compressing(coding: Coding) -> impl Fn(&mut config::Output) {
-    move |output| output.webhook.compression = Some(Compression { coding, level: 1 })
+    move |output| output.requests.compression = Some(Compression { coding, level: 1 })
 }
 
 fn metric(setting: &Setting, name: &str) -> u64 {
@@ -90,7 +90,7 @@ async fn a_body_as_it_is_that_is_not_understood_either_is_held_and_says_nothing_
 async fn an_endpoint_that_refuses_everything_may_not_understand_it() {
     for (compression, hint) in [(None, false), (Some(Compression { coding: Coding::Gzip, level: 1 }), true)] {
         let far = Far::new(|_, _| Act::Status(400));
-        let setting = Setting::new(&far, |output| output.webhook.compression = compression);
+        let setting = Setting::new(&far, |output| output.requests.compression = compression);
         let batch = batch(0, 40);
         assert!(tokio::time::timeout(seconds(30), setting.delivery.deliver(&batch)).await.is_err());
         let told = setting.health.not_ready().unwrap();

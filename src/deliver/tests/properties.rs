@@ -40,7 +40,7 @@ fn deliver(
     runtime.unwrap().block_on(async {
         let setting = Setting::new(&far, |output| {
             output.max_in_flight = in_flight.try_into().unwrap();
-            output.webhook.compression = compression;
+            output.requests.compression = compression;
         });
         let doubts = setting.health.doubts();
         let (mut next, mut settled, set_aside) = (0, 0, Mutex::new(Vec::new()));

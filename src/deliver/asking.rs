@@ -1,0 +1,211 @@
+//! One request, sent until the endpoint says something of its events.
+
+use std::ops::ControlFlow;
+use std::time::{Duration, SystemTime};
+
+use tokio::task::spawn_blocking;
+use tokio::time::Instant;
+
+use super::backoff::{Backoff, wait_asked_for};
+use super::packing::may_be_about_coding;
+use super::{Credentials, Delivery, NoAnswer, describe};
+use crate::body::{Body, Size};
+use crate::sink::{Answer, EventVerdict, Events, Request, Verdict};
+
+/// Timeouts in a row after which a request is tried in two halves.
+const TIMEOUTS: u32 = 3;
+
+/// An answer, what it means, and the credentials that it is for.
+pub(super) struct Judged {
+    pub(super) answer: Answer,
+    pub(super) verdict: Verdict,
+    pub(super) credentials: Credentials,
+    /// The moment when the request began, by the output's own count.
+    pub(super) began: u64,
+}
+
+/// What the endpoint says of the events of a request.
+pub(super) enum Ruling {
+    Accepted { size: Size, refused_unnamed: u64 },
+    Each { verdicts: Vec<EventVerdict>, status: u16, size: Size },
+    Undecided(Undecided),
+}
+
+/// Why events are not sent again as they were.
+pub(super) enum Undecided {
+    Refused {
+        too_large: bool,
+        answer: (u16, String),
+    },
+    /// They are more than a request may hold.
+    TooMuch,
+    /// Time after time they took too long.
+    TooSlow,
+}
+
+/// A request as it is sent, and what it is made of.
+struct Letter {
+    /// Its body may be compressed.
+    request: Request,
+    packed: Body,
+    plain: Body,
+    made_at: Instant,
+}
+
+/// The tries of one request.
+pub(super) struct Asking<'a> {
+    delivery: &'a Delivery,
+    events: &'a Events,
+    backoff: &'a mut Backoff,
+    timeouts: u32,
+    /// Whether the last try came at once after something had changed.
+    at_once: bool,
+    /// Whether the last answer was of something that is right by now.
+    was_righted: bool,
+}
+
+impl<'a> Asking<'a> {
+    pub(super) fn new(delivery: &'a Delivery, events: &'a Events, backoff: &'a mut Backoff) -> Self {
+        Self { delivery, events, backoff, timeouts: 0, at_once: false, was_righted: false }
+    }
+
+    /// Sends until the endpoint has decided; several events only until it is clear that they take too long together. What
+    /// is compressed is so once: each try sends the same bytes.
+    pub(super) async fn run(mut self) -> Ruling {
+        let several = self.events.len() > 1;
+        let mut letter = self.write().await;
+        if several && letter.plain.len() > self.delivery.sink.limits().body_bytes {
+            return Ruling::Undecided(Undecided::TooMuch);
+        }
+        loop {
+            let good_for = self.delivery.sink.good_for();
+            if good_for.is_some_and(|good_for| letter.made_at.elapsed() > good_for) {
+                letter = self.write().await;
+            }
+            let result = self.delivery.try_once(letter.request.clone(), self.events.len()).await;
+            let failed = self.delivery.health.now();
+            let timed_out = result.as_ref().is_err_and(|error| error.timed_out);
+            self.timeouts = if timed_out { self.timeouts + 1 } else { 0 };
+            let wait = match self.heed(result, &mut letter).await {
+                ControlFlow::Break(ruling) => return ruling,
+                ControlFlow::Continue(None) => continue,
+                ControlFlow::Continue(Some(wait)) => wait,
+            };
+            // Whoever changed something has read the credentials just now: if these are refused too, that is no reason
+            // to read again, or two deliveries would wake each other for ever.
+            self.at_once = self.delivery.pause(wait, failed).await;
+            if several && self.timeouts == TIMEOUTS {
+                return Ruling::Undecided(Undecided::TooSlow);
+            }
+        }
+    }
+
+    /// Encodes and compresses the events.
+    async fn write(&self) -> Letter {
+        let sink = &self.delivery.sink;
+        let now = SystemTime::now();
+        let request = if sink.is_cheap() {
+            sink.request(self.events, now)
+        } else {
+            let (worker, events) = (std::sync::Arc::clone(sink), self.events.clone());
+            match spawn_blocking(move || worker.request(&events, now)).await {
+                Ok(request) => request,
+                // The runtime shuts down, or the sink has a bug that comes up again here.
+                Err(_) => sink.request(self.events, now),
+            }
+        };
+        let plain = request.body.clone();
+        let packed = self.delivery.packing.pack(&plain).await;
+        let request = Request { body: packed.clone(), ..request };
+        Letter { request, packed, plain, made_at: Instant::now() }
+    }
+
+    /// What follows from the result of a try: a ruling, the next try at once, or after a wait.
+    async fn heed(
+        &mut self,
+        result: Result<Judged, NoAnswer>,
+        letter: &mut Letter,
+    ) -> ControlFlow<Ruling, Option<Duration>> {
+        let health = &self.delivery.health;
+        let judged = match result {
+            Ok(judged) => judged,
+            Err(NoAnswer { reason, .. }) => {
+                health.unavailable(&reason);
+                return ControlFlow::Continue(Some(self.backoff.next_wait()));
+            }
+        };
+        let Judged { answer, verdict, credentials, began } = judged;
+        let was_righted = std::mem::take(&mut self.was_righted);
+        let wait = match verdict {
+            Verdict::Accepted => return ControlFlow::Break(self.accepted(letter, 0)),
+            Verdict::AcceptedBut { refused, reason } => {
+                self.delivery.refused_unnamed(refused, &reason);
+                return ControlFlow::Break(self.accepted(letter, refused.min(self.events.len() as u64)));
+            }
+            Verdict::Each(verdicts) if verdicts.len() == self.events.len() => {
+                let (status, size) = (answer.status, letter.size());
+                return ControlFlow::Break(Ruling::Each { verdicts, status, size });
+            }
+            Verdict::Each(_) => {
+                health.unavailable("the endpoint does not answer for each of the events");
+                self.backoff.next_wait()
+            }
+            Verdict::Poll { ticket } => {
+                if self.delivery.is_settled(ticket).await {
+                    health.accepted(began);
+                    return ControlFlow::Break(self.accepted(letter, 0));
+                }
+                health.unavailable("the endpoint does not say that what it took is safe; sending it again");
+                self.backoff.next_wait()
+            }
+            Verdict::Refused { too_large } => {
+                let answer = (answer.status, answer.excerpt());
+                return ControlFlow::Break(Ruling::Undecided(Undecided::Refused { too_large, answer }));
+            }
+            Verdict::Again if !was_righted => {
+                self.was_righted = true;
+                // It says when it was made, which may be what was wrong.
+                *letter = self.write().await;
+                return ControlFlow::Continue(None);
+            }
+            Verdict::Again => {
+                health.unavailable(&describe(answer.status));
+                self.backoff.next_wait()
+            }
+            Verdict::Retry { after } => {
+                health.unavailable(&describe(answer.status));
+                let own = self.backoff.next_wait();
+                // The gate is closed for as long as the endpoint asks for.
+                if wait_asked_for(after).is_some() { Duration::ZERO } else { own }
+            }
+            Verdict::Hold { .. } if may_be_about_coding(&letter.request.body, &answer) => {
+                letter.request.body = letter.plain.clone();
+                return ControlFlow::Continue(None);
+            }
+            Verdict::Hold { reread_credentials } => {
+                letter.request.body = letter.packed.clone();
+                self.at_once =
+                    reread_credentials && !self.at_once && self.delivery.are_renewed(credentials).await;
+                if self.at_once {
+                    return ControlFlow::Continue(None);
+                }
+                health.misconfigured(&format!("the endpoint answers {}", describe(answer.status)));
+                self.delivery.limits.max_backoff
+            }
+        };
+        ControlFlow::Continue(Some(wait))
+    }
+
+    fn accepted(&self, letter: &Letter, refused_unnamed: u64) -> Ruling {
+        if letter.request.body.coding() != letter.packed.coding() {
+            self.delivery.packing.is_not_understood(&letter.packed);
+        }
+        Ruling::Accepted { size: letter.size(), refused_unnamed }
+    }
+}
+
+impl Letter {
+    fn size(&self) -> Size {
+        Size { body_bytes: self.plain.len(), sent_bytes: self.request.body.len() }
+    }
+}
