@@ -180,4 +180,5 @@ pub mod supervisor;
 pub mod tally;
 pub mod throttle;
 pub mod truncate;
+pub mod writer;
 pub(crate) mod yaml;

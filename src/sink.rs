@@ -5,6 +5,7 @@
 //! means ([`HttpSink::verdict`]).
 
 mod events;
+pub mod splunk_hec;
 pub mod webhook;
 
 use std::borrow::Cow;
