@@ -8,6 +8,7 @@
 //! `section`, one `value` at a time, whose spelling `quantity` knows; `report` collects what is wrong; [`to_yaml`] prints
 //! the result. `settings` is what [`crate::flags`] hands over, `yaml` is the file.
 
+mod file;
 mod load;
 mod log_flags;
 mod ndjson;
@@ -19,6 +20,7 @@ mod report;
 mod section;
 mod server;
 mod settings;
+mod splunk_hec;
 mod value;
 
 use std::net::SocketAddr;
@@ -28,6 +30,7 @@ use std::time::Duration;
 
 use crate::body::Coding;
 
+pub use self::file::File;
 pub(crate) use self::load::{default_state_dir, load};
 pub use self::ndjson::{Format, Ndjson};
 pub use self::output::is_name;
@@ -39,6 +42,7 @@ pub(crate) use self::report::Origin;
 pub(crate) use self::section::closest;
 pub use self::server::{Login, Server, ServerTls};
 pub(crate) use self::settings::{DEPRECATED_BACKOFF, INITIAL_BACKOFF, Setting, Settings};
+pub use self::splunk_hec::{Ack, SplunkHec};
 
 /// A configuration without mistakes, and what else the sources said.
 #[derive(Debug, Clone, PartialEq)]

@@ -119,6 +119,7 @@
 //! - [`tally`]: which values come how often, in bounded memory.
 //! - [`shown`]: how numbers and foreign texts are shown to people.
 //! - `serve`: the HTTP server that [`admin`] and [`receive`] share.
+//! - `durable`: what a file on disk is worth after a crash.
 //!
 //! # Invariants
 //!
@@ -151,6 +152,7 @@ pub mod compress;
 pub mod config;
 pub mod deliver;
 pub mod demo;
+mod durable;
 pub mod event;
 pub mod fingerprint;
 pub mod flags;
@@ -178,4 +180,5 @@ pub mod supervisor;
 pub mod tally;
 pub mod throttle;
 pub mod truncate;
+pub mod writer;
 pub(crate) mod yaml;

@@ -6,6 +6,7 @@
 
 mod events;
 pub mod ndjson;
+pub mod splunk_hec;
 pub mod webhook;
 
 use std::borrow::Cow;

@@ -3,7 +3,7 @@
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use memchr::memchr_iter;
 use serde::de::IgnoredAny;
@@ -11,6 +11,7 @@ use sha2::{Digest, Sha256};
 use tracing::warn;
 
 use super::seen::{self, Seen};
+use crate::durable;
 
 /// How much of an existing file is read at start to recognise duplicates: more than [`Seen`] remembers of events of
 /// ordinary size, and seconds of reading at most.
@@ -52,7 +53,7 @@ impl Output {
             std::fs::TryLockError::Error(error) => error,
         })?;
         if !existed {
-            sync_directory(path)?;
+            durable::sync_directory_of(path)?;
         }
         repair(&mut file, path)?;
         let seen = load(&mut file)?;
@@ -82,18 +83,12 @@ fn write(to: &mut impl Write, lines: &[&[u8]]) -> io::Result<()> {
     lines.iter().try_for_each(|lines| to.write_all(lines))
 }
 
-/// A new name is durable only once its directory is.
-fn sync_directory(path: &Path) -> io::Result<()> {
-    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty());
-    File::open(directory.map_or_else(|| PathBuf::from("."), Path::to_owned))?.sync_all()
-}
-
 /// Ends a *torn* last line, one without a newline, so that the next starts clean. The answer to its request never
 /// left, so the sender sends it again and the torn piece may go; only a whole event of whatever wrote the file
 /// before us is kept.
 fn repair(file: &mut File, path: &Path) -> io::Result<()> {
     let length = file.metadata()?.len();
-    let start = last_line(file, length)?;
+    let start = durable::end_of_lines(file, length)?;
     if start == length {
         return Ok(());
     }
@@ -106,23 +101,6 @@ fn repair(file: &mut File, path: &Path) -> io::Result<()> {
         file.set_len(start)?;
     }
     file.sync_data()
-}
-
-/// Offset behind the last newline.
-fn last_line(file: &mut File, length: u64) -> io::Result<u64> {
-    let mut chunk = Vec::with_capacity(CHUNK);
-    let mut end = length;
-    while end > 0 {
-        let start = end.saturating_sub(CHUNK as u64);
-        file.seek(SeekFrom::Start(start))?;
-        chunk.clear();
-        (&*file).take(end - start).read_to_end(&mut chunk)?;
-        if let Some(newline) = memchr::memrchr(b'\n', &chunk) {
-            return Ok(start + newline as u64 + 1);
-        }
-        end = start;
-    }
-    Ok(0)
 }
 
 fn is_whole(file: &mut File, start: u64) -> io::Result<bool> {

@@ -11,6 +11,8 @@ use std::time::{Duration, Instant};
 
 use rustix::fs::OFlags;
 
+use crate::durable::is_at;
+
 /// Nobody holds the file for longer than it takes to rewrite it.
 const LONGEST_WAIT: Duration = Duration::from_secs(10);
 const LOOK_AGAIN_AFTER: Duration = Duration::from_millis(2);
@@ -208,13 +210,6 @@ fn found<T>(result: io::Result<T>) -> io::Result<Option<T>> {
 
 fn directory_of(path: &Path) -> &Path {
     path.parent().unwrap_or(Path::new("."))
-}
-
-/// Whether `path` leads to this very file. An inode is no other file's as long as it is open.
-fn is_at(file: &File, path: &Path) -> io::Result<bool> {
-    let Some(there) = found(std::fs::symlink_metadata(path))? else { return Ok(false) };
-    let here = file.metadata()?;
-    Ok((here.dev(), here.ino()) == (there.dev(), there.ino()))
 }
 
 /// Gives a file that we made to the owner of another.

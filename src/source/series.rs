@@ -19,8 +19,13 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+
 /// Length of lumberjack's stamp, `2006-01-02T15-04-05.000`.
 const STAMP: &[u8; 23] = b"dddd-dd-ddTdd-dd-dd.ddd";
+/// The same for jiff.
+const LUMBERJACK_TIME: &str = "%Y-%m-%dT%H-%M-%S%.3f";
 
 /// The directory that holds `log`.
 #[must_use]
@@ -234,7 +239,23 @@ impl Series {
         Some(Order::Stamped(stamp, Reverse(suffix)))
     }
 
-    fn lumberjack_stamp<'a>(&self, base: &'a str) -> Option<&'a str> {
+    /// What lumberjack calls a backup that it makes at `time`.
+    #[must_use]
+    pub fn lumberjack_name(&self, time: Timestamp) -> String {
+        let (stem, extension) = self.stem_and_extension();
+        format!("{stem}-{}{extension}", time.strftime(LUMBERJACK_TIME))
+    }
+
+    /// The time that lumberjack's stamp stands for.
+    #[must_use]
+    pub fn lumberjack_time(stamp: &str) -> Option<Timestamp> {
+        let time = jiff::civil::DateTime::strptime(LUMBERJACK_TIME, stamp).ok()?;
+        Some(time.to_zoned(TimeZone::UTC).ok()?.timestamp())
+    }
+
+    /// The stamp of a backup that lumberjack made, without `.gz`.
+    #[must_use]
+    pub fn lumberjack_stamp<'a>(&self, base: &'a str) -> Option<&'a str> {
         let (stem, extension) = self.stem_and_extension();
         base.strip_prefix(stem)
             .and_then(|rest| rest.strip_prefix('-'))

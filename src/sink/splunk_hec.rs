@@ -1,0 +1,242 @@
+//! Splunk's HTTP Event Collector: envelopes one after the other, each with an event as kube-apiserver logged it.
+//!
+//! ```json
+//! {"time":1735689601.234567,"host":"master-0","source":"/var/log/kubernetes/audit.log","sourcetype":"kube:apiserver:audit","event":{"kind":"Event",...}}
+//! ```
+//!
+//! - *Reply*: the JSON of an answer; its *code* says more than the HTTP status.
+//! - *Acknowledgement*: of an indexer. 200 says only that the collector has the events in memory; a token with indexer
+//!   acknowledgement gives an `ackId` with it, and says later whether what it stands for is on disk.
+//! - *Channel*: which sender an `ackId` was given to. Each sink makes one up and keeps it.
+
+use std::borrow::Cow;
+use std::collections::{BTreeMap, HashMap};
+use std::io::Write as _;
+use std::path::Path;
+use std::time::SystemTime;
+
+use bytes::Bytes;
+use jiff::Timestamp;
+use reqwest::header::{CONTENT_TYPE, HeaderName, HeaderValue};
+use serde::{Deserialize, Serialize};
+
+use super::{Answer, EventVerdict, Events, HttpSink, Limits, Request, Verdict, verdict_by_status};
+use crate::config::{self, Ack};
+use crate::json;
+
+/// What Splunk Cloud takes in one request: 1 MB before it is compressed, whichever MB is meant.
+const MOST_BODY_BYTES: u64 = 1_000_000;
+
+const EVENTS_PATH: &str = "/services/collector/event";
+const ACKS_PATH: &str = "/services/collector/ack";
+const CHANNEL: HeaderName = HeaderName::from_static("x-splunk-request-channel");
+
+/// Codes of a 400 that say nothing about any event: the index is not one of the token's, the channel is missing or wrong,
+/// the token knows no acknowledgements, its kind of authorization is turned off.
+const WRONG_CONFIGURATION: [u64; 5] = [7, 10, 11, 14, 16];
+
+/// Encodes envelopes, and keeps track of what the indexers have acknowledged.
+#[derive(Debug)]
+pub struct SplunkHec {
+    /// All of an envelope between the time and the event.
+    metadata: String,
+    ack: Ack,
+    channel: String,
+}
+
+/// What is the same in all envelopes.
+#[derive(Serialize)]
+struct Metadata<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    host: Option<&'a str>,
+    source: Cow<'a, str>,
+    sourcetype: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    index: Option<&'a str>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    fields: BTreeMap<&'a str, Field<'a>>,
+}
+
+/// The value of an indexed field.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Field<'a> {
+    One(&'a str),
+    Several(&'a [String]),
+}
+
+/// What the collector says, as far as it does.
+#[derive(Debug, Default, Deserialize)]
+struct Reply {
+    code: Option<u64>,
+    /// The first event that is wrong, from 0. Those before it may have been taken.
+    #[serde(rename = "invalid-event-number")]
+    invalid_event: Option<i64>,
+    #[serde(rename = "ackId")]
+    ack_id: Option<u64>,
+}
+
+impl<'a> Field<'a> {
+    fn of(values: &'a [String]) -> Self {
+        match values {
+            [one] => Self::One(one),
+            several => Self::Several(several),
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct Question<'a> {
+    acks: &'a [u64],
+}
+
+#[derive(Deserialize)]
+struct Acknowledged {
+    acks: HashMap<u64, bool>,
+}
+
+impl SplunkHec {
+    /// Writes envelopes as configured; their `source` is `log` where nothing else is said.
+    #[must_use]
+    pub fn new(config: &config::SplunkHec, log: &Path) -> Self {
+        Self { metadata: metadata(config, log), ack: config.ack, channel: guid(fastrand::u128(..)) }
+    }
+
+    fn headers(&self) -> Vec<(HeaderName, HeaderValue)> {
+        let channel = (self.ack != Ack::Off).then(|| HeaderValue::from_str(&self.channel).ok()).flatten();
+        let content_type = (CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        std::iter::once(content_type).chain(channel.map(|channel| (CHANNEL, channel))).collect()
+    }
+
+    fn write_envelope(&self, item: &[u8], line: [&[u8]; 2], body: &mut Vec<u8>) {
+        body.push(b'{');
+        if let Some(time) = stage_time(item) {
+            write_time(time, body);
+        }
+        body.extend_from_slice(self.metadata.as_bytes());
+        line.iter().for_each(|piece| body.extend_from_slice(piece));
+        body.extend_from_slice(b"}\n");
+    }
+
+    /// What an answer means that says the request was taken.
+    fn taken(&self, answer: &Answer) -> Verdict {
+        if answer.body.trim_ascii_start().starts_with(b"<") {
+            // A page: of Splunk's web interface, or of a proxy. No collector has seen the events.
+            return Verdict::Hold { reread_credentials: false };
+        }
+        match (self.ack, Reply::of(answer).ack_id) {
+            (Ack::Off, _) | (Ack::Auto, None) => Verdict::Accepted,
+            (Ack::Auto | Ack::On, Some(ticket)) => Verdict::Poll { ticket },
+            (Ack::On, None) => Verdict::Hold { reread_credentials: false },
+        }
+    }
+}
+
+impl HttpSink for SplunkHec {
+    fn request(&self, events: &Events, _: SystemTime) -> Request {
+        /// Of the time, and of the brackets.
+        const AROUND_BYTES: usize = 48;
+        let bytes = |line: [&[u8]; 2]| line[0].len() + line[1].len() + self.metadata.len() + AROUND_BYTES;
+        let mut body = Vec::with_capacity(events.iter().map(|event| bytes(event.line())).sum());
+        for event in events.iter() {
+            self.write_envelope(event.item, event.line(), &mut body);
+        }
+        Request {
+            target: Cow::Borrowed(EVENTS_PATH),
+            headers: self.headers(),
+            body: [Bytes::from(body)].into_iter().collect(),
+        }
+    }
+
+    fn verdict(&self, events: usize, answer: &Answer) -> Verdict {
+        match answer.status {
+            200..=299 => self.taken(answer),
+            400 => {
+                let reply = Reply::of(answer);
+                if reply.code.is_some_and(|code| WRONG_CONFIGURATION.contains(&code)) {
+                    return Verdict::Hold { reread_credentials: false };
+                }
+                all_but_one(events, reply.invalid_event, answer)
+                    .map_or(Verdict::Refused { too_large: false }, Verdict::Each)
+            }
+            _ => verdict_by_status(answer),
+        }
+    }
+
+    fn limits(&self) -> Limits {
+        Limits { body_bytes: MOST_BODY_BYTES, ..Limits::default() }
+    }
+
+    fn poll(&self, tickets: &[u64]) -> Option<Request> {
+        let body = serde_json::to_vec(&Question { acks: tickets }).ok()?;
+        Some(Request {
+            target: Cow::Owned(format!("{ACKS_PATH}?channel={}", self.channel)),
+            headers: self.headers(),
+            body: [Bytes::from(body)].into_iter().collect(),
+        })
+    }
+
+    fn settled(&self, tickets: &[u64], answer: &Answer) -> Vec<u64> {
+        if !(200..=299).contains(&answer.status) {
+            return Vec::new();
+        }
+        let acks = serde_json::from_slice(&answer.body).map_or(HashMap::new(), |Acknowledged { acks }| acks);
+        tickets.iter().copied().filter(|ticket| acks.get(ticket) == Some(&true)).collect()
+    }
+}
+
+impl Reply {
+    fn of(answer: &Answer) -> Self {
+        serde_json::from_slice(&answer.body).unwrap_or_default()
+    }
+}
+
+/// The one that is wrong is refused. Whether those before it were taken is not said, so all others are sent again. `None`
+/// if nothing is said that helps.
+fn all_but_one(events: usize, wrong: Option<i64>, answer: &Answer) -> Option<Vec<EventVerdict>> {
+    let wrong = usize::try_from(wrong?).ok().filter(|wrong| events > 1 && *wrong < events)?;
+    let verdict = |place| {
+        if place == wrong { EventVerdict::Refused { reason: answer.excerpt() } } else { EventVerdict::Retry }
+    };
+    Some((0..events).map(verdict).collect())
+}
+
+/// `"host":...,"event":`, with a comma between the members.
+fn metadata(config: &config::SplunkHec, log: &Path) -> String {
+    let metadata = Metadata {
+        host: config.host.as_deref(),
+        source: config.source.as_deref().map_or_else(|| log.to_string_lossy(), Cow::Borrowed),
+        sourcetype: &config.sourcetype,
+        index: config.index.as_deref(),
+        fields: config.fields.iter().map(|(name, values)| (name.as_str(), Field::of(values))).collect(),
+    };
+    let object = serde_json::to_string(&metadata).expect("texts can always be written as JSON");
+    let members = object.strip_prefix('{').and_then(|rest| rest.strip_suffix('}')).unwrap_or_default();
+    format!("{members},\"event\":")
+}
+
+/// When the event happened. `None` if it does not say so, or before 1970, of which Splunk knows nothing.
+fn stage_time(item: &[u8]) -> Option<Timestamp> {
+    let start = item.iter().position(|byte| !byte.is_ascii_whitespace())?;
+    let place = json::member(item, start, "stageTimestamp")?;
+    let time: Timestamp = json::unescaped(item.get(place)?)?.parse().ok()?;
+    (time >= Timestamp::UNIX_EPOCH).then_some(time)
+}
+
+/// Seconds in plain decimal: a number with an exponent is refused with code 15.
+fn write_time(time: Timestamp, body: &mut Vec<u8>) {
+    const MICROS: i64 = 1_000_000;
+    let micros = time.as_microsecond();
+    // Writing to a Vec cannot fail.
+    let _ = write!(body, "\"time\":{}.{:06},", micros / MICROS, micros % MICROS);
+}
+
+/// 128 random bits as a UUID of version 4 (RFC 9562, 5.4).
+fn guid(random: u128) -> String {
+    let bits = random & !(0xf << 76) & !(0b11 << 62) | 4 << 76 | 0b10 << 62;
+    let hex = format!("{bits:032x}");
+    [&hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]].join("-")
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,313 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use proptest::prelude::*;
+use serde_json::value::RawValue;
+
+use super::*;
+use crate::batch::{Batch, Limits as BatchLimits, Offer, Origin};
+use crate::buffers::Buffers;
+use crate::event::Event;
+use crate::properties::{cases, mutated, mutations, real_line};
+use crate::sink::tests::answer;
+
+const LOG: &str = "/var/log/kubernetes/audit.log";
+const GOLDEN_EVENTS: &[u8] = include_bytes!("../../../tests/data/sinks/splunk_hec/events.log");
+const GOLDEN_REQUEST: &[u8] = include_bytes!("../../../tests/data/sinks/splunk_hec/request.body");
+
+/// An envelope as somebody else reads it.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Envelope<'a> {
+    #[serde(borrow)]
+    time: Option<&'a RawValue>,
+    host: Option<String>,
+    source: String,
+    sourcetype: String,
+    index: Option<String>,
+    #[serde(borrow)]
+    fields: Option<&'a RawValue>,
+    #[serde(borrow)]
+    event: &'a RawValue,
+}
+
+fn config(ack: Ack) -> config::SplunkHec {
+    config::SplunkHec {
+        host: None,
+        source: None,
+        sourcetype: "kube:apiserver:audit".to_owned(),
+        index: None,
+        fields: BTreeMap::new(),
+        ack,
+    }
+}
+
+fn sink(ack: Ack) -> SplunkHec {
+    SplunkHec::new(&config(ack), Path::new(LOG))
+}
+
+fn events<'a>(lines: impl IntoIterator<Item = &'a [u8]>) -> Events {
+    let limits = BatchLimits {
+        max_lines: usize::MAX,
+        max_bytes: usize::MAX,
+        max_first_line_bytes: usize::MAX,
+        max_event_size: None,
+    };
+    let mut batch = Batch::new(Buffers::default());
+    for line in lines {
+        let origin = || Origin { file: "audit.log".into(), offset: 0 };
+        assert_eq!(batch.offer(line, origin, &limits), Offer::Taken);
+    }
+    batch.seal();
+    Events::all(Arc::new(batch))
+}
+
+fn body(sink: &SplunkHec, events: &Events) -> Vec<u8> {
+    sink.request(events, SystemTime::UNIX_EPOCH).body.concat()
+}
+
+fn envelopes(body: &[u8]) -> Vec<Envelope<'_>> {
+    serde_json::Deserializer::from_slice(body).into_iter().map(Result::unwrap).collect()
+}
+
+#[test]
+fn the_request_is_the_golden_one() {
+    let fields = [("zones", vec!["a", "b"]), ("cluster", vec!["c1"])];
+    let owned = |(name, values): (&str, Vec<&str>)| {
+        (name.to_owned(), values.into_iter().map(str::to_owned).collect())
+    };
+    let config = config::SplunkHec {
+        host: Some("master-0".to_owned()),
+        index: Some("k8s_audit".to_owned()),
+        fields: fields.into_iter().map(owned).collect(),
+        ..config(Ack::Off)
+    };
+    let sink = SplunkHec::new(&config, Path::new(LOG));
+    let events = events(GOLDEN_EVENTS.trim_ascii_end().split(|byte| *byte == b'\n'));
+    let request = sink.request(&events, SystemTime::now());
+    assert!(request.body.concat() == GOLDEN_REQUEST);
+    assert_eq!(request.target, "/services/collector/event");
+    assert_eq!(request.headers, [(CONTENT_TYPE, HeaderValue::from_static("application/json"))]);
+}
+
+#[test]
+fn the_channel_is_told_unless_acknowledgements_are_off() {
+    let [first, second] = [sink(Ack::Auto), sink(Ack::On)].map(|sink| {
+        let headers = sink.headers();
+        assert_eq!(headers[1].0, "x-splunk-request-channel");
+        assert_eq!(headers, sink.headers(), "it is kept");
+        headers[1].1.to_str().unwrap().to_owned()
+    });
+    assert_ne!(first, second);
+    let form: Vec<usize> = first.split('-').map(str::len).collect();
+    assert_eq!((form, &first[14..15]), (vec![8, 4, 4, 4, 12], "4"), "{first}");
+    assert_eq!(guid(u128::MAX), "ffffffff-ffff-4fff-bfff-ffffffffffff");
+    assert_eq!(guid(0), "00000000-0000-4000-8000-000000000000");
+    assert_eq!(sink(Ack::Off).headers().len(), 1);
+}
+
+#[test]
+fn what_is_configured_survives_any_spelling() {
+    let hostile = "\"\\\n\u{0}{}\u{1F600},\"event\":".to_owned();
+    let config = config::SplunkHec {
+        host: Some(hostile.clone()),
+        source: Some(hostile.clone()),
+        sourcetype: hostile.clone(),
+        index: Some(hostile.clone()),
+        fields: [(hostile.clone(), vec![hostile.clone()])].into(),
+        ack: Ack::Auto,
+    };
+    let body = body(&SplunkHec::new(&config, Path::new(LOG)), &events([&GOLDEN_EVENTS[..1000]; 0]));
+    assert!(body.is_empty());
+    let sink = SplunkHec::new(&config, Path::new(LOG));
+    let line = GOLDEN_EVENTS.split(|byte| *byte == b'\n').next().unwrap();
+    let mut body = Vec::new();
+    sink.write_envelope(line, [b"", line], &mut body);
+    let [envelope] = <[Envelope<'_>; 1]>::try_from(envelopes(&body)).unwrap();
+    let texts = [envelope.host, Some(envelope.source), Some(envelope.sourcetype), envelope.index];
+    assert!(texts.iter().all(|text| text.as_ref() == Some(&hostile)));
+    let fields: BTreeMap<String, String> = serde_json::from_str(envelope.fields.unwrap().get()).unwrap();
+    assert_eq!(fields, [(hostile.clone(), hostile)].into());
+    assert_eq!(envelope.event.get().as_bytes(), line);
+}
+
+#[test]
+fn an_event_without_a_usable_time_gets_none() {
+    for (stamp, time) in [
+        (r#""stageTimestamp":"2025-01-01T00:00:01.234567Z""#, Some("1735689601.234567")),
+        (r#""stageTimestamp":"2025-01-01T00:00:01Z""#, Some("1735689601.000000")),
+        (r#""stageTimestamp":"2025-01-01T01:00:01.2345678+01:00""#, Some("1735689601.234567")),
+        (r#""stageTimestamp":"2025-01-01T00:00:01.000001\u005a""#, Some("1735689601.000001")),
+        (r#""stageTimestamp":"1970-01-01T00:00:00Z""#, Some("0.000000")),
+        (r#""stageTimestamp":"9999-12-30T00:00:00Z""#, Some("253402128000.000000")),
+        (r#""stageTimestamp":"1969-12-31T23:59:59.5Z""#, None),
+        (r#""stageTimestamp":"yesterday""#, None),
+        (r#""stageTimestamp":null"#, None),
+        (r#""x":1"#, None),
+    ] {
+        let line = format!(r#"{{"kind":"Event","apiVersion":"audit.k8s.io/v1",{stamp}}}"#);
+        let body = body(&sink(Ack::Off), &events([line.as_bytes()]));
+        let envelopes = envelopes(&body);
+        assert_eq!(envelopes[0].time.map(RawValue::get), time, "{stamp}");
+        assert_eq!((envelopes[0].source.as_str(), envelopes[0].event.get()), (LOG, line.as_str()));
+    }
+}
+
+/// The sheet, "Replies", and the list of codes in Splunk's troubleshooting page.
+#[test]
+fn answers_mean_what_the_sheet_says() {
+    let hold = |reread_credentials| Verdict::Hold { reread_credentials };
+    let refused = |too_large| Verdict::Refused { too_large };
+    let retry = Verdict::Retry { after: None };
+    let cases = [
+        (200, r#"{"text":"Success","code":0}"#, Verdict::Accepted),
+        (200, r#"{"text":"Queue is approaching its capacity","code":24}"#, Verdict::Accepted),
+        (200, "", Verdict::Accepted),
+        (204, "", Verdict::Accepted),
+        (200, "\"OK\"", Verdict::Accepted),
+        (200, "\n<!doctype html><title>Splunk</title>", hold(false)),
+        (403, r#"{"text":"Token disabled","code":1}"#, hold(true)),
+        (401, r#"{"text":"Token is required","code":2}"#, hold(true)),
+        (401, r#"{"text":"Invalid authorization","code":3}"#, hold(true)),
+        (403, r#"{"text":"Invalid token","code":4}"#, hold(true)),
+        (400, r#"{"text":"No data","code":5}"#, refused(false)),
+        (400, r#"{"text":"Invalid data format","code":6}"#, refused(false)),
+        (400, r#"{"text":"Incorrect index","code":7,"invalid-event-number":1}"#, hold(false)),
+        (500, r#"{"text":"Internal server error","code":8}"#, retry.clone()),
+        (503, r#"{"text":"Server is busy","code":9,"invalid-event-number":2}"#, retry.clone()),
+        (429, r#"{"text":"Server is busy","code":9}"#, retry.clone()),
+        (400, r#"{"text":"Data channel is missing","code":10}"#, hold(false)),
+        (400, r#"{"text":"Invalid data channel","code":11,"invalid-event-number":0}"#, hold(false)),
+        (400, r#"{"text":"Event field is required","code":12,"invalid-event-number":3}"#, refused(false)),
+        (
+            400,
+            r#"{"text":"Event field cannot be blank","code":13,"invalid-event-number":-1}"#,
+            refused(false),
+        ),
+        (400, r#"{"text":"ACK is disabled","code":14}"#, hold(false)),
+        (400, r#"{"text":"Error in handling indexed fields","code":15}"#, refused(false)),
+        (400, r#"{"text":"Query string authorization is not enabled","code":16}"#, hold(false)),
+        (503, r#"{"text":"Server is shutting down","code":23}"#, retry.clone()),
+        (429, r#"{"text":"Queue at capacity","code":26}"#, retry.clone()),
+        (503, r#"{"text":"Ack channel at capacity","code":27}"#, retry),
+        (400, "<html>Bad Request</html>", refused(false)),
+        (413, "<html>Request Entity Too Large</html>", refused(true)),
+        (404, r#"{"text":"The requested URL was not found on this server.","code":404}"#, hold(false)),
+    ];
+    for (status, reply, verdict) in cases {
+        assert_eq!(sink(Ack::Auto).verdict(3, &answer(status, reply)), verdict, "{status} {reply}");
+    }
+    let busy = Answer { retry_after: Some(Duration::from_secs(7)), ..answer(503, "") };
+    let after = Verdict::Retry { after: Some(Duration::from_secs(7)) };
+    assert_eq!(sink(Ack::Auto).verdict(3, &busy), after);
+}
+
+#[test]
+fn the_event_that_is_wrong_is_refused_and_the_others_are_sent_again() {
+    for code in [5, 6, 12, 13, 15, 99] {
+        let reply = format!(r#"{{"text":"No","code":{code},"invalid-event-number":1}}"#);
+        let reason = reply.clone();
+        let expect = [EventVerdict::Retry, EventVerdict::Refused { reason }, EventVerdict::Retry];
+        let answer = answer(400, &reply);
+        assert_eq!(sink(Ack::Auto).verdict(3, &answer), Verdict::Each(expect.into()));
+        // One that is not there helps nobody.
+        assert_eq!(sink(Ack::Auto).verdict(1, &answer), Verdict::Refused { too_large: false });
+    }
+    let alone = answer(400, r#"{"text":"No","code":6,"invalid-event-number":0}"#);
+    assert_eq!(
+        sink(Ack::Auto).verdict(1, &alone),
+        Verdict::Refused { too_large: false },
+        "it needs no number"
+    );
+}
+
+#[test]
+fn acknowledgements_are_asked_for_as_configured() {
+    let (with, without) = (r#"{"text":"Success","code":0,"ackId":5}"#, r#"{"text":"Success","code":0}"#);
+    let hold = Verdict::Hold { reread_credentials: false };
+    for (ack, reply, verdict) in [
+        (Ack::Auto, with, Verdict::Poll { ticket: 5 }),
+        (Ack::Auto, without, Verdict::Accepted),
+        (Ack::On, with, Verdict::Poll { ticket: 5 }),
+        (Ack::On, without, hold.clone()),
+        (Ack::On, "", hold),
+        (Ack::Off, with, Verdict::Accepted),
+    ] {
+        assert_eq!(sink(ack).verdict(2, &answer(200, reply)), verdict, "{ack:?} {reply}");
+    }
+}
+
+#[test]
+fn a_question_names_the_channel_and_the_tickets() {
+    let sink = sink(Ack::Auto);
+    let request = sink.poll(&[0, 7, u64::MAX]).unwrap();
+    assert_eq!(request.target, format!("/services/collector/ack?channel={}", sink.channel));
+    assert_eq!(request.body.concat(), br#"{"acks":[0,7,18446744073709551615]}"#);
+    assert_eq!(request.headers, sink.headers());
+}
+
+#[test]
+fn only_what_is_said_to_be_true_is_settled() {
+    let settled = |status, reply: &str| sink(Ack::Auto).settled(&[0, 1, 2], &answer(status, reply));
+    assert_eq!(settled(200, r#"{"acks":{"0":true,"1":false,"2":true,"3":true}}"#), [0, 2]);
+    for (status, reply) in [
+        (200, r#"{"acks":{}}"#),
+        (200, r#"{"acks":{"0":"true"}}"#),
+        (200, r#"{"acks":[0,1]}"#),
+        (200, r#"{"text":"Success","code":0}"#),
+        (200, "<html>"),
+        (200, ""),
+        (400, r#"{"text":"ACK is disabled","code":14}"#),
+        (503, r#"{"acks":{"0":true}}"#),
+    ] {
+        assert_eq!(settled(status, reply), [0; 0], "{status} {reply}");
+    }
+}
+
+proptest! {
+    #![proptest_config(cases(2000))]
+
+    /// A time is plain decimal with six digits behind the point, and the microsecond that it was.
+    #[test]
+    fn a_time_never_has_an_exponent(nanos in 0..i64::MAX) {
+        let mut text = Vec::new();
+        write_time(Timestamp::from_nanosecond(i128::from(nanos)).unwrap(), &mut text);
+        let text = String::from_utf8(text).unwrap();
+        let number = text.strip_prefix("\"time\":").and_then(|rest| rest.strip_suffix(',')).unwrap();
+        let (seconds, micros) = number.split_once('.').unwrap();
+        prop_assert!(seconds.bytes().chain(micros.bytes()).all(|byte| byte.is_ascii_digit()) && micros.len() == 6);
+        let value = seconds.parse::<i64>().unwrap() * 1_000_000 + micros.parse::<i64>().unwrap();
+        prop_assert_eq!(value, nanos / 1000);
+    }
+}
+
+proptest! {
+    #![proptest_config(cases(300))]
+
+    /// Whatever is an event arrives as the very bytes of its line, in an envelope that is JSON.
+    #[test]
+    fn any_event_arrives_as_it_was(line in real_line(), mutations in mutations()) {
+        let line = mutated(&line, &mutations);
+        if Event::parse(&line).is_ok() {
+            let body = body(&sink(Ack::Auto), &events([&line[..], &line[..]]));
+            let envelopes = envelopes(&body);
+            prop_assert_eq!(envelopes.len(), 2);
+            for envelope in envelopes {
+                prop_assert_eq!(envelope.event.get().as_bytes(), line.trim_ascii());
+            }
+        }
+    }
+
+    /// No bytes in the place of an event or of an answer are a reason to panic, and no answer settles what it does not name.
+    #[test]
+    fn no_bytes_are_too_strange(line in real_line(), mutations in mutations(), status in 100..600_u16) {
+        let bytes = mutated(&line, &mutations);
+        let mut body = Vec::new();
+        sink(Ack::Auto).write_envelope(&bytes, [b"", &bytes], &mut body);
+        let reply = mutated(br#"{"text":"No","code":6,"invalid-event-number":1,"ackId":3,"acks":{"0":true}}"#, &mutations);
+        let answer = Answer { body: Bytes::from(reply), ..answer(status, "") };
+        let verdict = sink(Ack::Auto).verdict(2, &answer);
+        prop_assert_eq!(matches!(verdict, Verdict::Accepted | Verdict::Poll { .. }), (200..300).contains(&status) && !matches!(verdict, Verdict::Hold { .. }));
+        prop_assert!(sink(Ack::Auto).settled(&[1, 2], &answer).len() <= 2);
+    }
+}

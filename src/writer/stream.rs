@@ -1,0 +1,108 @@
+//! Standard output: what is written is gone, so a batch that failed half way goes on where it stopped.
+//!
+//! A reader that does not read must not hold the process up for ever: no write waits longer than some seconds.
+
+use std::fs::File;
+use std::io::{self, ErrorKind, Write as _};
+use std::os::fd::AsFd as _;
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+use super::{WriteError, pieces};
+use crate::fingerprint;
+use crate::sink::Events;
+
+/// A pipe with any room has room for so many bytes (`PIPE_BUF` of Linux), so such a write does not block.
+const PIPE_BYTES: usize = 4096;
+const LONGEST_WAIT: Timespec = Timespec { tv_sec: 5, tv_nsec: 0 };
+
+/// A descriptor that somebody else has opened.
+#[derive(Debug)]
+pub(super) struct Stream {
+    pub(super) file: File,
+    is_file: bool,
+    /// How long one write waits for a reader.
+    pub(super) patience: Timespec,
+    half: Option<Half>,
+}
+
+/// A batch of which the beginning was written.
+#[derive(Debug)]
+struct Half {
+    bytes: usize,
+    hash: u64,
+    ends_line: bool,
+}
+
+impl Stream {
+    /// Not by way of `std::io::Stdout`, which keeps what it could not write.
+    pub(super) fn stdout() -> Result<Self, WriteError> {
+        let descriptor = io::stdout().as_fd().try_clone_to_owned();
+        Self::of(File::from(descriptor.map_err(error)?)).map_err(error)
+    }
+
+    pub(super) fn of(file: File) -> io::Result<Self> {
+        let is_file = file.metadata()?.is_file();
+        Ok(Self { file, is_file, patience: LONGEST_WAIT, half: None })
+    }
+
+    /// Returns how many bytes the lines have.
+    pub(super) fn write(&mut self, events: &Events) -> Result<u64, WriteError> {
+        let lines = pieces(events).collect::<Vec<_>>().concat();
+        self.write_lines(&lines).map_err(error)?;
+        Ok(lines.len() as u64)
+    }
+
+    pub(super) fn write_lines(&mut self, lines: &[u8]) -> io::Result<()> {
+        let mut written = match self.half.take() {
+            Some(half) if half.hash == fingerprint::short(lines) => half.bytes,
+            Some(half) if !half.ends_line => {
+                self.write_some(b"\n").inspect_err(|_| self.half = Some(half))?;
+                0
+            }
+            _ => 0,
+        };
+        while written < lines.len() {
+            match self.write_some(&lines[written..lines.len().min(written + PIPE_BYTES)]) {
+                Ok(bytes) => written += bytes,
+                Err(error) => {
+                    if written > 0 {
+                        let ends_line = lines[written - 1] == b'\n';
+                        self.half = Some(Half { bytes: written, hash: fingerprint::short(lines), ends_line });
+                    }
+                    return Err(error);
+                }
+            }
+        }
+        if self.is_file { self.file.sync_data() } else { Ok(()) }
+    }
+
+    fn write_some(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        loop {
+            let mut writable = [PollFd::new(&self.file, PollFlags::OUT)];
+            match poll(&mut writable, Some(&self.patience)) {
+                Ok(0) => {
+                    return Err(io::Error::new(ErrorKind::TimedOut, "nobody has read it for some seconds"));
+                }
+                Ok(_) | Err(rustix::io::Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+            match self.file.write(bytes) {
+                Ok(0) => return Err(ErrorKind::WriteZero.into()),
+                Err(error) if matches!(error.kind(), ErrorKind::Interrupted | ErrorKind::WouldBlock) => {}
+                result => return result,
+            }
+        }
+    }
+}
+
+fn error(source: io::Error) -> WriteError {
+    let place = "standard output".to_owned();
+    if source.kind() == ErrorKind::BrokenPipe {
+        return WriteError::misconfigured(
+            place,
+            "nobody reads it any more; start this process again with a reader",
+        );
+    }
+    WriteError::Io { place, source }
+}
