@@ -182,6 +182,10 @@ pub enum Destination {
     Webhook(PathBuf),
     /// Any HTTP endpoint.
     Ndjson(Ndjson),
+    /// A file that is rotated by size.
+    File(File),
+    /// Standard output.
+    Stdout,
 }
 
 impl Destination {
@@ -191,6 +195,8 @@ impl Destination {
         match self {
             Self::Webhook(_) => "webhook",
             Self::Ndjson(_) => "ndjson",
+            Self::File(_) => "file",
+            Self::Stdout => "stdout",
         }
     }
 
@@ -198,7 +204,7 @@ impl Destination {
     #[must_use]
     pub fn server(&self) -> Option<&Server> {
         match self {
-            Self::Webhook(_) => None,
+            Self::Webhook(_) | Self::File(_) | Self::Stdout => None,
             Self::Ndjson(ndjson) => Some(&ndjson.server),
         }
     }

@@ -43,6 +43,7 @@ mod packing;
 pub(crate) mod tests;
 mod trial;
 mod wire;
+mod writing;
 
 use acks::Acks;
 use asking::{Asking, Judged, Ruling, Undecided};
@@ -52,11 +53,30 @@ use gate::Gate;
 use packing::Packing;
 use trial::Trial;
 pub use wire::{Sending, Wire};
+pub use writing::Writing;
 
 /// A delivery that waits learns at once that another was taken, but does not ask again sooner than this.
 const NOTICE_AFTER: Duration = Duration::from_secs(1);
 
-/// Delivers the batches of one output.
+/// How the batches of an output go their way.
+pub enum Transport {
+    /// By requests.
+    Http(Delivery),
+    /// Into a file, or to standard output.
+    Writer(Writing),
+}
+
+impl Transport {
+    /// Returns when every event of the sealed `batch` is taken or given up.
+    pub async fn deliver(&self, batch: &Arc<Batch>) -> Delivered {
+        match self {
+            Self::Http(delivery) => delivery.deliver(batch).await,
+            Self::Writer(writing) => writing.deliver(batch).await,
+        }
+    }
+}
+
+/// Delivers the batches of one output by requests.
 pub struct Delivery {
     output: String,
     exchange: Box<dyn Wire>,
