@@ -13,18 +13,18 @@ use super::section::{Section, nothing_available};
 use super::settings::INITIAL_BACKOFF;
 use super::value::{not_among, not_positive};
 use super::{
-    Batch, Compression, Destination, Mode, OnFull, Output, Rejected, Requests, Throttle, Truncate, ndjson,
-    quantity, redact,
+    Batch, Compression, Destination, Mode, OnFull, Output, Rejected, Requests, Throttle, Truncate,
+    elasticsearch, ndjson, quantity, redact,
 };
 use crate::body::Coding;
 
 const MIB: i64 = 1 << 20;
 
 /// Sinks of later versions.
-const LATER_SINKS: [&str; 7] = ["elasticsearch", "otlp", "loki", "splunkHec", "sls", "file", "stdout"];
+const LATER_SINKS: [&str; 6] = ["otlp", "loki", "splunkHec", "sls", "file", "stdout"];
 
 /// The destinations of this version beside the webhook, which is the default.
-const SINKS: [&str; 1] = ["ndjson"];
+const SINKS: [&str; 2] = ["ndjson", "elasticsearch"];
 
 pub(super) const MODES: [(&str, Mode); 3] =
     [("batch", Mode::Batch), ("blocking", Mode::Blocking), ("blocking-strict", Mode::BlockingStrict)];
@@ -110,8 +110,26 @@ fn destination(section: &mut Section<'_>) -> (Destination, Requests) {
         "ndjson" => of_http(section.section("ndjson"), gzip, |section| {
             Some(Destination::Ndjson(ndjson::read(section)?))
         }),
+        "elasticsearch" => without_zstd(section.section("elasticsearch"), |section| {
+            Some(Destination::Elasticsearch(elasticsearch::read(section)?))
+        }),
         _ => webhook(section.section("webhook")),
     }
+}
+
+/// As [`of_http`], of servers that know no zstd.
+fn without_zstd<'a>(
+    section: Section<'a>,
+    read: impl FnOnce(Section<'a>) -> Option<Destination>,
+) -> (Destination, Requests) {
+    let (report, origin) = (section.sources.report, section.place_of("compression"));
+    let (destination, requests) = of_http(section, Some(Coding::Gzip), read);
+    let coding = requests.compression.map(|compression| compression.coding);
+    if let (Some(Coding::Zstd), Some(origin)) = (coding, origin) {
+        let what = format!("zstd is not known to {}; legal are none and gzip", destination.name());
+        report.mistake(&origin, what);
+    }
+    (destination, requests)
 }
 
 /// A destination whose section has the fields of every HTTP endpoint.

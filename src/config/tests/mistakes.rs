@@ -282,7 +282,6 @@ fn what_later_versions_bring_is_not_ignored() {
         ("match", "[]"),
         ("identity", "{}"),
         ("loki", "{}"),
-        ("elasticsearch", "{}"),
         ("otlp", "{}"),
         ("splunkHec", "{}"),
         ("sls", "{}"),
