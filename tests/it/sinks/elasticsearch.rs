@@ -1,6 +1,7 @@
 //! Elasticsearch and OpenSearch: everything arrives, and what is told of one item counts for that item alone.
 
 mod fake;
+mod setup;
 
 use std::collections::BTreeSet;
 use std::process::Command;
