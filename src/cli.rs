@@ -6,6 +6,7 @@ mod cursor;
 mod policy;
 mod reading;
 mod rejected;
+mod setup;
 mod state;
 mod top;
 
@@ -55,6 +56,9 @@ enum Cli {
     Policy(policy::Command),
     /// Who fills the log
     Top(top::Args),
+    /// What an endpoint needs before events are sent to it
+    #[command(subcommand)]
+    Setup(setup::Command),
 }
 
 /// Why a command ended without success.
@@ -83,6 +87,7 @@ pub fn main() -> ExitCode {
         Cli::Rejected(command) => rejected::command(&command),
         Cli::Policy(command) => policy::command(&command),
         Cli::Top(args) => top::top(args),
+        Cli::Setup(command) => setup::command(&command),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

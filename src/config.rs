@@ -8,6 +8,7 @@
 //! `section`, one `value` at a time, whose spelling `quantity` knows; `report` collects what is wrong; [`to_yaml`] prints
 //! the result. `settings` is what [`crate::flags`] hands over, `yaml` is the file.
 
+mod elasticsearch;
 mod file;
 mod load;
 mod log_flags;
@@ -30,6 +31,7 @@ use std::time::Duration;
 
 use crate::body::Coding;
 
+pub use self::elasticsearch::{DocumentMode, Elasticsearch};
 pub use self::file::File;
 pub(crate) use self::load::{default_state_dir, load};
 pub use self::ndjson::{Format, Ndjson};
@@ -186,6 +188,8 @@ pub enum Destination {
     File(File),
     /// Standard output.
     Stdout,
+    /// A data stream.
+    Elasticsearch(Elasticsearch),
 }
 
 impl Destination {
@@ -197,6 +201,7 @@ impl Destination {
             Self::Ndjson(_) => "ndjson",
             Self::File(_) => "file",
             Self::Stdout => "stdout",
+            Self::Elasticsearch(_) => "elasticsearch",
         }
     }
 
@@ -206,6 +211,7 @@ impl Destination {
         match self {
             Self::Webhook(_) | Self::File(_) | Self::Stdout => None,
             Self::Ndjson(ndjson) => Some(&ndjson.server),
+            Self::Elasticsearch(elasticsearch) => Some(&elasticsearch.server),
         }
     }
 

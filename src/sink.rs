@@ -4,6 +4,7 @@
 //! are written for its protocol ([`HttpSink::request`]), how a request is signed ([`HttpSink::sign`]), and what an answer
 //! means ([`HttpSink::verdict`]).
 
+pub mod elasticsearch;
 mod events;
 pub mod ndjson;
 pub mod splunk_hec;
@@ -74,6 +75,7 @@ pub fn of(destination: &Destination) -> Option<Arc<dyn HttpSink>> {
     Some(match destination {
         Destination::Webhook(_) => Arc::new(webhook::Webhook),
         Destination::Ndjson(ndjson) => Arc::new(ndjson::Ndjson::new(ndjson)),
+        Destination::Elasticsearch(config) => Arc::new(elasticsearch::Elasticsearch::new(config)),
         Destination::File(_) | Destination::Stdout => return None,
     })
 }

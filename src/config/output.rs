@@ -13,8 +13,8 @@ use super::section::{Section, nothing_available};
 use super::settings::INITIAL_BACKOFF;
 use super::value::{not_among, not_positive};
 use super::{
-    Batch, Compression, Destination, Mode, OnFull, Output, Rejected, Requests, Throttle, Truncate, file,
-    ndjson, quantity, redact,
+    Batch, Compression, Destination, Mode, OnFull, Output, Rejected, Requests, Throttle, Truncate,
+    elasticsearch, file, ndjson, quantity, redact,
 };
 use crate::body::Coding;
 
@@ -22,10 +22,10 @@ const MIB: i64 = 1 << 20;
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Sinks of later versions.
-const LATER_SINKS: [&str; 5] = ["elasticsearch", "otlp", "loki", "splunkHec", "sls"];
+const LATER_SINKS: [&str; 4] = ["otlp", "loki", "splunkHec", "sls"];
 
 /// The destinations of this version beside the webhook, which is the default.
-const SINKS: [&str; 3] = ["ndjson", "file", "stdout"];
+const SINKS: [&str; 4] = ["ndjson", "elasticsearch", "file", "stdout"];
 
 pub(super) const MODES: [(&str, Mode); 3] =
     [("batch", Mode::Batch), ("blocking", Mode::Blocking), ("blocking-strict", Mode::BlockingStrict)];
@@ -116,8 +116,26 @@ fn destination(section: &mut Section<'_>) -> (Destination, Requests) {
             section.finish();
             Destination::Stdout
         }),
+        "elasticsearch" => without_zstd(section.section("elasticsearch"), |section| {
+            Some(Destination::Elasticsearch(elasticsearch::read(section)?))
+        }),
         _ => webhook(section.section("webhook")),
     }
+}
+
+/// As [`of_http`], of servers that know no zstd.
+fn without_zstd<'a>(
+    section: Section<'a>,
+    read: impl FnOnce(Section<'a>) -> Option<Destination>,
+) -> (Destination, Requests) {
+    let (report, origin) = (section.sources.report, section.place_of("compression"));
+    let (destination, requests) = of_http(section, Some(Coding::Gzip), read);
+    let coding = requests.compression.map(|compression| compression.coding);
+    if let (Some(Coding::Zstd), Some(origin)) = (coding, origin) {
+        let what = format!("zstd is not known to {}; legal are none and gzip", destination.name());
+        report.mistake(&origin, what);
+    }
+    (destination, requests)
 }
 
 /// A destination whose section has the fields of every HTTP endpoint.

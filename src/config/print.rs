@@ -7,8 +7,8 @@ use std::path::Path;
 use reqwest::Url;
 
 use super::{
-    Batch, Compression, Config, Destination, File, Login, Ndjson, Output, Redact, Requests, Server,
-    ServerTls, Throttle, load, ndjson, output, quantity,
+    Batch, Compression, Config, Destination, Elasticsearch, File, Login, Ndjson, Output, Redact, Requests,
+    Server, ServerTls, Throttle, elasticsearch, load, ndjson, output, quantity,
 };
 
 /// Prints the effective configuration in the file's own shape. Nothing in it is secret: credentials are in the
@@ -108,7 +108,23 @@ fn show_destination(destination: &Destination) -> String {
             quantity::show_size(*max_size),
         ),
         Destination::Stdout => String::new(),
+        Destination::Elasticsearch(elasticsearch) => show_elasticsearch(elasticsearch),
     }
+}
+
+fn show_elasticsearch(elasticsearch: &Elasticsearch) -> String {
+    let Elasticsearch { server, data_stream, mode, dedupe, keep_metadata, replace_dots } = elasticsearch;
+    format!(
+        "{server}      dataStream: {data_stream}
+      mode: {mode}
+      dedupe: {dedupe}
+      keepMetadata: {keep_metadata}
+      replaceDots: {replace_dots}
+",
+        server = show_server(server, "url"),
+        data_stream = quoted(data_stream),
+        mode = word(&elasticsearch::DOCUMENT_MODES, *mode),
+    )
 }
 
 /// The fields that every endpoint has, below its section. Headers may be secret.

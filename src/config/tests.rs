@@ -1,6 +1,7 @@
 //! The three sources together, from text to [`Config`].
 
 mod compression;
+mod elasticsearch;
 mod hostile;
 mod mistakes;
 mod printed;

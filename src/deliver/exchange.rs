@@ -10,7 +10,7 @@ use bytes::Bytes;
 use reqwest::header::{
     ACCEPT, AUTHORIZATION, CONTENT_ENCODING, HeaderMap, HeaderValue, LOCATION, RETRY_AFTER, USER_AGENT,
 };
-use reqwest::{Response, Url};
+use reqwest::{Method, Response, Url};
 
 use crate::kubeconfig::{Endpoint, Session};
 use crate::sink::{Answer, HttpSink, Request, Sent};
@@ -68,20 +68,33 @@ impl Exchange {
     /// # Errors
     /// There is no complete answer.
     pub async fn post(&self, request: Request) -> Result<(Answer, Credentials), NoAnswer> {
+        self.send(Method::POST, request).await
+    }
+
+    /// The same with another method.
+    ///
+    /// # Errors
+    /// There is no complete answer.
+    pub async fn send(&self, method: Method, request: Request) -> Result<(Answer, Credentials), NoAnswer> {
         let session = self.endpoint.session().await;
         let session = session.map_err(|reason| NoAnswer { reason, timed_out: false })?;
-        let answer = self.post_over(&session, &request).await;
+        let answer = self.send_over(&session, &method, &request).await;
         if answer.as_ref().is_err_and(|no_answer| no_answer.timed_out) {
             self.endpoint.reconnect(&session);
         }
         Ok((answer?, Credentials(session.generation())))
     }
 
-    async fn post_over(&self, session: &Session, request: &Request) -> Result<Answer, NoAnswer> {
+    async fn send_over(
+        &self,
+        session: &Session,
+        method: &Method,
+        request: &Request,
+    ) -> Result<Answer, NoAnswer> {
         let mut url = with_target(session.url(), &request.target);
         for _ in 0..=MOST_REDIRECTS {
             let headers = self.headers(session, request, &url);
-            let builder = session.client().post(url.clone()).headers(headers);
+            let builder = session.client().request(method.clone(), url.clone()).headers(headers);
             let response = builder.body(reqwest::Body::wrap(request.body.clone())).send().await;
             let response = response.map_err(|error| in_words(&error))?;
             match redirect(&url, &response) {

@@ -1,0 +1,195 @@
+//! A `_bulk` endpoint that takes nothing but what the protocol says, and fails by script, item by item.
+
+use std::collections::{BTreeMap, HashMap};
+use std::io::Read as _;
+use std::sync::{Arc, Mutex};
+
+use flate2::read::GzDecoder;
+use jiff::Timestamp;
+use serde::Deserialize;
+
+use crate::support::endpoint::{Answer, Endpoint};
+use crate::support::http1::Recorded;
+
+pub(super) const TARGET: &str = "/logs-kubernetes.audit_logs-default/_bulk\
+     ?filter_path=errors,items.*.status,items.*.error,items.*.failure_store";
+
+/// What becomes of a request.
+pub(super) enum Fate {
+    /// Its items are taken or refused one by one.
+    Items,
+    /// It is answered so, and nothing is stored.
+    Refused(Answer),
+    /// Its items are taken, and yet it is answered so.
+    Lost(Answer),
+}
+
+/// A status and the type of the error; 201 stores.
+pub(super) type Status = (u16, &'static str);
+
+pub(super) const STORED: Status = (201, "");
+
+/// An endpoint, and what it has stored.
+pub(super) struct Fake {
+    pub(super) endpoint: Endpoint,
+    index: Arc<Mutex<Index>>,
+}
+
+#[derive(Default)]
+struct Index {
+    /// By their `_id`.
+    documents: BTreeMap<String, String>,
+    /// How often each was sent.
+    tries: HashMap<String, usize>,
+    /// What the protocol forbids.
+    faults: Vec<String>,
+    conflicts: usize,
+    bodies: Vec<Vec<u8>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Action {
+    create: Create,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Create {
+    #[serde(rename = "_id")]
+    id: String,
+}
+
+#[derive(Deserialize)]
+struct Document {
+    #[serde(rename = "@timestamp")]
+    timestamp: String,
+}
+
+impl Fake {
+    /// Stores everything.
+    pub(super) fn storing() -> Self {
+        Self::start(|_, _| Fate::Items, |_, _| STORED)
+    }
+
+    /// `fate` is asked of each request with its body and number, `status` of each document with the number of its tries
+    /// before.
+    pub(super) fn start(
+        fate: impl Fn(&[u8], usize) -> Fate + Send + Sync + 'static,
+        status: impl Fn(&str, usize) -> Status + Send + Sync + 'static,
+    ) -> Self {
+        let index = Arc::new(Mutex::new(Index::default()));
+        let shared = Arc::clone(&index);
+        let endpoint = Endpoint::start(move |request, number| {
+            let mut index = shared.lock().unwrap();
+            let (body, pairs) = match read(request) {
+                Ok(read) => read,
+                Err(fault) => {
+                    index.faults.push(fault);
+                    return Answer::with_body(
+                        400,
+                        r#"{"error":{"type":"illegal_argument_exception"},"status":400}"#,
+                    );
+                }
+            };
+            index.bodies.push(body);
+            let fate = fate(index.bodies.last().unwrap(), number);
+            if let Fate::Refused(answer) = fate {
+                return answer;
+            }
+            let items: Vec<String> =
+                pairs.into_iter().map(|(id, document)| index.take(id, document, &status)).collect();
+            match fate {
+                Fate::Lost(answer) => answer,
+                _ => answer(&items),
+            }
+        });
+        Self { endpoint, index }
+    }
+
+    /// Asserts that all that came was legal, and returns what is stored.
+    pub(super) fn documents(&self) -> Vec<String> {
+        let index = self.index.lock().unwrap();
+        assert_eq!(index.faults, Vec::<String>::new());
+        index.documents.values().cloned().collect()
+    }
+
+    /// How often a document came that was stored already.
+    pub(super) fn conflicts(&self) -> usize {
+        self.index.lock().unwrap().conflicts
+    }
+
+    /// How often each document was sent.
+    pub(super) fn tries(&self) -> Vec<usize> {
+        self.index.lock().unwrap().tries.values().copied().collect()
+    }
+
+    /// All bodies, not compressed.
+    pub(super) fn bodies(&self) -> Vec<Vec<u8>> {
+        self.index.lock().unwrap().bodies.clone()
+    }
+}
+
+impl Index {
+    fn take(&mut self, id: String, document: String, status: &impl Fn(&str, usize) -> Status) -> String {
+        let tries = self.tries.entry(id.clone()).or_default();
+        *tries += 1;
+        if self.documents.contains_key(&id) {
+            self.conflicts += 1;
+            return item((409, "version_conflict_engine_exception"));
+        }
+        let status = status(&document, *tries - 1);
+        if status == STORED {
+            self.documents.insert(id, document);
+        }
+        item(status)
+    }
+}
+
+fn item((status, kind): Status) -> String {
+    match kind {
+        "" => format!(r#"{{"create":{{"status":{status}}}}}"#),
+        _ => format!(
+            r#"{{"create":{{"status":{status},"error":{{"type":"{kind}","reason":"by script","index":"x"}}}}}}"#
+        ),
+    }
+}
+
+fn answer(items: &[String]) -> Answer {
+    let errors = items.iter().any(|item| item.contains("error"));
+    Answer::with_body(200, format!(r#"{{"errors":{errors},"items":[{}]}}"#, items.join(",")))
+}
+
+/// An `_id` and a document.
+type Pair = (String, String);
+
+/// The body of a request, and what is in it; or what is wrong with it.
+fn read(request: &Recorded) -> Result<(Vec<u8>, Vec<Pair>), String> {
+    let is = |what: &str, holds: bool| if holds { Ok(()) } else { Err(format!("{what}: {request:?}")) };
+    is("the method", request.method == "POST")?;
+    is("the target", request.target.strip_prefix("/audit") == Some(TARGET))?;
+    is("the content type", request.header("content-type") == Some("application/x-ndjson"))?;
+    let mut body = Vec::new();
+    match request.header("content-encoding") {
+        None => body.clone_from(&request.body),
+        Some("gzip") => {
+            GzDecoder::new(&request.body[..]).read_to_end(&mut body).map_err(|error| error.to_string())?;
+        }
+        Some(other) => return Err(format!("no server knows {other}")),
+    }
+    let text = String::from_utf8(body.clone()).map_err(|error| error.to_string())?;
+    let Some(text) = text.strip_suffix('\n') else { return Err("the last line does not end".to_owned()) };
+    let lines: Vec<&str> = text.split('\n').collect();
+    is("an action without its document", lines.len().is_multiple_of(2))?;
+    let pair = |pair: &[&str]| {
+        let action: Action =
+            serde_json::from_str(pair[0]).map_err(|error| format!("{error}: {}", pair[0]))?;
+        let document: Document =
+            serde_json::from_str(pair[1]).map_err(|error| format!("{error}: {}", pair[1]))?;
+        let time: Result<Timestamp, _> = document.timestamp.parse();
+        time.map_err(|error| error.to_string())?;
+        Ok((action.create.id, pair[1].to_owned()))
+    };
+    let pairs: Result<_, String> = lines.chunks(2).map(pair).collect();
+    Ok((body, pairs?))
+}
