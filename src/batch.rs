@@ -159,6 +159,13 @@ impl Batch {
         (&self.full[record.buffer][record.range.clone()], record.whole)
     }
 
+    /// The same, as a part of its buffer.
+    #[must_use]
+    pub fn shared_item(&self, index: usize) -> (Bytes, bool) {
+        let record = &self.records[index];
+        (self.full[record.buffer].slice(record.range.clone()), record.whole)
+    }
+
     /// The item of another line of its version, and whether that is the whole line.
     #[must_use]
     pub fn item_of_line(&self, line: &[u8]) -> (Bytes, bool) {

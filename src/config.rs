@@ -8,15 +8,18 @@
 //! `section`, one `value` at a time, whose spelling `quantity` knows; `report` collects what is wrong; [`to_yaml`] prints
 //! the result. `settings` is what [`crate::flags`] hands over, `yaml` is the file.
 
+#[cfg_attr(not(test), expect(dead_code, reason = "no output can name it yet"))]
 mod file;
 mod load;
 mod log_flags;
+mod ndjson;
 mod output;
 mod print;
 mod quantity;
 mod redact;
 mod report;
 mod section;
+mod server;
 mod settings;
 mod splunk_hec;
 mod value;
@@ -30,6 +33,7 @@ use crate::body::Coding;
 
 pub use self::file::File;
 pub(crate) use self::load::{default_state_dir, load};
+pub use self::ndjson::{Format, Ndjson};
 pub use self::output::is_name;
 pub use self::print::to_yaml;
 pub(crate) use self::quantity::{duration, show_duration};
@@ -37,6 +41,7 @@ pub(crate) use self::redact::key_files;
 pub use self::report::Errors;
 pub(crate) use self::report::Origin;
 pub(crate) use self::section::closest;
+pub use self::server::{Login, Server, ServerTls};
 pub(crate) use self::settings::{DEPRECATED_BACKOFF, INITIAL_BACKOFF, Setting, Settings};
 pub use self::splunk_hec::{Ack, SplunkHec};
 
@@ -176,6 +181,10 @@ pub struct Output {
 pub enum Destination {
     /// An audit webhook, as kube-apiserver is told of one: the path of a kubeconfig (`--audit-webhook-config-file`).
     Webhook(PathBuf),
+    /// Any HTTP endpoint.
+    Ndjson(Ndjson),
+    /// Splunk's HTTP Event Collector.
+    SplunkHec(SplunkHec),
 }
 
 impl Destination {
@@ -184,6 +193,18 @@ impl Destination {
     pub fn name(&self) -> &'static str {
         match self {
             Self::Webhook(_) => "webhook",
+            Self::Ndjson(_) => "ndjson",
+            Self::SplunkHec(_) => "splunkHec",
+        }
+    }
+
+    /// The endpoint that the output names itself.
+    #[must_use]
+    pub fn server(&self) -> Option<&Server> {
+        match self {
+            Self::Webhook(_) => None,
+            Self::Ndjson(ndjson) => Some(&ndjson.server),
+            Self::SplunkHec(splunk) => Some(&splunk.server),
         }
     }
 
@@ -192,6 +213,7 @@ impl Destination {
     pub fn kubeconfig(&self) -> Option<&std::path::Path> {
         match self {
             Self::Webhook(kubeconfig) => Some(kubeconfig),
+            _ => None,
         }
     }
 }

@@ -18,6 +18,7 @@
 //! | file | what it holds |
 //! |---|---|
 //! | `file.rs` | the YAML, and the rules of which cluster and user count |
+//! | `named.rs` | the same from our own configuration, for endpoints that no kubeconfig names |
 //! | `server.rs` | `server` as the URL that is posted to |
 //! | `tls.rs` | certificate authorities, the client certificate |
 //! | `verifier.rs` | which certificates of a server are believed |
@@ -32,6 +33,7 @@ mod credentials;
 mod current;
 mod exec;
 mod file;
+mod named;
 mod server;
 mod tls;
 mod verifier;
@@ -53,23 +55,41 @@ use reqwest::header::{HeaderMap, HeaderValue};
 use rustix::fs::OFlags;
 use tokio::sync::watch;
 
-use crate::config::{self, Destination};
+use crate::config::{self, Server};
 use client::Connection;
 pub use credentials::AccessKey;
 use current::Current;
+use file::Source;
 
 /// No file that a kubeconfig is or points to is longer; a bundle of all public authorities is a tenth of it.
 const MAX_FILE_BYTES: u64 = 4 << 20;
 
 /// The endpoint that a kubeconfig names: URL, TLS, credentials, as they are now.
 pub struct Endpoint {
-    kubeconfig: PathBuf,
+    subject: Subject,
     timeout: Duration,
     current: Mutex<Current>,
     /// Held while files are read again; who comes second finds them read.
     rereading: tokio::sync::Mutex<()>,
     changes: watch::Sender<u64>,
     warnings: Vec<String>,
+}
+
+/// What names an endpoint.
+enum Subject {
+    /// A kubeconfig.
+    Kubeconfig(PathBuf),
+    /// A section of our own configuration.
+    Server(Box<Server>),
+}
+
+impl fmt::Display for Subject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Kubeconfig(path) => path.display().fmt(f),
+            Self::Server(server) => server.place.fmt(f),
+        }
+    }
 }
 
 /// What one request is made of.
@@ -100,15 +120,19 @@ impl Endpoint {
     ///
     /// All mistakes at once, each naming the file and line or field, and what to do.
     pub fn load(kubeconfig: &Path, timeout: Duration) -> Result<Endpoint, Vec<String>> {
-        let mut report = Report::new(kubeconfig, true);
+        Self::of(Subject::Kubeconfig(kubeconfig.to_owned()), timeout)
+    }
+
+    fn of(subject: Subject, timeout: Duration) -> Result<Endpoint, Vec<String>> {
+        let mut report = Report::new(&subject, true);
         match Current::load(&mut report, timeout) {
             Ok(current) if report.errors.is_empty() => Ok(Endpoint {
-                kubeconfig: kubeconfig.to_owned(),
-                timeout,
                 current: Mutex::new(current),
+                warnings: report.warnings,
+                subject,
+                timeout,
                 rereading: tokio::sync::Mutex::default(),
                 changes: watch::Sender::new(0),
-                warnings: report.warnings,
             }),
             _ => Err(report.errors),
         }
@@ -120,9 +144,12 @@ impl Endpoint {
     ///
     /// As [`Endpoint::load`].
     pub fn of_output(output: &config::Output) -> Result<Endpoint, Vec<String>> {
-        match &output.destination {
-            Destination::Webhook(kubeconfig) => Endpoint::load(kubeconfig, output.requests.timeout),
-        }
+        let destination = &output.destination;
+        let subject = match (destination.kubeconfig(), destination.server()) {
+            (_, Some(server)) => Subject::Server(Box::new(server.clone())),
+            (kubeconfig, None) => Subject::Kubeconfig(kubeconfig.unwrap_or(Path::new("")).to_owned()),
+        };
+        Self::of(subject, output.requests.timeout)
     }
 
     /// What the next request is made of; runs a credential plugin if need be.
@@ -190,7 +217,7 @@ impl Endpoint {
         let reading = tokio::task::spawn_blocking(move || {
             let now = std::time::Instant::now();
             let to_reread = endpoint.current().to_reread(in_any_case, now);
-            let mut report = Report::new(&endpoint.kubeconfig, false);
+            let mut report = Report::new(&endpoint.subject, false);
             let Some(found) = to_reread.read(&mut report, endpoint.timeout) else { return };
             let mut current = endpoint.current();
             current.replace(found, report, now);
@@ -287,7 +314,7 @@ struct Reported;
 
 /// Collects what is wrong and what is worth a word, each with its place in the kubeconfig.
 struct Report<'a> {
-    kubeconfig: &'a Path,
+    subject: &'a Subject,
     /// Whether nothing is in use yet that could stay in use.
     is_first: bool,
     errors: Vec<String>,
@@ -295,8 +322,23 @@ struct Report<'a> {
 }
 
 impl<'a> Report<'a> {
-    fn new(kubeconfig: &'a Path, is_first: bool) -> Report<'a> {
-        Report { kubeconfig, is_first, errors: Vec::new(), warnings: Vec::new() }
+    fn new(subject: &'a Subject, is_first: bool) -> Report<'a> {
+        Report { subject, is_first, errors: Vec::new(), warnings: Vec::new() }
+    }
+
+    fn kubeconfig(&self) -> Option<&'a Path> {
+        match self.subject {
+            Subject::Kubeconfig(path) => Some(path),
+            Subject::Server(_) => None,
+        }
+    }
+
+    /// What the endpoint is made of.
+    fn source(&mut self) -> Result<Source, Reported> {
+        match self.subject {
+            Subject::Kubeconfig(path) => file::read(path, self),
+            Subject::Server(server) => Ok(named::source(server)),
+        }
     }
 
     /// Returns the proof that there is something to say, for the caller to return.
@@ -311,15 +353,19 @@ impl<'a> Report<'a> {
 
     /// `file:line: field: message`; line 0 and an empty field are left out.
     fn place(&self, line: u64, field: &str, message: impl fmt::Display) -> String {
-        let file = self.kubeconfig.display();
+        if let Subject::Server(server) = self.subject {
+            let message = named::in_our_words(&format!("{field}: {message}"));
+            return format!("{}.{message}", server.place);
+        }
         let line = if line > 0 { format!(":{line}") } else { String::new() };
         let field = if field.is_empty() { String::new() } else { format!("{field}: ") };
-        format!("{file}{line}: {field}{message}")
+        format!("{}{line}: {field}{message}", self.subject)
     }
 
     /// A path of the kubeconfig: relative ones start at the kubeconfig's directory.
-    fn resolve(&self, path: &str) -> PathBuf {
-        self.kubeconfig.parent().map_or_else(|| PathBuf::from(path), |directory| directory.join(path))
+    fn resolve(&self, path: impl AsRef<Path>) -> PathBuf {
+        let directory = self.kubeconfig().and_then(Path::parent).unwrap_or(Path::new(""));
+        directory.join(path)
     }
 }
 

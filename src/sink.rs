@@ -5,6 +5,7 @@
 //! means ([`HttpSink::verdict`]).
 
 mod events;
+pub mod ndjson;
 pub mod splunk_hec;
 pub mod webhook;
 
@@ -72,6 +73,8 @@ pub trait HttpSink: Send + Sync {
 pub fn of(destination: &Destination) -> Arc<dyn HttpSink> {
     match destination {
         Destination::Webhook(_) => Arc::new(webhook::Webhook),
+        Destination::Ndjson(ndjson) => Arc::new(ndjson::Ndjson::new(ndjson)),
+        Destination::SplunkHec(splunk) => Arc::new(splunk_hec::SplunkHec::new(splunk)),
     }
 }
 
@@ -219,6 +222,8 @@ pub fn verdict_by_status(answer: &Answer) -> Verdict {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
+    use crate::batch::{Batch, Offer, Origin};
+    use crate::buffers::Buffers;
 
     /// An answer with this status and body.
     pub(crate) fn answer(status: u16, body: &str) -> Answer {
@@ -229,6 +234,24 @@ pub(crate) mod tests {
             body: Bytes::copy_from_slice(body.as_bytes()),
             received_at: SystemTime::UNIX_EPOCH,
         }
+    }
+
+    /// A sealed batch of these lines, all of them events.
+    pub(crate) fn sealed(lines: &[Vec<u8>]) -> Batch {
+        let limits = crate::batch::Limits {
+            max_lines: usize::MAX,
+            max_bytes: usize::MAX,
+            max_first_line_bytes: usize::MAX,
+            max_event_size: None,
+        };
+        let mut batch = Batch::new(Buffers::default());
+        for (index, line) in lines.iter().enumerate() {
+            let origin = || Origin { file: "audit.log".into(), offset: index as u64 };
+            assert_eq!(batch.offer(line, origin, &limits), Offer::Taken);
+        }
+        assert_eq!(batch.events(), lines.len());
+        batch.seal();
+        batch
     }
 
     #[test]

@@ -13,16 +13,18 @@ use super::section::{Section, nothing_available};
 use super::settings::INITIAL_BACKOFF;
 use super::value::{not_among, not_positive};
 use super::{
-    Batch, Compression, Destination, Mode, OnFull, Output, Rejected, Requests, Throttle, Truncate, quantity,
-    redact,
+    Batch, Compression, Destination, Mode, OnFull, Output, Rejected, Requests, Throttle, Truncate, ndjson,
+    quantity, redact, splunk_hec,
 };
 use crate::body::Coding;
 
 const MIB: i64 = 1 << 20;
 
 /// Sinks of later versions.
-const LATER_SINKS: [&str; 8] =
-    ["elasticsearch", "ndjson", "otlp", "loki", "splunkHec", "sls", "file", "stdout"];
+const LATER_SINKS: [&str; 6] = ["elasticsearch", "otlp", "loki", "sls", "file", "stdout"];
+
+/// The destinations of this version beside the webhook, which is the default.
+const SINKS: [&str; 2] = ["ndjson", "splunkHec"];
 
 pub(super) const MODES: [(&str, Mode); 3] =
     [("batch", Mode::Batch), ("blocking", Mode::Blocking), ("blocking-strict", Mode::BlockingStrict)];
@@ -36,7 +38,7 @@ pub(super) const ON_FULL: [(&str, OnFull); 2] = [("dropOldest", OnFull::DropOlde
 pub(super) fn read(mut section: Section<'_>, max_line_bytes: &Located<i64>) -> Output {
     let report = section.sources.report;
     let name = name(&mut section);
-    let (destination, requests) = webhook(section.section("webhook"));
+    let (destination, requests) = destination(&mut section);
     let batch = batch(section.section("batch"));
     let max_in_flight = section.value("maxInFlight", None).int(4).positive(report, not_positive);
     let max_memory = max_memory(&mut section, max_line_bytes);
@@ -93,18 +95,50 @@ pub fn is_name(text: &str) -> bool {
     text.len() <= 63 && text.bytes().all(inner) && !text.starts_with('-') && !text.ends_with('-')
 }
 
+/// Where events go: one of the sections that say so.
+fn destination(section: &mut Section<'_>) -> (Destination, Requests) {
+    let given: Vec<&str> =
+        ["webhook"].into_iter().chain(SINKS).filter(|name| section.place_of(name).is_some()).collect();
+    if let [first, second, ..] = given[..] {
+        let place = section.place_of(second).unwrap_or(Origin::Default);
+        let what = format!("the output has a destination already, {first}; give each an output of its own");
+        section.sources.report.mistake(&place, what);
+    }
+    let gzip = Some(Coding::Gzip);
+    match given.first().copied().unwrap_or("webhook") {
+        "ndjson" => of_http(section.section("ndjson"), gzip, |section| {
+            Some(Destination::Ndjson(ndjson::read(section)?))
+        }),
+        "splunkHec" => of_http(section.section("splunkHec"), gzip, |section| {
+            Some(Destination::SplunkHec(splunk_hec::read(section)?))
+        }),
+        _ => webhook(section.section("webhook")),
+    }
+}
+
+/// A destination whose section has the fields of every HTTP endpoint.
+fn of_http<'a>(
+    mut section: Section<'a>,
+    compression: Option<Coding>,
+    read: impl FnOnce(Section<'a>) -> Option<Destination>,
+) -> (Destination, Requests) {
+    let requests = requests(&mut section, None, compression);
+    // What cannot be read has been told: there is no configuration then.
+    (read(section).unwrap_or_else(|| Destination::Webhook(PathBuf::new())), requests)
+}
+
 fn webhook(mut section: Section<'_>) -> (Destination, Requests) {
     let kubeconfig = section.value("kubeconfig", Some("audit-webhook-config-file")).line();
     if kubeconfig.is_default() {
         section.missing("kubeconfig", Some("audit-webhook-config-file"));
     }
-    let requests = requests(&mut section, Some(INITIAL_BACKOFF));
+    let requests = requests(&mut section, Some(INITIAL_BACKOFF), None);
     section.finish();
     (Destination::Webhook(PathBuf::from(kubeconfig.value.unwrap_or_default())), requests)
 }
 
 /// How requests are made, to whatever endpoint.
-fn requests(section: &mut Section<'_>, backoff_flag: Option<&str>) -> Requests {
+fn requests(section: &mut Section<'_>, backoff_flag: Option<&str>, compression: Option<Coding>) -> Requests {
     let report = section.sources.report;
     let initial = section.value("initialBackoff", backoff_flag).duration(Duration::from_secs(10));
     // kube-apiserver takes 0 and gives up after five tries. We try for ever, and 0 would never grow.
@@ -118,16 +152,17 @@ fn requests(section: &mut Section<'_>, backoff_flag: Option<&str>) -> Requests {
         report.misfit(&max.origin, &initial.origin, what);
     }
     let timeout = above_zero(report, &section.value("timeout", None).duration(Duration::from_secs(30)));
-    let compression = compression(section);
+    let compression = self::compression(section, compression);
     Requests { initial_backoff, max_backoff: max.value, timeout, compression }
 }
 
 /// The levels of each coding that its library documents as ordinary ones: above 19, zstd needs windows that decoders
 /// refuse (RFC 9659).
-fn compression(section: &mut Section<'_>) -> Option<Compression> {
+fn compression(section: &mut Section<'_>, default: Option<Coding>) -> Option<Compression> {
     let report = section.sources.report;
-    let coding =
-        section.value("compression", None).choice(None, &COMPRESSIONS, |word| not_among(word, &COMPRESSIONS));
+    let coding = section
+        .value("compression", None)
+        .choice(default, &COMPRESSIONS, |word| not_among(word, &COMPRESSIONS));
     let level = section.value("compressionLevel", None).int(1);
     let most = match coding.value {
         Some(Coding::Gzip) => 9,

@@ -4,7 +4,10 @@ use std::fmt::Write as _;
 use std::num::NonZeroUsize;
 use std::path::Path;
 
-use super::{Batch, Compression, Config, Destination, Output, Redact, Throttle, load, output, quantity};
+use super::{
+    Batch, Compression, Config, Destination, Login, Ndjson, Output, Redact, Server, ServerTls, SplunkHec,
+    Throttle, load, ndjson, output, quantity, splunk_hec,
+};
 
 /// Prints the effective configuration in the file's own shape. Nothing in it is secret: credentials are in the
 /// kubeconfig and the key of masked values in a file, of which only the paths are shown.
@@ -44,12 +47,10 @@ outputs:
 fn show_output(output: &Output) -> String {
     let Output { name, destination, requests, batch, truncate, max_in_flight, max_memory, rejected, .. } =
         output;
-    let Destination::Webhook(kubeconfig) = destination;
     format!(
         "  - name: \"{name}\"
-    webhook:
-      kubeconfig: {kubeconfig}
-      initialBackoff: {initial_backoff}
+    {section}:
+{destination}      initialBackoff: {initial_backoff}
       maxBackoff: {max_backoff}
       timeout: {timeout}
       compression: {compression}
@@ -67,7 +68,8 @@ fn show_output(output: &Output) -> String {
       onFull: {on_full}
     readyAfter: {ready_after}
 ",
-        kubeconfig = show_path(kubeconfig),
+        section = destination.name(),
+        destination = show_destination(destination),
         initial_backoff = quantity::show_duration(requests.initial_backoff),
         max_backoff = quantity::show_duration(requests.max_backoff),
         timeout = quantity::show_duration(requests.timeout),
@@ -84,6 +86,86 @@ fn show_output(output: &Output) -> String {
         on_full = word(&output::ON_FULL, rejected.on_full),
         ready_after = quantity::show_duration(output.ready_after),
     )
+}
+
+fn show_destination(destination: &Destination) -> String {
+    match destination {
+        Destination::Webhook(kubeconfig) => format!("      kubeconfig: {}\n", show_path(kubeconfig)),
+        Destination::Ndjson(Ndjson { server, format }) => {
+            format!("{}      format: {}\n", show_server(server, "url"), word(&ndjson::FORMATS, *format))
+        }
+        Destination::SplunkHec(splunk) => show_splunk_hec(splunk),
+    }
+}
+
+fn show_splunk_hec(splunk: &SplunkHec) -> String {
+    let SplunkHec { server, host, source, sourcetype, index, fields, ack } = splunk;
+    let [host, source, index] =
+        [host, source, index].map(|text| text.as_deref().map_or_else(|| "~".to_owned(), quoted));
+    let fields: Vec<String> =
+        fields.iter().map(|(name, value)| format!("{}: {}", quoted(name), quoted(value))).collect();
+    format!(
+        "{server}      host: {host}
+      source: {source}
+      sourcetype: {sourcetype}
+      index: {index}
+      fields: {{ {fields} }}
+      ack: {ack}
+",
+        server = show_server(server, "url"),
+        sourcetype = quoted(sourcetype),
+        fields = fields.join(", "),
+        ack = quoted(word(&splunk_hec::ACKS, *ack)),
+    )
+}
+
+/// The fields that every endpoint has, below its section. Headers may be secret.
+fn show_server(server: &Server, url_field: &str) -> String {
+    let mut yaml = format!("      {url_field}: {}\n", quoted(server.url.as_str()));
+    let mut line = |text: String| yaml += &format!("      {text}\n");
+    match &server.login {
+        Login::None => {}
+        Login::Token { file, field, .. } => line(format!("{field}: {}", show_path(file))),
+        Login::Basic { username, password_file } => {
+            let (name, file) = (quoted(username), show_path(password_file));
+            line(format!("basicAuth: {{ username: {name}, passwordFile: {file} }}"));
+        }
+        Login::Key { id_file, secret_file, security_token_file } => {
+            line(format!("accessKeyIdFile: {}", show_path(id_file)));
+            line(format!("accessKeySecretFile: {}", show_path(secret_file)));
+            line(format!("securityTokenFile: {}", show_file(security_token_file.as_deref())));
+        }
+    }
+    let ServerTls { ca_file, cert_file, key_file, server_name, insecure_skip_verify } = &server.tls;
+    let [ca, cert, key] = [ca_file, cert_file, key_file].map(|file| show_file(file.as_deref()));
+    let name = server_name.as_deref().map_or_else(|| "~".to_owned(), quoted);
+    line(format!(
+        "tls: {{ caFile: {ca}, certFile: {cert}, keyFile: {key}, serverName: {name}, insecureSkipVerify: {insecure_skip_verify} }}"
+    ));
+    line(format!(
+        "proxyUrl: {}",
+        server.proxy_url.as_deref().map_or_else(|| "~".to_owned(), |url| quoted(&without_password(url)))
+    ));
+    if !server.headers.is_empty() {
+        let names: Vec<String> = server
+            .headers
+            .iter()
+            .map(|(name, _)| format!("{}: \"<redacted>\"", quoted(name.as_str())))
+            .collect();
+        line(format!("headers: {{ {} }}", names.join(", ")));
+    }
+    yaml
+}
+
+/// A URL whose password is masked.
+fn without_password(url: &str) -> String {
+    match reqwest::Url::parse(url) {
+        Ok(mut parsed) if parsed.password().is_some() => {
+            let _ = parsed.set_password(Some("redacted"));
+            parsed.to_string()
+        }
+        _ => url.to_owned(),
+    }
 }
 
 /// Null for none.
@@ -144,8 +226,13 @@ fn show_path(path: &Path) -> String {
     if path.starts_with('/') && path.chars().all(plain) {
         return path.into_owned();
     }
+    quoted(&path)
+}
+
+/// Any text, in quotes.
+fn quoted(text: &str) -> String {
     let mut quoted = String::from("\"");
-    for c in path.chars() {
+    for c in text.chars() {
         match c {
             '"' | '\\' => quoted.extend(['\\', c]),
             ' '..='~' => quoted.push(c),

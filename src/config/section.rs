@@ -3,7 +3,7 @@
 //! Which fields a section knows is not listed anywhere: it is those that were asked for. [`Section::finish`] reports the
 //! others, so that a field can neither be forgotten in a list nor be ignored in silence.
 
-use super::report::{Origin, Report};
+use super::report::{Located, Origin, Report};
 use super::settings::Settings;
 use super::value::{Given, Raw};
 use crate::yaml::{Entry, Node, Value};
@@ -125,6 +125,22 @@ impl<'a> Section<'a> {
             _ => (Origin::Default, Raw::Absent),
         };
         Given { report: self.sources.report, origin, raw }
+    }
+
+    /// The texts of the mapping below `field`, by their keys.
+    pub(super) fn texts(&mut self, field: &'static str) -> Vec<(String, Located<Option<String>>)> {
+        let below = self.section(field);
+        let text = |entry: &'a Entry| {
+            let origin = below.sources.place(entry.line, &below.path_of(&entry.key));
+            let given = Given { report: below.sources.report, origin, raw: Raw::Yaml(&entry.node.value) };
+            (entry.key.clone(), given.line_or_empty())
+        };
+        below.entries.iter().map(text).collect()
+    }
+
+    /// The file and the path of this section, for messages of later on.
+    pub(super) fn place(&self) -> String {
+        self.sources.file.map_or_else(|| self.path.clone(), |file| format!("{file}: {}", self.path))
     }
 
     /// A field of a later version: legal only where it asks for nothing.

@@ -1,9 +1,11 @@
 //! The three sources together, from text to [`Config`].
 
 mod compression;
+mod file;
 mod hostile;
 mod mistakes;
 mod printed;
+mod splunk_hec;
 
 use super::report::Report;
 use super::*;

@@ -16,7 +16,7 @@ use reqwest::header::{HOST, HeaderMap, HeaderValue};
 use reqwest::{Client, ClientBuilder, Proxy, Url, redirect, retry};
 use rustls::pki_types::ServerName;
 
-use super::file::{Cluster, User};
+use super::file::{Cluster, Source};
 use super::tls::{Identity, Tls};
 use super::verifier::Checked;
 use super::{Report, Reported, server};
@@ -38,11 +38,14 @@ const HTTP2_PING_TIMEOUT: Duration = Duration::from_secs(15);
 #[derive(PartialEq)]
 pub(super) struct Target {
     url: Url,
+    headers: HeaderMap,
     /// `None` over plain http.
     tls: Option<Tls>,
     proxy: Option<Url>,
     server_name: Option<String>,
     timeout: Duration,
+    /// kube-apiserver tells its webhook the timeout.
+    is_webhook: bool,
 }
 
 /// What it takes to send a request.
@@ -57,12 +60,15 @@ pub(super) struct Connection {
 impl Target {
     /// Reads what the cluster and the user say of it.
     pub(super) fn read(
-        cluster: &Cluster,
-        user: &User,
+        source: &Source,
         timeout: Duration,
         report: &mut Report<'_>,
     ) -> Result<Target, Reported> {
-        let url = server::parse(cluster, user, report);
+        let Source { cluster, user, server } = source;
+        let url = match server {
+            Some(server) => Ok(server.url.clone()),
+            None => server::parse(cluster, user, report),
+        };
         let tls = if url.as_ref().map_or(true, |url| url.scheme() == "https") {
             Tls::read(cluster, user, report).map(Some)
         } else {
@@ -70,7 +76,16 @@ impl Target {
         };
         let proxy = proxy(cluster, report);
         let server_name = server_name(cluster, url.as_ref().ok(), report);
-        let target = Target { url: url?, tls: tls?, proxy: proxy?, server_name: server_name?, timeout };
+        let headers = server.iter().flat_map(|server| server.headers.iter().cloned());
+        let target = Target {
+            url: url?,
+            headers: headers.collect(),
+            tls: tls?,
+            proxy: proxy?,
+            server_name: server_name?,
+            timeout,
+            is_webhook: server.is_none(),
+        };
         if target.server_name.is_some() && target.may_be_proxied() {
             let message = "on the way through a proxy the server is asked for the host of `server` (SNI), \
                            and its certificate is checked for this name";
@@ -96,12 +111,15 @@ impl Target {
 
     /// A client with connections of its own; `issued` takes the place of the kubeconfig's client certificate.
     pub(super) fn connect(&self, issued: Option<&Identity>) -> Result<Connection, String> {
-        let (mut url, mut headers, mut builder) = (self.url.clone(), HeaderMap::new(), base(self.timeout));
+        let (mut url, mut headers, mut builder) =
+            (self.url.clone(), self.headers.clone(), base(self.timeout));
         let proxied = self.may_be_proxied();
         if let Some(tls) = &self.tls {
             // What client-go adds; plain http takes its default transport, which has no timeout to tell the
             // server.
-            url.query_pairs_mut().append_pair("timeout", &show_duration(self.timeout));
+            if self.is_webhook {
+                url.query_pairs_mut().append_pair("timeout", &show_duration(self.timeout));
+            }
             let checked = self.server_name.as_ref().filter(|_| proxied).map(|name| self.checked(name));
             let http2 = self.server_name.is_none() || proxied;
             builder = tls.apply(builder, issued, checked.transpose()?, http2)?;

@@ -7,14 +7,15 @@
 //!
 //! Files are looked at by name: a Secret volume renews them by leading a link elsewhere.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::client::{Connection, Target};
 use super::credentials::{self, Credentials};
 use super::exec::{Issued, Plugin};
-use super::file::{self, Cluster, Source, User};
-use super::{Condition, Report, Reported, Session};
+use super::file::{Cluster, Source, User};
+use super::{Condition, Report, Reported, Session, named};
 use crate::stamp::Stamp;
 
 /// Files that look the same are read again all the same after this long.
@@ -57,7 +58,7 @@ impl ToReread {
         if !self.is_due && !changed() {
             return None;
         }
-        let source = file::read(report).map_or(self.source, Arc::new);
+        let source = report.source().map_or(self.source, Arc::new);
         Some(read_files(source, report, timeout))
     }
 }
@@ -65,28 +66,28 @@ impl ToReread {
 fn read_files(source: Arc<Source>, report: &mut Report<'_>, timeout: Duration) -> Found {
     // Before they are read: a write in between is seen at the next look.
     let stamps = stamps(&source, report);
-    let target = Target::read(&source.cluster, &source.user, timeout, report);
+    let target = Target::read(&source, timeout, report);
     if target.as_ref().is_ok_and(|target| !target.is_encrypted()) {
         warn_of_plain_http(&source.cluster, &source.user, report);
     }
     source.user.warn_of_ignored(report);
-    let credentials = if target.as_ref().map_or(true, Target::is_encrypted) {
-        credentials::read(&source, report)
-    } else {
-        Ok(Credentials::None)
+    let credentials = match &source.server {
+        Some(server) => named::credentials(&server.login, report),
+        None if target.as_ref().map_or(true, Target::is_encrypted) => credentials::read(&source, report),
+        None => Ok(Credentials::None),
     };
     Found { stamps, source, target, credentials }
 }
 
 fn stamps(source: &Source, report: &Report<'_>) -> Arc<[Stamp]> {
     let named = source.paths().map(|path| report.resolve(path));
-    std::iter::once(report.kubeconfig.to_owned()).chain(named).map(Stamp::of).collect()
+    report.kubeconfig().map(Path::to_owned).into_iter().chain(named).map(Stamp::of).collect()
 }
 
 impl Current {
     /// Reads everything for the first time.
     pub(super) fn load(report: &mut Report<'_>, timeout: Duration) -> Result<Current, Reported> {
-        let source = Arc::new(file::read(report)?);
+        let source = Arc::new(report.source()?);
         let Found { stamps, source, target, credentials } = read_files(source, report, timeout);
         let (target, credentials) = (target?, credentials?);
         let connection = target.connect(None).map_err(|reason| tls_failed(&reason, report))?;
@@ -125,7 +126,7 @@ impl Current {
         {
             (self.credentials, self.issued) = (credentials, None);
             self.generation += 1;
-            tracing::info!(kubeconfig = %report.kubeconfig.display(), "the credentials have been renewed");
+            tracing::info!(endpoint = %report.subject, "the credentials have been renewed");
         }
         if let Ok(target) = found.target
             && target != self.target
@@ -167,7 +168,7 @@ impl Current {
             tracing::warn!(mistake, "what was good before stays in use");
         }
         if report.errors.is_empty() && !self.complaints.is_empty() {
-            tracing::warn!(kubeconfig = %report.kubeconfig.display(), "the kubeconfig and its files are good again");
+            tracing::warn!(endpoint = %report.subject, "its files are good again");
         }
         (self.complaints, self.warnings) = (report.errors, report.warnings);
     }
@@ -234,7 +235,10 @@ impl Current {
     }
 
     pub(super) fn display(&self) -> String {
-        self.target.url().to_string()
+        let mut url = self.target.url().clone();
+        // It may hold a credential.
+        url.set_query(None);
+        url.to_string()
     }
 
     /// The client certificate that a plugin has printed.

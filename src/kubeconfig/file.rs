@@ -5,13 +5,15 @@
 //! is named but not there. JSON is YAML.
 
 use std::collections::HashSet;
+use std::path::Path;
 
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny};
-use serde_saphyr::{Error, Spanned};
+use serde_saphyr::{Error, Location, Spanned};
 
-use super::{Report, Reported};
+use super::{Report, Reported, named};
+use crate::config::Server;
 
 /// A text field and its line; absent, `null` and `""` are the same. Secret, since most fields may hold a
 /// credential.
@@ -38,6 +40,18 @@ impl Text {
     }
 }
 
+impl Text {
+    /// A text that stands in no kubeconfig.
+    pub(super) fn of(text: Option<&str>) -> Text {
+        Text { value: text.map(SecretString::from), line: 0 }
+    }
+
+    /// The same of a path.
+    pub(super) fn of_path(path: Option<&Path>) -> Text {
+        Text::of(path.map(|path| path.to_string_lossy()).as_deref())
+    }
+}
+
 impl<'de> Deserialize<'de> for Text {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Text, D::Error> {
         let text = Option::<Spanned<String>>::deserialize(deserializer)?;
@@ -54,14 +68,23 @@ impl<'de> Deserialize<'de> for Text {
 pub(super) struct Cluster {
     pub(super) server: Text,
     pub(super) tls_server_name: Text,
-    insecure_skip_tls_verify: Option<Spanned<bool>>,
+    pub(super) insecure_skip_tls_verify: Option<Spanned<bool>>,
     pub(super) certificate_authority: Text,
     pub(super) certificate_authority_data: Text,
     pub(super) proxy_url: Text,
-    disable_compression: Option<bool>,
+    pub(super) disable_compression: Option<bool>,
 }
 
 impl Cluster {
+    /// Nothing but whether the server is to be checked.
+    pub(super) fn checking(is_checked: bool) -> Cluster {
+        Cluster {
+            insecure_skip_tls_verify: (!is_checked)
+                .then(|| Spanned::new(true, Location::UNKNOWN, Location::UNKNOWN)),
+            ..Cluster::default()
+        }
+    }
+
     pub(super) fn insecure(&self) -> bool {
         self.insecure_skip_tls_verify.as_ref().is_some_and(|insecure| insecure.value)
     }
@@ -105,10 +128,10 @@ pub(super) struct User {
     pub(super) password: Text,
     pub(super) exec: Option<Spanned<Exec>>,
     pub(super) auth_provider: Option<Spanned<IgnoredAny>>,
-    r#as: Text,
-    as_uid: Text,
-    as_groups: Option<Spanned<IgnoredAny>>,
-    as_user_extra: Option<Spanned<IgnoredAny>>,
+    pub(super) r#as: Text,
+    pub(super) as_uid: Text,
+    pub(super) as_groups: Option<Spanned<IgnoredAny>>,
+    pub(super) as_user_extra: Option<Spanned<IgnoredAny>>,
 }
 
 impl User {
@@ -217,21 +240,24 @@ struct Context {
 pub(super) struct Source {
     pub(super) cluster: Cluster,
     pub(super) user: User,
+    /// What they were made of, if no kubeconfig said it.
+    pub(super) server: Option<Server>,
 }
 
 impl Source {
     /// The files that they name, as they are written.
-    pub(super) fn paths(&self) -> impl Iterator<Item = &str> {
+    pub(super) fn paths(&self) -> impl Iterator<Item = &Path> {
         let (cluster, user) = (&self.cluster, &self.user);
         let named =
             [&cluster.certificate_authority, &user.client_certificate, &user.client_key, &user.token_file];
-        named.into_iter().filter_map(Text::get)
+        let of_server = self.server.iter().flat_map(|server| named::credential_files(&server.login));
+        named.into_iter().filter_map(Text::get).map(Path::new).chain(of_server)
     }
 }
 
 /// Reads the kubeconfig and picks the cluster and the user of its current context.
-pub(super) fn read(report: &mut Report<'_>) -> Result<Source, Reported> {
-    let bytes = super::read_file(report.kubeconfig)
+pub(super) fn read(kubeconfig: &Path, report: &mut Report<'_>) -> Result<Source, Reported> {
+    let bytes = super::read_file(kubeconfig)
         .map_err(|error| report.error(0, "", format_args!("cannot read the kubeconfig: {error}")))?;
     let text = String::from_utf8(bytes)
         .map_err(|_| report.error(0, "", "not UTF-8: a kubeconfig is YAML or JSON text"))?;
@@ -294,7 +320,7 @@ fn select(document: Document, report: &mut Report<'_>) -> Result<Source, Reporte
     let user = user.and_then(|entry| entry.user).unwrap_or_default();
     let cluster = take(&mut clusters, |entry| entry.name.or_empty() == context.cluster.or_empty());
     match (cluster, context.cluster.get()) {
-        (Some(entry), _) => Ok(Source { cluster: entry.cluster.unwrap_or_default(), user }),
+        (Some(entry), _) => Ok(Source { cluster: entry.cluster.unwrap_or_default(), user, server: None }),
         (None, Some(name)) => {
             let message = format_args!("there is no cluster {name:?}: name one of `clusters`");
             Err(report.error(context.cluster.line(), "cluster", message))

@@ -105,6 +105,18 @@ impl Events {
         items
     }
 
+    /// The line of each of them without a newline, in two pieces. Nothing is copied.
+    pub fn lines(&self) -> impl Iterator<Item = [Bytes; 2]> {
+        self.places().map(|place| {
+            let (item, is_line) = self.cut.clone().unwrap_or_else(|| self.batch.shared_item(place));
+            if is_line {
+                [Bytes::new(), item]
+            } else {
+                [Bytes::from_static(self.version().line_prefix().as_bytes()), item.slice(1..)]
+            }
+        })
+    }
+
     /// Each of them.
     pub fn iter(&self) -> impl Iterator<Item = EventRef<'_>> {
         self.places().map(|place| {

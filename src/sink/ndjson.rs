@@ -1,0 +1,116 @@
+//! Any HTTP endpoint: events byte for byte as they stand in the log, each on a line of its own or as a JSON list.
+//!
+//! An event is not re-encoded, and nothing is copied: what stands between the items' bytes comes from static text. Each
+//! request carries an `Idempotency-Key` (draft-ietf-httpapi-idempotency-key-header), which is a hash of the lines that it
+//! carries: the same for the same events, and so for each try of a request, and another for its halves.
+
+use std::borrow::Cow;
+use std::time::SystemTime;
+
+use bytes::Bytes;
+use reqwest::header::{CONTENT_TYPE, HeaderName, HeaderValue};
+use serde::Deserialize;
+use sha2::{Digest as _, Sha256};
+
+use super::{Answer, EventVerdict, Events, HttpSink, Request, Verdict, excerpt, verdict_by_status};
+use crate::body::Body;
+use crate::config::{self, Format};
+
+const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+const BATCH_ID: HeaderName = HeaderName::from_static("x-audit-batch-id");
+const COUNT: HeaderName = HeaderName::from_static("x-audit-count");
+/// Of the hash in a key: 128 bits.
+const KEY_BYTES: usize = 16;
+
+/// Encodes lines or a list.
+#[derive(Debug, Clone, Copy)]
+pub struct Ndjson {
+    format: Format,
+}
+
+/// What an endpoint may say of single events.
+#[derive(Deserialize)]
+struct Reply<'a> {
+    #[serde(borrow, default)]
+    rejected: Vec<Rejection<'a>>,
+}
+
+#[derive(Deserialize)]
+struct Rejection<'a> {
+    index: usize,
+    #[serde(borrow, default)]
+    reason: Cow<'a, str>,
+}
+
+impl Ndjson {
+    /// As it is configured.
+    #[must_use]
+    pub fn new(config: &config::Ndjson) -> Self {
+        Self { format: config.format }
+    }
+}
+
+impl HttpSink for Ndjson {
+    fn request(&self, events: &Events, _: SystemTime) -> Request {
+        let (content_type, body) = match self.format {
+            Format::Lines => ("application/x-ndjson", body(events, b"", b"\n", b"\n")),
+            Format::Array => ("application/json", body(events, b"[", b",", b"]\n")),
+        };
+        let key = key(events);
+        let mut headers = vec![(CONTENT_TYPE, HeaderValue::from_static(content_type))];
+        headers.extend(HeaderValue::from_str(&format!("\"{key}\"")).map(|value| (IDEMPOTENCY_KEY, value)));
+        headers.extend(HeaderValue::from_str(&key).map(|value| (BATCH_ID, value)));
+        headers.push((COUNT, HeaderValue::from(events.len())));
+        Request { target: Cow::Borrowed(""), headers, body }
+    }
+
+    fn verdict(&self, events: usize, answer: &Answer) -> Verdict {
+        match answer.status {
+            200..=299 => match serde_json::from_slice::<Reply<'_>>(&answer.body) {
+                Ok(reply) if !reply.rejected.is_empty() => each(events, &reply.rejected),
+                // Whatever else it says: it has taken them.
+                _ => Verdict::Accepted,
+            },
+            // With this key: the try before is still being worked on.
+            409 => Verdict::Retry { after: answer.retry_after },
+            431 => Verdict::Hold { reread_credentials: false },
+            _ => verdict_by_status(answer),
+        }
+    }
+}
+
+/// All are taken but those that are named.
+fn each(events: usize, rejected: &[Rejection<'_>]) -> Verdict {
+    let mut verdicts = vec![EventVerdict::Accepted; events];
+    for Rejection { index, reason } in rejected {
+        if let Some(verdict) = verdicts.get_mut(*index) {
+            *verdict = EventVerdict::Refused { reason: excerpt(reason.as_bytes()) };
+        }
+    }
+    Verdict::Each(verdicts)
+}
+
+/// The lines with `between` them.
+fn body(events: &Events, head: &'static [u8], between: &'static [u8], tail: &'static [u8]) -> Body {
+    let mut pieces = vec![Bytes::from_static(head)];
+    for (index, line) in events.lines().enumerate() {
+        if index > 0 {
+            pieces.push(Bytes::from_static(between));
+        }
+        pieces.extend(line);
+    }
+    pieces.push(Bytes::from_static(tail));
+    pieces.into_iter().collect()
+}
+
+/// A hash of the lines, each with its newline.
+fn key(events: &Events) -> String {
+    let mut hash = Sha256::new();
+    for event in events.iter() {
+        event.line().into_iter().chain([&b"\n"[..]]).for_each(|piece| hash.update(piece));
+    }
+    hash.finalize()[..KEY_BYTES].iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,107 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::*;
+use crate::demo::replay::Replay;
+use crate::sink::tests::{answer, sealed};
+
+fn sink(format: Format) -> Ndjson {
+    Ndjson { format }
+}
+
+/// Recorded events, and one whose line begins otherwise than kube-apiserver's.
+fn lines() -> Vec<Vec<u8>> {
+    let replay = Replay::bundled();
+    let line = |number| {
+        let mut line = Vec::new();
+        replay.line(number, &mut line);
+        line.pop();
+        line
+    };
+    let mut lines: Vec<_> = (0..20).map(line).collect();
+    lines.push(br#"{"apiVersion":"audit.k8s.io/v1","kind":"Event","auditID":"x"}"#.to_vec());
+    lines
+}
+
+fn header(request: &Request, name: &HeaderName) -> String {
+    let found = request.headers.iter().find(|(other, _)| other == name).unwrap();
+    found.1.to_str().unwrap().to_owned()
+}
+
+#[test]
+fn a_body_holds_the_lines_byte_for_byte() {
+    let lines = lines();
+    let events = Events::all(Arc::new(sealed(&lines)));
+    let request = sink(Format::Lines).request(&events, SystemTime::UNIX_EPOCH);
+    assert_eq!(request.body.concat(), [lines.join(&b'\n'), b"\n".to_vec()].concat());
+    assert_eq!(header(&request, &CONTENT_TYPE), "application/x-ndjson");
+    assert_eq!(header(&request, &COUNT), "21");
+    let request = sink(Format::Array).request(&events, SystemTime::UNIX_EPOCH);
+    assert_eq!(request.body.concat(), [b"[".to_vec(), lines.join(&b','), b"]\n".to_vec()].concat());
+    assert_eq!(header(&request, &CONTENT_TYPE), "application/json");
+}
+
+#[test]
+fn the_same_events_have_the_same_key_and_others_another() {
+    let lines = lines();
+    let events = Events::all(Arc::new(sealed(&lines)));
+    let key = |events: &Events| {
+        let request = sink(Format::Lines).request(events, SystemTime::UNIX_EPOCH);
+        let (quoted, plain) = (header(&request, &IDEMPOTENCY_KEY), header(&request, &BATCH_ID));
+        assert_eq!((quoted, plain.len()), (format!("\"{plain}\""), 32));
+        plain
+    };
+    let (first, second) = events.halves();
+    assert_eq!(key(&events), key(&Events::all(Arc::new(sealed(&lines)))));
+    assert_eq!(first.places().chain(second.places()).collect::<Vec<_>>(), (0..21).collect::<Vec<_>>());
+    let keys: std::collections::BTreeSet<_> =
+        [&events, &first, &second, &events.at([3, 4]), &events.at([3]), &events.at([3]).cut(&lines[5])]
+            .map(key)
+            .into();
+    assert_eq!(keys.len(), 6);
+    let mut by_hand = Sha256::new();
+    by_hand.update(&lines[3]);
+    by_hand.update(b"\n");
+    let expect: String = by_hand.finalize()[..16].iter().map(|byte| format!("{byte:02x}")).collect();
+    assert_eq!(key(&events.at([3])), expect);
+}
+
+#[test]
+fn answers_mean_what_the_sheet_says() {
+    let after = Some(Duration::from_secs(7));
+    let verdict =
+        |status| sink(Format::Lines).verdict(2, &Answer { retry_after: after, ..answer(status, "x") });
+    for status in [200, 201, 202, 204, 299] {
+        assert_eq!(verdict(status), Verdict::Accepted, "{status}");
+    }
+    for status in [408, 409, 425, 429, 500, 502, 503, 504, 507, 509, 520, 527, 529] {
+        assert_eq!(verdict(status), Verdict::Retry { after }, "{status}");
+    }
+    for status in [301, 302, 303, 404, 405, 410, 411, 415, 431, 501] {
+        assert_eq!(verdict(status), Verdict::Hold { reread_credentials: false }, "{status}");
+    }
+    assert_eq!(
+        (verdict(401), verdict(403)),
+        (Verdict::Hold { reread_credentials: true }, Verdict::Hold { reread_credentials: true })
+    );
+    assert_eq!(
+        (verdict(400), verdict(422)),
+        (Verdict::Refused { too_large: false }, Verdict::Refused { too_large: false })
+    );
+    assert_eq!(verdict(413), Verdict::Refused { too_large: true });
+}
+
+#[test]
+fn an_endpoint_may_take_some_and_name_the_others() {
+    let verdict = |body: &str| sink(Format::Lines).verdict(3, &answer(200, body));
+    let refused = EventVerdict::Refused { reason: "no verb".to_owned() };
+    assert_eq!(
+        verdict(r#"{"accepted":2,"rejected":[{"index":1,"reason":"no\nverb"},{"index":9}]}"#),
+        Verdict::Each(vec![EventVerdict::Accepted, refused, EventVerdict::Accepted])
+    );
+    for body in
+        ["", "ok", "[]", "{}", r#"{"rejected":[]}"#, r#"{"rejected":3}"#, r#"{"rejected":[{"index":-1}]}"#]
+    {
+        assert_eq!(verdict(body), Verdict::Accepted, "{body}");
+    }
+}
