@@ -99,6 +99,7 @@ pub fn is_name(text: &str) -> bool {
 fn destination(section: &mut Section<'_>) -> (Destination, Requests) {
     let given: Vec<&str> =
         ["webhook"].into_iter().chain(SINKS).filter(|name| section.place_of(name).is_some()).collect();
+    section.knows(&SINKS);
     if let [first, second, ..] = given[..] {
         let place = section.place_of(second).unwrap_or(Origin::Default);
         let what = format!("the output has a destination already, {first}; give each an output of its own");

@@ -4,6 +4,8 @@ use std::fmt::Write as _;
 use std::num::NonZeroUsize;
 use std::path::Path;
 
+use reqwest::Url;
+
 use super::{
     Batch, Compression, Config, Destination, Login, Ndjson, Output, Redact, Server, ServerTls, SplunkHec,
     Throttle, load, ndjson, output, quantity, splunk_hec,
@@ -121,7 +123,7 @@ fn show_splunk_hec(splunk: &SplunkHec) -> String {
 
 /// The fields that every endpoint has, below its section. Headers may be secret.
 fn show_server(server: &Server, url_field: &str) -> String {
-    let mut yaml = format!("      {url_field}: {}\n", quoted(server.url.as_str()));
+    let mut yaml = format!("      {url_field}: {}\n", quoted(&without_secrets(&server.url)));
     let mut line = |text: String| yaml += &format!("      {text}\n");
     match &server.login {
         Login::None => {}
@@ -142,10 +144,7 @@ fn show_server(server: &Server, url_field: &str) -> String {
     line(format!(
         "tls: {{ caFile: {ca}, certFile: {cert}, keyFile: {key}, serverName: {name}, insecureSkipVerify: {insecure_skip_verify} }}"
     ));
-    line(format!(
-        "proxyUrl: {}",
-        server.proxy_url.as_deref().map_or_else(|| "~".to_owned(), |url| quoted(&without_password(url)))
-    ));
+    line(format!("proxyUrl: {}", show_proxy(server.proxy_url.as_deref())));
     if !server.headers.is_empty() {
         let names: Vec<String> = server
             .headers
@@ -157,15 +156,21 @@ fn show_server(server: &Server, url_field: &str) -> String {
     yaml
 }
 
-/// A URL whose password is masked.
-fn without_password(url: &str) -> String {
-    match reqwest::Url::parse(url) {
-        Ok(mut parsed) if parsed.password().is_some() => {
-            let _ = parsed.set_password(Some("redacted"));
-            parsed.to_string()
-        }
-        _ => url.to_owned(),
+fn show_proxy(url: Option<&str>) -> String {
+    let shown = |url: &str| Url::parse(url).map_or_else(|_| url.to_owned(), |url| without_secrets(&url));
+    url.map_or_else(|| "~".to_owned(), |url| quoted(&shown(url)))
+}
+
+/// A URL without what may be a credential in it.
+fn without_secrets(url: &Url) -> String {
+    let mut shown = url.clone();
+    if shown.password().is_some() {
+        let _ = shown.set_password(Some("redacted"));
     }
+    if shown.query().is_some() {
+        shown.set_query(Some("redacted"));
+    }
+    shown.to_string()
 }
 
 /// Null for none.

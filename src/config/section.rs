@@ -143,6 +143,11 @@ impl<'a> Section<'a> {
         self.sources.file.map_or_else(|| self.path.clone(), |file| format!("{file}: {}", self.path))
     }
 
+    /// Fields that may stand here, and that somebody else reads.
+    pub(super) fn knows(&mut self, fields: &[&'static str]) {
+        self.known.extend(fields);
+    }
+
     /// A field of a later version: legal only where it asks for nothing.
     pub(super) fn reserve(&mut self, field: &'static str, asks_for_nothing: fn(&Value) -> bool) {
         self.reserved.push(field);

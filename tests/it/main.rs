@@ -26,6 +26,7 @@ mod renewal;
 mod rotation;
 mod scenarios;
 mod simulate;
+mod sinks;
 mod soak;
 mod stop;
 mod support;

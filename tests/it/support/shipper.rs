@@ -16,6 +16,8 @@ use super::workdir::Workdir;
 pub(crate) struct Shipper {
     pub(crate) workdir: Workdir,
     source: String,
+    /// A line of the output, or none for the webhook.
+    sink: Option<String>,
     webhook: String,
     output: String,
     redact: String,
@@ -56,6 +58,7 @@ impl Shipper {
         Self {
             workdir,
             source: String::new(),
+            sink: None,
             webhook,
             output: String::new(),
             redact: "enabled: false".to_owned(),
@@ -79,6 +82,12 @@ impl Shipper {
     /// The fields of `webhook` instead of `maxBackoff: 100ms`.
     pub(crate) fn webhook(mut self, fields: &str) -> Self {
         fields.clone_into(&mut self.webhook);
+        self
+    }
+
+    /// Ships to another kind of endpoint, with these fields of its section.
+    pub(crate) fn sink(mut self, name: &str, fields: &str) -> Self {
+        self.sink = Some(format!("{name}: {{ {fields}, initialBackoff: 20ms, maxBackoff: 100ms }}"));
         self
     }
 
@@ -127,11 +136,13 @@ impl Shipper {
         let (log, state) = (quoted(self.workdir.log()), quoted(self.workdir.state()));
         let kubeconfig = quoted(self.workdir.path("webhook.kubeconfig"));
         let Self { source, webhook, output, redact, gap_records, .. } = self;
+        let webhook = format!("webhook: {{ kubeconfig: {kubeconfig}, {webhook} }}");
+        let sink = self.sink.as_ref().unwrap_or(&webhook);
         let text = format!(
             "source: {{ path: {log}, pinMinFree: 0, {source} }}\n\
              outputs:\n\
              \x20 - name: siem\n\
-             \x20   webhook: {{ kubeconfig: {kubeconfig}, {webhook} }}\n\
+             \x20   {sink}\n\
              \x20   redact: {{ {redact} }}\n\
              \x20   gapRecords: {gap_records}\n\
              {output}\
@@ -140,7 +151,9 @@ impl Shipper {
         );
         std::fs::write(&config, text).unwrap();
         let mut args = vec!["run".to_owned(), format!("--config={}", config.display())];
-        args.push("--audit-webhook-initial-backoff=20ms".into());
+        if self.sink.is_none() {
+            args.push("--audit-webhook-initial-backoff=20ms".into());
+        }
         args.push("--audit-webhook-batch-max-wait=50ms".into());
         args.extend(self.flags.iter().cloned());
         args

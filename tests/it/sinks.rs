@@ -1,0 +1,3 @@
+//! Destinations other than the webhook, each against a fake of its protocol.
+
+mod ndjson;

@@ -1,0 +1,173 @@
+//! Any HTTP endpoint: every line arrives byte for byte, with credentials that are renewed, and what is told of one event
+//! counts for that event alone.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use sha2::{Digest as _, Sha256};
+
+use crate::support::books::count;
+use crate::support::endpoint::{Answer, Endpoint, plain};
+use crate::support::http1::Recorded;
+use crate::support::shipper::{POISON, Rejected, Shipper, poisoned, wait_until_settled};
+use crate::support::workdir::{large_events, real_events, sensitive_events};
+
+fn shipper(endpoint: &Endpoint, fields: &str) -> Shipper {
+    Shipper::new(endpoint).sink("ndjson", &format!("url: \"{}\", {fields}", endpoint.url()))
+}
+
+/// The lines of the log in a body of lines.
+fn lines(request: &Recorded) -> Vec<String> {
+    plain(request).split_inclusive('\n').map(str::to_owned).collect()
+}
+
+/// The lines of the log in a body that is a list.
+fn items(request: &Recorded) -> Vec<String> {
+    let list = plain(request);
+    let items: Vec<&serde_json::value::RawValue> = serde_json::from_str(&list).unwrap();
+    items.into_iter().map(|item| format!("{}\n", item.get())).collect()
+}
+
+/// Asserts that `requests` hold each of `events`, and nothing else.
+fn assert_holds(requests: &[Vec<String>], events: &[String]) {
+    let found: BTreeSet<&String> = requests.iter().flatten().collect();
+    assert!(found == events.iter().collect(), "{} of {} arrived", found.len(), events.len());
+}
+
+#[test]
+fn every_line_arrives_byte_for_byte() {
+    let events = [real_events(1250), large_events(), sensitive_events()].concat();
+    for (fields, coding) in
+        [("compression: none", None), ("format: lines", Some("gzip")), ("compression: zstd", Some("zstd"))]
+    {
+        let endpoint = Endpoint::start(|_, _| Answer::ok());
+        let shipper = shipper(&endpoint, fields).log(&events);
+        let daemon = shipper.start();
+        wait_until_settled(&daemon, events.len());
+        let requests = endpoint.requests();
+        assert_holds(&requests.iter().map(lines).collect::<Vec<_>>(), &events);
+        for request in &requests {
+            assert_eq!(request.header("content-encoding"), coding);
+            assert_eq!(request.header("content-type"), Some("application/x-ndjson"));
+            assert_eq!((request.method.as_str(), request.target.as_str()), ("POST", "/audit"));
+            let key: String =
+                Sha256::digest(plain(request))[..16].iter().map(|byte| format!("{byte:02x}")).collect();
+            assert_eq!(request.header("idempotency-key"), Some(format!("\"{key}\"").as_str()));
+            assert_eq!(request.header("x-audit-count"), Some(lines(request).len().to_string().as_str()));
+        }
+    }
+}
+
+#[test]
+fn a_list_holds_every_line_too() {
+    let events = [real_events(300), large_events()].concat();
+    let endpoint = Endpoint::start(|_, _| Answer::ok());
+    let daemon = shipper(&endpoint, "format: array").log(&events);
+    let running = daemon.start();
+    wait_until_settled(&running, events.len());
+    assert_holds(&endpoint.requests().iter().map(items).collect::<Vec<_>>(), &events);
+    assert_eq!(endpoint.requests()[0].header("content-type"), Some("application/json"));
+}
+
+/// A try after a lost answer, or one of which the endpoint says that it still works on it, is the same request.
+#[test]
+fn each_try_has_the_same_key_and_the_same_bytes() {
+    let events = real_events(120);
+    let endpoint = Endpoint::start(|_, n| match n % 5 {
+        0 => Answer::CutOff,
+        1 => Answer::status(503),
+        2 => Answer::status(409),
+        3 => Answer::Close,
+        _ => Answer::ok(),
+    });
+    let shipper = shipper(&endpoint, "timeout: 5s").log(&events).batches_of(40).one_at_a_time();
+    let daemon = shipper.start();
+    wait_until_settled(&daemon, events.len());
+    let mut bodies: BTreeMap<String, BTreeSet<Vec<u8>>> = BTreeMap::new();
+    for request in endpoint.requests() {
+        bodies.entry(request.header("idempotency-key").unwrap().to_owned()).or_default().insert(request.body);
+    }
+    assert_eq!(bodies.len(), 3);
+    assert!(bodies.values().all(|bodies| bodies.len() == 1));
+}
+
+#[test]
+fn what_is_refused_is_set_aside_and_nothing_else() {
+    let mut events = real_events(200);
+    for index in [3, 4, 77] {
+        events[index] = poisoned(&events[index]);
+    }
+    let good: Vec<String> = events.iter().filter(|line| !line.contains(POISON)).cloned().collect();
+    // By a status of the whole request, and by name.
+    let by_status = |request: &Recorded, _| {
+        if plain(request).contains(POISON) { Answer::status(422) } else { Answer::ok() }
+    };
+    let by_name = |request: &Recorded, _| {
+        let bad = lines(request).into_iter().enumerate().filter(|(_, line)| line.contains(POISON));
+        let named: Vec<_> =
+            bad.map(|(index, _)| format!(r#"{{"index":{index},"reason":"poison"}}"#)).collect();
+        Answer::with_body(200, format!(r#"{{"accepted":1,"rejected":[{}]}}"#, named.join(",")))
+    };
+    for (endpoint, answer) in [(Endpoint::start(by_status), "{}"), (Endpoint::start(by_name), "poison")] {
+        let shipper = shipper(&endpoint, "compression: none").log(&events).batches_of(50);
+        let daemon = shipper.start();
+        let metrics = wait_until_settled(&daemon, events.len());
+        assert_eq!(count(&metrics, "audit_shipper_delivered_events_total", &[]), 197);
+        assert_eq!(count(&metrics, "error_total", &[("reason", "rejected")]), 3);
+        let rejected = shipper.rejected();
+        let lines_aside: BTreeSet<String> = rejected.iter().map(Rejected::line).collect();
+        assert_eq!(lines_aside, events.iter().filter(|line| line.contains(POISON)).cloned().collect());
+        assert!(rejected.iter().all(|rejected| rejected.answer.as_deref() == Some(answer)), "{rejected:?}");
+        let arrived: Vec<_> = endpoint.requests().iter().map(lines).collect();
+        assert!(good.iter().all(|line| arrived.iter().flatten().any(|other| other == line)));
+    }
+}
+
+#[test]
+fn credentials_and_headers_are_sent_and_renewed() {
+    let events = real_events(30);
+    let endpoint = Endpoint::start(|request, _| match request.header("authorization") {
+        Some("Bearer renewed-t0ken") => Answer::ok(),
+        _ => Answer::status(401),
+    });
+    let shipper = Shipper::new(&endpoint);
+    let token = shipper.workdir.path("token");
+    std::fs::write(&token, "first\n").unwrap();
+    let fields = format!(
+        "url: \"{}?key=k%20v\", bearerTokenFile: \"{}\", headers: {{ X-Tenant: audit }}",
+        endpoint.url(),
+        token.display()
+    );
+    let shipper = shipper.sink("ndjson", &fields).log(&events);
+    let daemon = shipper.start();
+    endpoint.wait_for("a refused request", |requests| !requests.is_empty());
+    std::fs::write(&token, "renewed-t0ken\n").unwrap();
+    wait_until_settled(&daemon, events.len());
+    for request in endpoint.requests() {
+        assert_eq!(
+            (request.target.as_str(), request.header("x-tenant")),
+            ("/audit?key=k%20v", Some("audit"))
+        );
+    }
+    let log = daemon.log();
+    assert!(!log.contains("k%20v") && !log.contains("renewed-t0ken"), "{log}");
+}
+
+#[test]
+fn a_name_and_a_password_are_sent() {
+    let events = real_events(3);
+    let endpoint = Endpoint::start(|request, _| match request.header("authorization") {
+        Some("Basic YXVkaXQ6czNjcmV0") => Answer::ok(),
+        _ => Answer::status(403),
+    });
+    let shipper = Shipper::new(&endpoint);
+    let password = shipper.workdir.path("password");
+    std::fs::write(&password, "s3cret").unwrap();
+    let fields = format!(
+        "url: \"{}\", basicAuth: {{ username: audit, passwordFile: \"{}\" }}",
+        endpoint.url(),
+        password.display()
+    );
+    let shipper = shipper.sink("ndjson", &fields).log(&events);
+    let daemon = shipper.start();
+    wait_until_settled(&daemon, events.len());
+}
