@@ -190,6 +190,8 @@ pub enum Destination {
     Stdout,
     /// A data stream.
     Elasticsearch(Elasticsearch),
+    /// Splunk's HTTP Event Collector.
+    SplunkHec(SplunkHec),
 }
 
 impl Destination {
@@ -202,6 +204,7 @@ impl Destination {
             Self::File(_) => "file",
             Self::Stdout => "stdout",
             Self::Elasticsearch(_) => "elasticsearch",
+            Self::SplunkHec(_) => "splunkHec",
         }
     }
 
@@ -212,6 +215,7 @@ impl Destination {
             Self::Webhook(_) | Self::File(_) | Self::Stdout => None,
             Self::Ndjson(ndjson) => Some(&ndjson.server),
             Self::Elasticsearch(elasticsearch) => Some(&elasticsearch.server),
+            Self::SplunkHec(splunk) => Some(&splunk.server),
         }
     }
 

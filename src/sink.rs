@@ -76,6 +76,7 @@ pub fn of(destination: &Destination) -> Option<Arc<dyn HttpSink>> {
         Destination::Webhook(_) => Arc::new(webhook::Webhook),
         Destination::Ndjson(ndjson) => Arc::new(ndjson::Ndjson::new(ndjson)),
         Destination::Elasticsearch(config) => Arc::new(elasticsearch::Elasticsearch::new(config)),
+        Destination::SplunkHec(splunk) => Arc::new(splunk_hec::SplunkHec::new(splunk)),
         Destination::File(_) | Destination::Stdout => return None,
     })
 }

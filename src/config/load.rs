@@ -81,7 +81,12 @@ fn read_file(file: &Setting, report: &Report) -> Option<String> {
 fn config(sources: Sources<'_>, document: Option<&Node>, state_directory: Option<&str>) -> Config {
     let mut top = Section::new(sources, document, String::new());
     let (source, max_line_bytes) = source(top.section("source"));
-    let outputs = outputs(sources, top.list("outputs"), &max_line_bytes);
+    let mut outputs = outputs(sources, top.list("outputs"), &max_line_bytes);
+    for output in &mut outputs {
+        if let Destination::SplunkHec(splunk) = &mut output.destination {
+            splunk.complete(&source.path);
+        }
+    }
     let state_dir = top.value("stateDir", Some("state-dir")).line().value;
     let bind_address = bind_address(sources.report, top.value("bindAddress", Some("bind-address")).line());
     let shutdown_grace =

@@ -14,7 +14,7 @@ use super::settings::INITIAL_BACKOFF;
 use super::value::{not_among, not_positive};
 use super::{
     Batch, Compression, Destination, Mode, OnFull, Output, Rejected, Requests, Throttle, Truncate,
-    elasticsearch, file, ndjson, quantity, redact,
+    elasticsearch, file, ndjson, quantity, redact, splunk_hec,
 };
 use crate::body::Coding;
 
@@ -22,10 +22,10 @@ const MIB: i64 = 1 << 20;
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Sinks of later versions.
-const LATER_SINKS: [&str; 4] = ["otlp", "loki", "splunkHec", "sls"];
+const LATER_SINKS: [&str; 3] = ["otlp", "loki", "sls"];
 
 /// The destinations of this version beside the webhook, which is the default.
-const SINKS: [&str; 4] = ["ndjson", "elasticsearch", "file", "stdout"];
+const SINKS: [&str; 5] = ["ndjson", "elasticsearch", "splunkHec", "file", "stdout"];
 
 pub(super) const MODES: [(&str, Mode); 3] =
     [("batch", Mode::Batch), ("blocking", Mode::Blocking), ("blocking-strict", Mode::BlockingStrict)];
@@ -118,6 +118,9 @@ fn destination(section: &mut Section<'_>) -> (Destination, Requests) {
         }),
         "elasticsearch" => without_zstd(section.section("elasticsearch"), |section| {
             Some(Destination::Elasticsearch(elasticsearch::read(section)?))
+        }),
+        "splunkHec" => of_http(section.section("splunkHec"), gzip, |section| {
+            Some(Destination::SplunkHec(splunk_hec::read(section)?))
         }),
         _ => webhook(section.section("webhook")),
     }

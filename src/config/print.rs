@@ -8,7 +8,7 @@ use reqwest::Url;
 
 use super::{
     Batch, Compression, Config, Destination, Elasticsearch, File, Login, Ndjson, Output, Redact, Requests,
-    Server, ServerTls, Throttle, elasticsearch, load, ndjson, output, quantity,
+    Server, ServerTls, SplunkHec, Throttle, elasticsearch, load, ndjson, output, quantity, splunk_hec,
 };
 
 /// Prints the effective configuration in the file's own shape. Nothing in it is secret: credentials are in the
@@ -109,6 +109,7 @@ fn show_destination(destination: &Destination) -> String {
         ),
         Destination::Stdout => String::new(),
         Destination::Elasticsearch(elasticsearch) => show_elasticsearch(elasticsearch),
+        Destination::SplunkHec(splunk) => show_splunk_hec(splunk),
     }
 }
 
@@ -124,6 +125,27 @@ fn show_elasticsearch(elasticsearch: &Elasticsearch) -> String {
         server = show_server(server, "url"),
         data_stream = quoted(data_stream),
         mode = word(&elasticsearch::DOCUMENT_MODES, *mode),
+    )
+}
+
+fn show_splunk_hec(splunk: &SplunkHec) -> String {
+    let SplunkHec { server, host, source, sourcetype, index, fields, ack } = splunk;
+    let [host, source, index] =
+        [host, source, index].map(|text| text.as_deref().map_or_else(|| "~".to_owned(), quoted));
+    let fields: Vec<String> =
+        fields.iter().map(|(name, value)| format!("{}: {}", quoted(name), quoted(value))).collect();
+    format!(
+        "{server}      host: {host}
+      source: {source}
+      sourcetype: {sourcetype}
+      index: {index}
+      fields: {{ {fields} }}
+      ack: {ack}
+",
+        server = show_server(server, "url"),
+        sourcetype = quoted(sourcetype),
+        fields = fields.join(", "),
+        ack = quoted(word(&splunk_hec::ACKS, *ack)),
     )
 }
 

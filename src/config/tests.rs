@@ -2,9 +2,11 @@
 
 mod compression;
 mod elasticsearch;
+mod file;
 mod hostile;
 mod mistakes;
 mod printed;
+mod splunk_hec;
 
 use super::report::Report;
 use super::*;

@@ -12,7 +12,6 @@
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 use std::io::Write as _;
-use std::path::Path;
 use std::time::SystemTime;
 
 use bytes::Bytes;
@@ -49,20 +48,13 @@ pub struct SplunkHec {
 struct Metadata<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     host: Option<&'a str>,
-    source: Cow<'a, str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    source: Option<&'a str>,
     sourcetype: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     index: Option<&'a str>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    fields: BTreeMap<&'a str, Field<'a>>,
-}
-
-/// The value of an indexed field.
-#[derive(Serialize)]
-#[serde(untagged)]
-enum Field<'a> {
-    One(&'a str),
-    Several(&'a [String]),
+    fields: &'a BTreeMap<String, String>,
 }
 
 /// What the collector says, as far as it does.
@@ -76,15 +68,6 @@ struct Reply {
     ack_id: Option<u64>,
 }
 
-impl<'a> Field<'a> {
-    fn of(values: &'a [String]) -> Self {
-        match values {
-            [one] => Self::One(one),
-            several => Self::Several(several),
-        }
-    }
-}
-
 #[derive(Serialize)]
 struct Question<'a> {
     acks: &'a [u64],
@@ -96,10 +79,10 @@ struct Acknowledged {
 }
 
 impl SplunkHec {
-    /// Writes envelopes as configured; their `source` is `log` where nothing else is said.
+    /// Writes envelopes as configured, and makes up a channel.
     #[must_use]
-    pub fn new(config: &config::SplunkHec, log: &Path) -> Self {
-        Self { metadata: metadata(config, log), ack: config.ack, channel: guid(fastrand::u128(..)) }
+    pub fn new(config: &config::SplunkHec) -> Self {
+        Self { metadata: metadata(config), ack: config.ack, channel: guid(fastrand::u128(..)) }
     }
 
     fn headers(&self) -> Vec<(HeaderName, HeaderValue)> {
@@ -108,14 +91,13 @@ impl SplunkHec {
         std::iter::once(content_type).chain(channel.map(|channel| (CHANNEL, channel))).collect()
     }
 
-    fn write_envelope(&self, item: &[u8], line: [&[u8]; 2], body: &mut Vec<u8>) {
-        body.push(b'{');
+    /// What an envelope has in front of the event.
+    fn write_head(&self, item: &[u8], out: &mut Vec<u8>) {
+        out.push(b'{');
         if let Some(time) = stage_time(item) {
-            write_time(time, body);
+            write_time(time, out);
         }
-        body.extend_from_slice(self.metadata.as_bytes());
-        line.iter().for_each(|piece| body.extend_from_slice(piece));
-        body.extend_from_slice(b"}\n");
+        out.extend_from_slice(self.metadata.as_bytes());
     }
 
     /// What an answer means that says the request was taken.
@@ -134,18 +116,20 @@ impl SplunkHec {
 
 impl HttpSink for SplunkHec {
     fn request(&self, events: &Events, _: SystemTime) -> Request {
-        /// Of the time, and of the brackets.
-        const AROUND_BYTES: usize = 48;
-        let bytes = |line: [&[u8]; 2]| line[0].len() + line[1].len() + self.metadata.len() + AROUND_BYTES;
-        let mut body = Vec::with_capacity(events.iter().map(|event| bytes(event.line())).sum());
+        /// Of the time, and of the bracket.
+        const MOST_TIME_BYTES: usize = 32;
+        let mut heads = Vec::with_capacity(events.len() * (self.metadata.len() + MOST_TIME_BYTES));
+        let mut lengths = Vec::with_capacity(events.len());
         for event in events.iter() {
-            self.write_envelope(event.item, event.line(), &mut body);
+            let before = heads.len();
+            self.write_head(event.item, &mut heads);
+            lengths.push(heads.len() - before);
         }
-        Request {
-            target: Cow::Borrowed(EVENTS_PATH),
-            headers: self.headers(),
-            body: [Bytes::from(body)].into_iter().collect(),
-        }
+        let mut heads = Bytes::from(heads);
+        let body = lengths.into_iter().zip(events.lines()).flat_map(|(length, [first, rest])| {
+            [heads.split_to(length), first, rest, Bytes::from_static(b"}\n")]
+        });
+        Request { target: Cow::Borrowed(EVENTS_PATH), headers: self.headers(), body: body.collect() }
     }
 
     fn verdict(&self, events: usize, answer: &Answer) -> Verdict {
@@ -202,13 +186,13 @@ fn all_but_one(events: usize, wrong: Option<i64>, answer: &Answer) -> Option<Vec
 }
 
 /// `"host":...,"event":`, with a comma between the members.
-fn metadata(config: &config::SplunkHec, log: &Path) -> String {
+fn metadata(config: &config::SplunkHec) -> String {
     let metadata = Metadata {
         host: config.host.as_deref(),
-        source: config.source.as_deref().map_or_else(|| log.to_string_lossy(), Cow::Borrowed),
+        source: config.source.as_deref(),
         sourcetype: &config.sourcetype,
         index: config.index.as_deref(),
-        fields: config.fields.iter().map(|(name, values)| (name.as_str(), Field::of(values))).collect(),
+        fields: &config.fields,
     };
     let object = serde_json::to_string(&metadata).expect("texts can always be written as JSON");
     let members = object.strip_prefix('{').and_then(|rest| rest.strip_suffix('}')).unwrap_or_default();
@@ -224,11 +208,11 @@ fn stage_time(item: &[u8]) -> Option<Timestamp> {
 }
 
 /// Seconds in plain decimal: a number with an exponent is refused with code 15.
-fn write_time(time: Timestamp, body: &mut Vec<u8>) {
+fn write_time(time: Timestamp, out: &mut Vec<u8>) {
     const MICROS: i64 = 1_000_000;
     let micros = time.as_microsecond();
     // Writing to a Vec cannot fail.
-    let _ = write!(body, "\"time\":{}.{:06},", micros / MICROS, micros % MICROS);
+    let _ = write!(out, "\"time\":{}.{:06},", micros / MICROS, micros % MICROS);
 }
 
 /// 128 random bits as a UUID of version 4 (RFC 9562, 5.4).

@@ -82,7 +82,7 @@ impl Rotated {
     }
 
     pub(super) fn probe(&self) -> Result<(), WriteError> {
-        let file = match self.options().open(&self.path) {
+        let file = match options().open(&self.path) {
             Err(error) if error.kind() == ErrorKind::NotFound => {
                 let may_write = access(directory_of(&self.path), Access::WRITE_OK | Access::EXEC_OK);
                 return may_write.map_err(|error| WriteError::of(&self.path, error.into()));
@@ -103,9 +103,9 @@ impl Rotated {
         }
         let written = write_all(&live.file, events).and_then(|()| live.file.sync_data());
         // Whoever has moved it away meanwhile may be done with it.
-        let written = written.and_then(|()| match is_at(&live.file, &self.path)? {
-            true => Ok(()),
-            false => Err(io::Error::other("it was moved away meanwhile")),
+        let written = written.and_then(|()| {
+            let is_there = is_at(&live.file, &self.path)?;
+            if is_there { Ok(()) } else { Err(io::Error::other("it was moved away meanwhile")) }
         });
         match written {
             Ok(()) => live.length += bytes,
@@ -143,9 +143,9 @@ impl Rotated {
     }
 
     fn open(&mut self) -> Result<Live, Failure> {
-        let file = match self.options().open(&self.path) {
+        let file = match options().open(&self.path) {
             Err(error) if error.kind() == ErrorKind::NotFound => {
-                let file = self.options().create_new(true).mode(0o600).open(&self.path)?;
+                let file = options().create_new(true).mode(0o600).open(&self.path)?;
                 // Whatever the umask of the process is.
                 file.set_permissions(Permissions::from_mode(self.mode))?;
                 file
@@ -162,14 +162,6 @@ impl Rotated {
         let length = self.cut_torn_end(&file)?;
         self.backups.tend();
         Ok(Live { file, length, torn: false })
-    }
-
-    /// Whoever can write to the directory must not lead us elsewhere by a link, nor hold us up by a FIFO.
-    fn options(&self) -> OpenOptions {
-        let mut options = OpenOptions::new();
-        let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
-        options.read(true).append(true).custom_flags(flags.bits().cast_signed());
-        options
     }
 
     fn check_ours(&self, mut file: &File) -> Result<(), Failure> {
@@ -227,6 +219,14 @@ impl From<WriteError> for Failure {
     fn from(error: WriteError) -> Self {
         Self::Told(error)
     }
+}
+
+/// Whoever can write to the directory must not lead us elsewhere by a link, nor hold us up by a FIFO.
+fn options() -> OpenOptions {
+    let mut options = OpenOptions::new();
+    let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
+    options.read(true).append(true).custom_flags(flags.bits().cast_signed());
+    options
 }
 
 fn write_all(file: &File, events: &Events) -> io::Result<()> {

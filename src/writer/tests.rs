@@ -74,7 +74,7 @@ impl Place {
     fn read(&self, name: &str) -> Vec<u8> {
         let file = File::open(self.path(name)).unwrap();
         let mut content = Vec::new();
-        if name.ends_with(".gz") {
+        if is_compressed(name) {
             GzDecoder::new(file).read_to_end(&mut content).unwrap();
         } else {
             { file }.read_to_end(&mut content).unwrap();
@@ -109,6 +109,10 @@ fn wait_until(what: &str, condition: impl Fn() -> bool) {
         assert!(started.elapsed() < Duration::from_secs(60), "waited in vain for {what}");
         std::thread::sleep(Duration::from_millis(5));
     }
+}
+
+fn is_compressed(name: &str) -> bool {
+    Path::new(name).extension().is_some_and(|extension| extension == "gz")
 }
 
 fn what_is_wrong(error: &WriteError) -> &str {

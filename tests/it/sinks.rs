@@ -2,3 +2,4 @@
 
 mod elasticsearch;
 mod ndjson;
+mod splunk_hec;

@@ -5,11 +5,10 @@ use proptest::prelude::*;
 use serde_json::value::RawValue;
 
 use super::*;
-use crate::batch::{Batch, Limits as BatchLimits, Offer, Origin};
-use crate::buffers::Buffers;
+use crate::config::{Login, Server, ServerTls};
 use crate::event::Event;
 use crate::properties::{cases, mutated, mutations, real_line};
-use crate::sink::tests::answer;
+use crate::sink::tests::{answer, sealed};
 
 const LOG: &str = "/var/log/kubernetes/audit.log";
 const GOLDEN_EVENTS: &[u8] = include_bytes!("../../../tests/data/sinks/splunk_hec/events.log");
@@ -22,7 +21,7 @@ struct Envelope<'a> {
     #[serde(borrow)]
     time: Option<&'a RawValue>,
     host: Option<String>,
-    source: String,
+    source: Option<String>,
     sourcetype: String,
     index: Option<String>,
     #[serde(borrow)]
@@ -33,8 +32,16 @@ struct Envelope<'a> {
 
 fn config(ack: Ack) -> config::SplunkHec {
     config::SplunkHec {
+        server: Server {
+            place: "outputs[0].splunkHec".to_owned(),
+            url: "https://splunk.test:8088".parse().unwrap(),
+            headers: Vec::new(),
+            login: Login::None,
+            tls: ServerTls::default(),
+            proxy_url: None,
+        },
         host: None,
-        source: None,
+        source: Some(LOG.to_owned()),
         sourcetype: "kube:apiserver:audit".to_owned(),
         index: None,
         fields: BTreeMap::new(),
@@ -43,23 +50,12 @@ fn config(ack: Ack) -> config::SplunkHec {
 }
 
 fn sink(ack: Ack) -> SplunkHec {
-    SplunkHec::new(&config(ack), Path::new(LOG))
+    SplunkHec::new(&config(ack))
 }
 
 fn events<'a>(lines: impl IntoIterator<Item = &'a [u8]>) -> Events {
-    let limits = BatchLimits {
-        max_lines: usize::MAX,
-        max_bytes: usize::MAX,
-        max_first_line_bytes: usize::MAX,
-        max_event_size: None,
-    };
-    let mut batch = Batch::new(Buffers::default());
-    for line in lines {
-        let origin = || Origin { file: "audit.log".into(), offset: 0 };
-        assert_eq!(batch.offer(line, origin, &limits), Offer::Taken);
-    }
-    batch.seal();
-    Events::all(Arc::new(batch))
+    let lines: Vec<Vec<u8>> = lines.into_iter().map(<[u8]>::to_vec).collect();
+    Events::all(Arc::new(sealed(&lines)))
 }
 
 fn body(sink: &SplunkHec, events: &Events) -> Vec<u8> {
@@ -72,17 +68,14 @@ fn envelopes(body: &[u8]) -> Vec<Envelope<'_>> {
 
 #[test]
 fn the_request_is_the_golden_one() {
-    let fields = [("zones", vec!["a", "b"]), ("cluster", vec!["c1"])];
-    let owned = |(name, values): (&str, Vec<&str>)| {
-        (name.to_owned(), values.into_iter().map(str::to_owned).collect())
-    };
+    let fields = [("zone", "a"), ("cluster", "c1")];
     let config = config::SplunkHec {
         host: Some("master-0".to_owned()),
         index: Some("k8s_audit".to_owned()),
-        fields: fields.into_iter().map(owned).collect(),
+        fields: fields.map(|(name, value)| (name.to_owned(), value.to_owned())).into(),
         ..config(Ack::Off)
     };
-    let sink = SplunkHec::new(&config, Path::new(LOG));
+    let sink = SplunkHec::new(&config);
     let events = events(GOLDEN_EVENTS.trim_ascii_end().split(|byte| *byte == b'\n'));
     let request = sink.request(&events, SystemTime::now());
     assert!(request.body.concat() == GOLDEN_REQUEST);
@@ -114,17 +107,14 @@ fn what_is_configured_survives_any_spelling() {
         source: Some(hostile.clone()),
         sourcetype: hostile.clone(),
         index: Some(hostile.clone()),
-        fields: [(hostile.clone(), vec![hostile.clone()])].into(),
-        ack: Ack::Auto,
+        fields: [(hostile.clone(), hostile.clone())].into(),
+        ..config(Ack::Auto)
     };
-    let body = body(&SplunkHec::new(&config, Path::new(LOG)), &events([&GOLDEN_EVENTS[..1000]; 0]));
-    assert!(body.is_empty());
-    let sink = SplunkHec::new(&config, Path::new(LOG));
+    let sink = SplunkHec::new(&config);
     let line = GOLDEN_EVENTS.split(|byte| *byte == b'\n').next().unwrap();
-    let mut body = Vec::new();
-    sink.write_envelope(line, [b"", line], &mut body);
+    let body = body(&sink, &events([line]));
     let [envelope] = <[Envelope<'_>; 1]>::try_from(envelopes(&body)).unwrap();
-    let texts = [envelope.host, Some(envelope.source), Some(envelope.sourcetype), envelope.index];
+    let texts = [envelope.host, envelope.source, Some(envelope.sourcetype), envelope.index];
     assert!(texts.iter().all(|text| text.as_ref() == Some(&hostile)));
     let fields: BTreeMap<String, String> = serde_json::from_str(envelope.fields.unwrap().get()).unwrap();
     assert_eq!(fields, [(hostile.clone(), hostile)].into());
@@ -149,7 +139,7 @@ fn an_event_without_a_usable_time_gets_none() {
         let body = body(&sink(Ack::Off), &events([line.as_bytes()]));
         let envelopes = envelopes(&body);
         assert_eq!(envelopes[0].time.map(RawValue::get), time, "{stamp}");
-        assert_eq!((envelopes[0].source.as_str(), envelopes[0].event.get()), (LOG, line.as_str()));
+        assert_eq!((envelopes[0].source.as_deref(), envelopes[0].event.get()), (Some(LOG), line.as_str()));
     }
 }
 
@@ -302,8 +292,7 @@ proptest! {
     #[test]
     fn no_bytes_are_too_strange(line in real_line(), mutations in mutations(), status in 100..600_u16) {
         let bytes = mutated(&line, &mutations);
-        let mut body = Vec::new();
-        sink(Ack::Auto).write_envelope(&bytes, [b"", &bytes], &mut body);
+        sink(Ack::Auto).write_head(&bytes, &mut Vec::new());
         let reply = mutated(br#"{"text":"No","code":6,"invalid-event-number":1,"ackId":3,"acks":{"0":true}}"#, &mutations);
         let answer = Answer { body: Bytes::from(reply), ..answer(status, "") };
         let verdict = sink(Ack::Auto).verdict(2, &answer);

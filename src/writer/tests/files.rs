@@ -12,12 +12,12 @@ fn lines_are_as_kube_apiserver_wrote_them() {
     assert_eq!(writer.write(&events).unwrap(), Size { body_bytes: bytes, sent_bytes: bytes });
     writer.write(&more).unwrap();
     assert!(place.content() == [first, second].concat());
-    let mode = |place: &Place| fs::metadata(&place.config.path).unwrap().permissions().mode() & 0o7777;
-    assert_eq!(mode(&place), 0o600);
+    let bits = |place: &Place| fs::metadata(&place.config.path).unwrap().permissions().mode() & 0o7777;
+    assert_eq!(bits(&place), 0o600);
     let mut readable = Place::new();
     readable.config.mode = 0o664;
     readable.writer().write(&events).unwrap();
-    assert_eq!(mode(&readable), 0o664, "whatever the umask is");
+    assert_eq!(bits(&readable), 0o664, "whatever the umask is");
 }
 
 #[test]
@@ -56,7 +56,7 @@ fn backups_are_compressed_and_the_oldest_deleted() {
     for (_, events) in &batches {
         writer.write(events).unwrap();
     }
-    let all_compressed = || place.backups().iter().all(|name| name.ends_with(".gz"));
+    let all_compressed = || place.backups().iter().all(|name| is_compressed(name));
     wait_until("three compressed backups", || place.backups().len() == 3 && all_compressed());
     let backups = place.backups();
     assert!(place.read(&backups[0]) == interrupted);
@@ -115,10 +115,11 @@ fn what_a_crash_has_torn_is_cut_off() {
     }
 }
 
+type Prepare = fn(&Place);
+
 #[test]
 fn only_a_file_of_ours_is_ever_touched() {
     let (_, events) = batch(0..1);
-    type Prepare = fn(&Place);
     let cases: [(&str, Prepare); 8] = [
         ("directory does not exist", |place| fs::remove_dir(place.directory.path()).unwrap()),
         ("is a directory", |place| fs::create_dir(&place.config.path).unwrap()),
