@@ -60,12 +60,15 @@ fn what_is_wrong_names_its_field() {
         check(load(&format!("dataStream: '{name}'")), &[&format!("{at}.dataStream: {name:?} {stream}")]);
     }
     for (fields, what) in [
-        ("mode: esc", "mode: \"esc\" is not known; legal are ecs, ecs-raw and raw; did you mean `ecs`?"),
+        (
+            "mode: ecs_raw",
+            "mode: \"ecs_raw\" is not known; legal are ecs, ecs-raw and raw; did you mean `ecs-raw`?",
+        ),
         (
             "mode: raw, keepMetadata: false",
             "keepMetadata: is for mode ecs; in the others metadata stays, remove it",
         ),
-        ("dedupe: 1", "dedupe: must be true or false, not a whole number"),
+        ("dedupe: 1", "dedupe: must be true or false, not "),
         ("compression: zstd", "compression: zstd is not known to elasticsearch; legal are none and gzip"),
         ("index: x", "index: is not a known field; legal are "),
     ] {
