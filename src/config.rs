@@ -8,7 +8,6 @@
 //! `section`, one `value` at a time, whose spelling `quantity` knows; `report` collects what is wrong; [`to_yaml`] prints
 //! the result. `settings` is what [`crate::flags`] hands over, `yaml` is the file.
 
-#[cfg_attr(not(test), expect(dead_code, reason = "no output can name it yet"))]
 mod file;
 mod load;
 mod log_flags;
@@ -185,6 +184,10 @@ pub enum Destination {
     Ndjson(Ndjson),
     /// Splunk's HTTP Event Collector.
     SplunkHec(SplunkHec),
+    /// A file that is rotated by size.
+    File(File),
+    /// Standard output.
+    Stdout,
 }
 
 impl Destination {
@@ -195,6 +198,8 @@ impl Destination {
             Self::Webhook(_) => "webhook",
             Self::Ndjson(_) => "ndjson",
             Self::SplunkHec(_) => "splunkHec",
+            Self::File(_) => "file",
+            Self::Stdout => "stdout",
         }
     }
 
@@ -202,7 +207,7 @@ impl Destination {
     #[must_use]
     pub fn server(&self) -> Option<&Server> {
         match self {
-            Self::Webhook(_) => None,
+            Self::Webhook(_) | Self::File(_) | Self::Stdout => None,
             Self::Ndjson(ndjson) => Some(&ndjson.server),
             Self::SplunkHec(splunk) => Some(&splunk.server),
         }

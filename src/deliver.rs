@@ -43,6 +43,7 @@ mod packing;
 pub(crate) mod tests;
 mod trial;
 mod wire;
+mod writing;
 
 use acks::Acks;
 use asking::{Asking, Judged, Ruling, Undecided};
@@ -52,11 +53,30 @@ use gate::Gate;
 use packing::Packing;
 use trial::Trial;
 pub use wire::{Sending, Wire};
+pub use writing::Writing;
 
 /// A delivery that waits learns at once that another was taken, but does not ask again sooner than this.
 const NOTICE_AFTER: Duration = Duration::from_secs(1);
 
-/// Delivers the batches of one output.
+/// How the batches of an output go their way.
+pub enum Transport {
+    /// By requests.
+    Http(Delivery),
+    /// Into a file, or to standard output.
+    Writer(Writing),
+}
+
+impl Transport {
+    /// Returns when every event of the sealed `batch` is taken or given up.
+    pub async fn deliver(&self, batch: &Arc<Batch>) -> Delivered {
+        match self {
+            Self::Http(delivery) => delivery.deliver(batch).await,
+            Self::Writer(writing) => writing.deliver(batch).await,
+        }
+    }
+}
+
+/// Delivers the batches of one output by requests.
 pub struct Delivery {
     output: String,
     exchange: Box<dyn Wire>,
@@ -110,7 +130,7 @@ struct Decision {
 /// An event that the endpoint refuses by name.
 struct Named {
     refused: Refused,
-    /// Whether others of the same request were taken.
+    /// Whether others of the same request were taken, then or when they were sent again without it.
     is_evident: bool,
 }
 
@@ -159,6 +179,8 @@ impl Delivery {
                     decision.size += size;
                     decision.taken += (events.len() as u64).saturating_sub(refused_unnamed);
                     decision.refused_unnamed += refused_unnamed;
+                    // It was begun after they were named.
+                    decision.refused.iter_mut().for_each(|named| named.is_evident |= decision.taken > 0);
                     return decision;
                 }
                 Ruling::Each { verdicts, status, size } => {

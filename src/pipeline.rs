@@ -23,16 +23,15 @@ use crate::batch::Treatment;
 use crate::buffers::Buffers;
 use crate::checkpoint::{Cursor, HEAD_BYTES, Loaded, Lock, LockError, Mark, Store};
 use crate::config::{self, Config};
-use crate::deliver::{Delivery, Exchange};
+use crate::deliver::{Delivery, Exchange, Transport, Writing};
 use crate::health::Health;
 use crate::kubeconfig::Endpoint;
 use crate::metrics::Metrics;
-use crate::prepare::Prepared;
+use crate::prepare::{Prepared, Way};
 use crate::redact::{KeyError, Redaction};
 use crate::rejected::RejectedFile;
 use crate::route::{Reading, Route};
 use crate::serve;
-use crate::sink;
 use crate::source::Watch;
 use crate::source::fdstore::{FdStore, Kept};
 use crate::source::held::Held;
@@ -99,7 +98,7 @@ pub async fn run(
         .collect::<Result<_, Fatal>>()?;
     let (mut routes, mut endpoints, mut policies) = (Vec::new(), Vec::new(), Vec::new());
     for Built { route, endpoint, policy } in built {
-        endpoints.push((endpoint, Arc::clone(&route.metrics)));
+        endpoints.extend(endpoint.map(|endpoint| (endpoint, Arc::clone(&route.metrics))));
         policies.extend(policy);
         routes.push(route);
     }
@@ -178,7 +177,7 @@ fn keep_nameless(pins: &PinSet, config: &Config, spool: &Path) {
 /// An output that is ready to run, and what has to be kept current for it.
 struct Built {
     route: Route,
-    endpoint: Arc<Endpoint>,
+    endpoint: Option<Arc<Endpoint>>,
     policy: Option<PolicyFile>,
 }
 
@@ -190,7 +189,7 @@ fn build(
     watch: &Arc<Watch>,
     metrics: &Metrics,
 ) -> Result<Built, Fatal> {
-    let Prepared { endpoint, policy } = prepared;
+    let Prepared { way, policy } = prepared;
     let redaction = Redaction::of_output(&output.redact, &config.state_dir)?;
     let metrics = Arc::new(metrics.route(&output.name));
     let health = Arc::new(Health::new(&output.name, output.ready_after, Arc::clone(&metrics)));
@@ -203,7 +202,7 @@ fn build(
     let treatment = watch::Sender::new(Treatment { policy, redaction });
     tracing::info!(
         output = output.name,
-        endpoint = endpoint.display(),
+        endpoint = way.display(),
         log = %config.source.path.display(),
         "shipping"
     );
@@ -216,15 +215,18 @@ fn build(
         (buffers.clone(), treatment.subscribe()),
         Arc::clone(&health),
     );
-    let sink = sink::of(&output.destination);
-    let delivery = Delivery::new(
-        Box::new(Exchange::new(Arc::clone(&endpoint), Arc::clone(&sink))),
-        sink,
-        output,
-        Arc::clone(&metrics),
-        Arc::clone(&health),
-        buffers,
-    );
+    let (delivery, endpoint) = match way {
+        Way::Server(endpoint, sink) => {
+            let exchange = Exchange::new(Arc::clone(&endpoint), Arc::clone(&sink));
+            let (books, state) = (Arc::clone(&metrics), Arc::clone(&health));
+            let delivery = Delivery::new(Box::new(exchange), sink, output, books, state, buffers);
+            (Transport::Http(delivery), Some(endpoint))
+        }
+        Way::Writer(writer) => {
+            let writing = Writing::new(writer, output, Arc::clone(&metrics), Arc::clone(&health));
+            (Transport::Writer(writing), None)
+        }
+    };
     let policy = output
         .policy_file
         .clone()

@@ -5,18 +5,39 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::config::{self, Errors, Loaded, Output};
+use crate::config::{self, Config, Destination, Errors, Loaded, Output};
 use crate::kubeconfig::Endpoint;
 use crate::policy::Policy;
 use crate::redact::Key;
+use crate::sink::{self, HttpSink};
+use crate::writer::{WriteError, Writer};
 
 /// Of an endpoint that is loaded only to find out what is wrong with it.
 const ANY_TIMEOUT: Duration = Duration::from_secs(30);
 
+/// Where an output ships to.
+pub enum Way {
+    /// A server, and the form that requests to it have.
+    Server(Arc<Endpoint>, Arc<dyn HttpSink>),
+    /// A file, or standard output.
+    Writer(Writer),
+}
+
+impl Way {
+    /// For logs; never a query, never credentials.
+    #[must_use]
+    pub fn display(&self) -> String {
+        match self {
+            Self::Server(endpoint, _) => endpoint.display(),
+            Self::Writer(writer) => writer.to_string(),
+        }
+    }
+}
+
 /// What one output needs beside its configuration.
 pub struct Prepared {
     /// Where it ships to.
-    pub endpoint: Arc<Endpoint>,
+    pub way: Way,
     /// What it ships; `None` for all.
     pub policy: Option<Arc<Policy>>,
 }
@@ -28,20 +49,29 @@ pub struct Prepared {
 pub fn prepare(loaded: &mut Loaded) -> Result<Vec<Prepared>, Vec<String>> {
     let (mut mistakes, mut prepared) = (Vec::new(), Vec::new());
     for output in &loaded.config.outputs {
-        let endpoint = Endpoint::of_output(output);
-        if let Ok(endpoint) = &endpoint {
+        let way = way(output, &loaded.config);
+        if let Ok(Way::Server(endpoint, _)) = &way {
             add_new(&mut loaded.warnings, endpoint.warnings().iter().cloned());
         }
-        match (endpoint, policy(output, &mut loaded.warnings)) {
-            (Ok(endpoint), Ok(policy)) => prepared.push(Prepared { endpoint: Arc::new(endpoint), policy }),
-            (endpoint, policy) => {
-                add_new(&mut mistakes, endpoint.err().into_iter().chain(policy.err()).flatten());
+        match (way, policy(output, &mut loaded.warnings)) {
+            (Ok(way), Ok(policy)) => prepared.push(Prepared { way, policy }),
+            (way, policy) => {
+                add_new(&mut mistakes, way.err().into_iter().chain(policy.err()).flatten());
             }
         }
     }
     let exposed = check_keys(config::key_files(&loaded.config.outputs), &mut mistakes);
     add_new(&mut loaded.warnings, exposed);
     if mistakes.is_empty() { Ok(prepared) } else { Err(mistakes) }
+}
+
+fn way(output: &Output, config: &Config) -> Result<Way, Vec<String>> {
+    let in_words = |error: WriteError| vec![format!("outputs[].{}: {error}", output.destination.name())];
+    match (sink::of(&output.destination), &output.destination) {
+        (Some(sink), _) => Ok(Way::Server(Arc::new(Endpoint::of_output(output)?), sink)),
+        (None, Destination::File(file)) => Ok(Way::Writer(Writer::file(file, &config.source.path))),
+        (None, _) => Writer::stdout().map(Way::Writer).map_err(in_words),
+    }
 }
 
 /// The policy that an output names, if it names one.

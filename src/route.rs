@@ -28,7 +28,7 @@ use tokio_util::sync::CancellationToken;
 use crate::batch::{Aside, Batch, Limits, Reason};
 use crate::checkpoint::{Cursor, Store};
 use crate::config::{self, Mode};
-use crate::deliver::{Delivered, Delivery};
+use crate::deliver::{Delivered, Transport};
 use crate::health::Health;
 use crate::metrics::RouteMetrics;
 use crate::rejected::RejectedFile;
@@ -58,7 +58,7 @@ pub struct Route {
     /// Its reader of the log; `None` once it runs.
     pub reading: Option<Reading>,
     /// Its way to the endpoint.
-    pub delivery: Arc<Delivery>,
+    pub delivery: Arc<Transport>,
     /// Its cursor on disk.
     pub store: Store,
     /// Its file of lines that are not shipped.

@@ -68,14 +68,15 @@ pub trait HttpSink: Send + Sync {
     }
 }
 
-/// The sink of a destination.
+/// The sink of a destination that takes requests.
 #[must_use]
-pub fn of(destination: &Destination) -> Arc<dyn HttpSink> {
-    match destination {
+pub fn of(destination: &Destination) -> Option<Arc<dyn HttpSink>> {
+    Some(match destination {
         Destination::Webhook(_) => Arc::new(webhook::Webhook),
         Destination::Ndjson(ndjson) => Arc::new(ndjson::Ndjson::new(ndjson)),
         Destination::SplunkHec(splunk) => Arc::new(splunk_hec::SplunkHec::new(splunk)),
-    }
+        Destination::File(_) | Destination::Stdout => return None,
+    })
 }
 
 /// What is posted.

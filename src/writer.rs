@@ -12,6 +12,7 @@ mod stream;
 #[cfg(test)]
 mod tests;
 
+use std::fmt;
 use std::io;
 use std::path::Path;
 
@@ -89,6 +90,16 @@ impl Writer {
         match &self.0 {
             Target::File(file) => file.probe(),
             Target::Stream(_) => Ok(()),
+        }
+    }
+}
+
+/// For logs: where it writes to.
+impl fmt::Display for Writer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Target::File(file) => file.path().display().fmt(f),
+            Target::Stream(_) => f.write_str("standard output"),
         }
     }
 }

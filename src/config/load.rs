@@ -11,8 +11,8 @@ use super::section::{Section, Sources, nothing_available};
 use super::settings::{DEPRECATED_BACKOFF, Setting, Settings};
 use super::value::{not_among, not_positive};
 use super::{
-    Config, DEFAULT_MAX_LINE_BYTES, Destination, Loaded, LogFormat, Output, Pins, Source, StartAt, log_flags,
-    output,
+    Config, DEFAULT_MAX_LINE_BYTES, Destination, File, Loaded, LogFormat, Output, Pins, Source, StartAt,
+    file, log_flags, output,
 };
 use crate::yaml::{self, Node, Value};
 
@@ -92,13 +92,15 @@ fn config(sources: Sources<'_>, document: Option<&Node>, state_directory: Option
     let shutdown_grace =
         top.value("shutdownGrace", Some("shutdown-grace")).duration(Duration::from_secs(30)).value;
     top.finish();
-    Config {
-        source,
-        outputs,
-        state_dir: state_dir.map_or_else(|| default_state_dir(state_directory), PathBuf::from),
-        bind_address,
-        shutdown_grace,
+    let state_dir = state_dir.map_or_else(|| default_state_dir(state_directory), PathBuf::from);
+    for (index, output) in outputs.iter().enumerate() {
+        if let Destination::File(File { path, .. }) = &output.destination
+            && let Some(problem) = file::problem_of_place(path, &source.path, &state_dir)
+        {
+            sources.report.general(format!("outputs[{index}].file.path: {} {problem}", path.display()));
+        }
     }
+    Config { source, outputs, state_dir, bind_address, shutdown_grace }
 }
 
 fn source(mut section: Section<'_>) -> (Source, Located<i64>) {

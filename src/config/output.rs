@@ -13,18 +13,19 @@ use super::section::{Section, nothing_available};
 use super::settings::INITIAL_BACKOFF;
 use super::value::{not_among, not_positive};
 use super::{
-    Batch, Compression, Destination, Mode, OnFull, Output, Rejected, Requests, Throttle, Truncate, ndjson,
-    quantity, redact, splunk_hec,
+    Batch, Compression, Destination, Mode, OnFull, Output, Rejected, Requests, Throttle, Truncate, file,
+    ndjson, quantity, redact, splunk_hec,
 };
 use crate::body::Coding;
 
 const MIB: i64 = 1 << 20;
+const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Sinks of later versions.
-const LATER_SINKS: [&str; 6] = ["elasticsearch", "otlp", "loki", "sls", "file", "stdout"];
+const LATER_SINKS: [&str; 4] = ["elasticsearch", "otlp", "loki", "sls"];
 
 /// The destinations of this version beside the webhook, which is the default.
-const SINKS: [&str; 2] = ["ndjson", "splunkHec"];
+const SINKS: [&str; 4] = ["ndjson", "splunkHec", "file", "stdout"];
 
 pub(super) const MODES: [(&str, Mode); 3] =
     [("batch", Mode::Batch), ("blocking", Mode::Blocking), ("blocking-strict", Mode::BlockingStrict)];
@@ -113,6 +114,11 @@ fn destination(section: &mut Section<'_>) -> (Destination, Requests) {
         "splunkHec" => of_http(section.section("splunkHec"), gzip, |section| {
             Some(Destination::SplunkHec(splunk_hec::read(section)?))
         }),
+        "file" => of_writer(section.section("file"), |section| Destination::File(file::read(section))),
+        "stdout" => of_writer(section.section("stdout"), |section| {
+            section.finish();
+            Destination::Stdout
+        }),
         _ => webhook(section.section("webhook")),
     }
 }
@@ -128,6 +134,16 @@ fn of_http<'a>(
     (read(section).unwrap_or_else(|| Destination::Webhook(PathBuf::new())), requests)
 }
 
+/// A destination that is no server: it has waits, and nothing else of a request.
+fn of_writer<'a>(
+    mut section: Section<'a>,
+    read: impl FnOnce(Section<'a>) -> Destination,
+) -> (Destination, Requests) {
+    let (initial_backoff, max_backoff) = backoffs(&mut section, None);
+    let requests = Requests { initial_backoff, max_backoff, timeout: DEFAULT_TIMEOUT, compression: None };
+    (read(section), requests)
+}
+
 fn webhook(mut section: Section<'_>) -> (Destination, Requests) {
     let kubeconfig = section.value("kubeconfig", Some("audit-webhook-config-file")).line();
     if kubeconfig.is_default() {
@@ -141,7 +157,16 @@ fn webhook(mut section: Section<'_>) -> (Destination, Requests) {
 /// How requests are made, to whatever endpoint.
 fn requests(section: &mut Section<'_>, backoff_flag: Option<&str>, compression: Option<Coding>) -> Requests {
     let report = section.sources.report;
-    let initial = section.value("initialBackoff", backoff_flag).duration(Duration::from_secs(10));
+    let (initial_backoff, max_backoff) = backoffs(section, backoff_flag);
+    let timeout = above_zero(report, &section.value("timeout", None).duration(DEFAULT_TIMEOUT));
+    let compression = self::compression(section, compression);
+    Requests { initial_backoff, max_backoff, timeout, compression }
+}
+
+/// The wait before the first try again, and the longest.
+fn backoffs(section: &mut Section<'_>, flag: Option<&str>) -> (Duration, Duration) {
+    let report = section.sources.report;
+    let initial = section.value("initialBackoff", flag).duration(Duration::from_secs(10));
     // kube-apiserver takes 0 and gives up after five tries. We try for ever, and 0 would never grow.
     let initial_backoff = initial.value.max(Duration::from_millis(1));
     // With a long initial backoff from kube-apiserver's flags, which know no longest, the default has to give way.
@@ -152,9 +177,7 @@ fn requests(section: &mut Section<'_>, backoff_flag: Option<&str>, compression: 
         let what = format!("{shown} is shorter than initialBackoff; legal are {least} and above");
         report.misfit(&max.origin, &initial.origin, what);
     }
-    let timeout = above_zero(report, &section.value("timeout", None).duration(Duration::from_secs(30)));
-    let compression = self::compression(section, compression);
-    Requests { initial_backoff, max_backoff: max.value, timeout, compression }
+    (initial_backoff, max.value)
 }
 
 /// The levels of each coding that its library documents as ordinary ones: above 19, zstd needs windows that decoders

@@ -7,8 +7,8 @@ use std::path::Path;
 use reqwest::Url;
 
 use super::{
-    Batch, Compression, Config, Destination, Login, Ndjson, Output, Redact, Server, ServerTls, SplunkHec,
-    Throttle, load, ndjson, output, quantity, splunk_hec,
+    Batch, Compression, Config, Destination, File, Login, Ndjson, Output, Redact, Requests, Server,
+    ServerTls, SplunkHec, Throttle, load, ndjson, output, quantity, splunk_hec,
 };
 
 /// Prints the effective configuration in the file's own shape. Nothing in it is secret: credentials are in the
@@ -54,9 +54,7 @@ fn show_output(output: &Output) -> String {
     {section}:
 {destination}      initialBackoff: {initial_backoff}
       maxBackoff: {max_backoff}
-      timeout: {timeout}
-      compression: {compression}
-{batch}    redact: {redact}
+{request}{batch}    redact: {redact}
     truncate:
       enabled: {enabled}
       maxEventSize: {max_event_size}
@@ -74,8 +72,7 @@ fn show_output(output: &Output) -> String {
         destination = show_destination(destination),
         initial_backoff = quantity::show_duration(requests.initial_backoff),
         max_backoff = quantity::show_duration(requests.max_backoff),
-        timeout = quantity::show_duration(requests.timeout),
-        compression = show_compression(requests.compression),
+        request = show_request(destination, requests),
         batch = show_batch(batch),
         redact = show_redact(&output.redact),
         enabled = truncate.enabled,
@@ -90,6 +87,15 @@ fn show_output(output: &Output) -> String {
     )
 }
 
+/// What only requests have.
+fn show_request(destination: &Destination, requests: &Requests) -> String {
+    if matches!(destination, Destination::File(_) | Destination::Stdout) {
+        return String::new();
+    }
+    let timeout = quantity::show_duration(requests.timeout);
+    format!("      timeout: {timeout}\n      compression: {}\n", show_compression(requests.compression))
+}
+
 fn show_destination(destination: &Destination) -> String {
     match destination {
         Destination::Webhook(kubeconfig) => format!("      kubeconfig: {}\n", show_path(kubeconfig)),
@@ -97,6 +103,12 @@ fn show_destination(destination: &Destination) -> String {
             format!("{}      format: {}\n", show_server(server, "url"), word(&ndjson::FORMATS, *format))
         }
         Destination::SplunkHec(splunk) => show_splunk_hec(splunk),
+        Destination::File(File { path, max_size, max_backups, compress, mode }) => format!(
+            "      path: {}\n      maxSize: {}\n      maxBackups: {max_backups}\n      compress: {compress}\n      mode: \"{mode:04o}\"\n",
+            show_path(path),
+            quantity::show_size(*max_size),
+        ),
+        Destination::Stdout => String::new(),
     }
 }
 

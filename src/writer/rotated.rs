@@ -66,6 +66,10 @@ impl Rotated {
         }
     }
 
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// Returns how many bytes are on the disk now that were not before.
     pub(super) fn write(&mut self, events: &Events) -> Result<u64, WriteError> {
         let bytes = pieces(events).map(|piece| piece.len() as u64).sum();

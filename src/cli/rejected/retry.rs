@@ -53,9 +53,17 @@ pub(super) fn retry(
     let (mut ready, mut failed, mut mistakes) = (Vec::new(), Vec::new(), Vec::new());
     for file in files {
         match config.output(&file.name) {
-            Some(output) => match Endpoint::of_output(output) {
-                Ok(endpoint) => ready.push((file, output, endpoint)),
-                Err(found) => mistakes.extend(found),
+            Some(output) => match (sink::of(&output.destination), Endpoint::of_output(output)) {
+                (Some(sink), Ok(endpoint)) => ready.push((file, output, endpoint, sink)),
+                (Some(_), Err(found)) => mistakes.extend(found),
+                (None, _) if file.is_empty()? => {}
+                (None, _) => {
+                    let destination = output.destination.name();
+                    failed.push(format!(
+                        "{}: events are sent again to servers, not to {destination}",
+                        file.name
+                    ));
+                }
             },
             None if file.is_empty()? => {}
             None => {
@@ -68,15 +76,15 @@ pub(super) fn retry(
     }
     let runtime = runtime()?;
     let mut stop = runtime.block_on(async { Signals::new() })?;
-    for (file, output, endpoint) in ready {
+    for (file, output, endpoint, sink) in ready {
         for warning in endpoint.warnings() {
             writeln!(std::io::stderr(), "warning: {warning}")?;
         }
         let sending = Sending {
             runtime: &runtime,
             stop: &mut stop,
-            exchange: Exchange::new(Arc::new(endpoint), sink::of(&output.destination)),
-            sink: sink::of(&output.destination),
+            exchange: Exchange::new(Arc::new(endpoint), Arc::clone(&sink)),
+            sink,
             throttle: Throttle::new(output.batch.throttle),
             redaction: Redaction::beside_daemon(&output.redact, state_dir)?,
             tally: Tally::default(),

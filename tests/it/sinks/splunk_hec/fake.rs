@@ -243,5 +243,8 @@ fn check(envelope: &Envelope<'_>) {
     let event: Event = serde_json::from_str(event.get()).unwrap();
     let (seconds, micros) = time.get().split_once('.').unwrap();
     let micros = seconds.parse::<i64>().unwrap() * 1_000_000 + micros.parse::<i64>().unwrap();
-    assert_eq!((Timestamp::from_microsecond(micros).unwrap(), time.get().len()), (event.stage_timestamp.parse().unwrap(), 17));
+    assert_eq!(
+        (Timestamp::from_microsecond(micros).unwrap(), time.get().len()),
+        (event.stage_timestamp.parse().unwrap(), 17)
+    );
 }
