@@ -130,7 +130,7 @@ struct Decision {
 /// An event that the endpoint refuses by name.
 struct Named {
     refused: Refused,
-    /// Whether others of the same request were taken.
+    /// Whether others of the same request were taken, then or when they were sent again without it.
     is_evident: bool,
 }
 
@@ -179,6 +179,8 @@ impl Delivery {
                     decision.size += size;
                     decision.taken += (events.len() as u64).saturating_sub(refused_unnamed);
                     decision.refused_unnamed += refused_unnamed;
+                    // It was begun after they were named.
+                    decision.refused.iter_mut().for_each(|named| named.is_evident |= decision.taken > 0);
                     return decision;
                 }
                 Ruling::Each { verdicts, status, size } => {
