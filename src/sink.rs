@@ -5,7 +5,11 @@
 //! means ([`HttpSink::verdict`]).
 
 mod events;
+mod json_text;
+pub mod loki;
 pub mod ndjson;
+pub mod otlp;
+mod protobuf;
 pub mod splunk_hec;
 pub mod webhook;
 
@@ -74,6 +78,8 @@ pub fn of(destination: &Destination) -> Option<Arc<dyn HttpSink>> {
     Some(match destination {
         Destination::Webhook(_) => Arc::new(webhook::Webhook),
         Destination::Ndjson(ndjson) => Arc::new(ndjson::Ndjson::new(ndjson)),
+        Destination::Otlp(otlp) => Arc::new(otlp::Otlp::new(otlp)),
+        Destination::Loki(loki) => Arc::new(loki::Loki::new(loki)),
         Destination::File(_) | Destination::Stdout => return None,
     })
 }

@@ -2,7 +2,9 @@
 
 mod compression;
 mod hostile;
+mod loki;
 mod mistakes;
+mod otlp;
 mod printed;
 
 use super::report::Report;

@@ -1,3 +1,7 @@
 //! Destinations other than the webhook, each against a fake of its protocol.
 
+mod loki;
 mod ndjson;
+mod otlp;
+mod protobuf;
+mod python;
