@@ -10,9 +10,12 @@
 
 mod elasticsearch;
 mod file;
+mod host_name;
 mod load;
 mod log_flags;
+mod loki;
 mod ndjson;
+mod otlp;
 mod output;
 mod print;
 mod quantity;
@@ -34,7 +37,9 @@ use crate::body::Coding;
 pub use self::elasticsearch::{DocumentMode, Elasticsearch};
 pub use self::file::File;
 pub(crate) use self::load::{default_state_dir, load};
+pub use self::loki::{Loki, TooOld};
 pub use self::ndjson::{Format, Ndjson};
+pub use self::otlp::{BodyForm, Encoding, Otlp};
 pub use self::output::is_name;
 pub use self::print::to_yaml;
 pub(crate) use self::quantity::{duration, show_duration};
@@ -184,6 +189,10 @@ pub enum Destination {
     Webhook(PathBuf),
     /// Any HTTP endpoint.
     Ndjson(Ndjson),
+    /// An endpoint of OpenTelemetry's log protocol.
+    Otlp(Otlp),
+    /// Grafana Loki.
+    Loki(Loki),
     /// A file that is rotated by size.
     File(File),
     /// Standard output.
@@ -201,6 +210,8 @@ impl Destination {
         match self {
             Self::Webhook(_) => "webhook",
             Self::Ndjson(_) => "ndjson",
+            Self::Otlp(_) => "otlp",
+            Self::Loki(_) => "loki",
             Self::File(_) => "file",
             Self::Stdout => "stdout",
             Self::Elasticsearch(_) => "elasticsearch",
@@ -216,6 +227,8 @@ impl Destination {
             Self::Ndjson(ndjson) => Some(&ndjson.server),
             Self::Elasticsearch(elasticsearch) => Some(&elasticsearch.server),
             Self::SplunkHec(splunk) => Some(&splunk.server),
+            Self::Otlp(otlp) => Some(&otlp.server),
+            Self::Loki(loki) => Some(&loki.server),
         }
     }
 

@@ -213,7 +213,16 @@ impl Delivery {
     /// The endpoint has taken a request but for so many events, which it does not name.
     fn refused_unnamed(&self, events: u64, reason: &str) {
         let output = &self.output;
-        tracing::error!(output, events, reason, "the endpoint has refused events, and does not say which");
+        if events == 0 {
+            tracing::warn!(output, reason, "the endpoint has taken events with a warning");
+        } else {
+            tracing::error!(
+                output,
+                events,
+                reason,
+                "the endpoint has refused events, and does not say which"
+            );
+        }
     }
 
     /// Whether there are others than these credentials, which were refused. Where they come from may hang.

@@ -6,7 +6,11 @@
 
 pub mod elasticsearch;
 mod events;
+mod json_text;
+pub mod loki;
 pub mod ndjson;
+pub mod otlp;
+mod protobuf;
 pub mod splunk_hec;
 pub mod webhook;
 
@@ -77,6 +81,8 @@ pub fn of(destination: &Destination) -> Option<Arc<dyn HttpSink>> {
         Destination::Ndjson(ndjson) => Arc::new(ndjson::Ndjson::new(ndjson)),
         Destination::Elasticsearch(config) => Arc::new(elasticsearch::Elasticsearch::new(config)),
         Destination::SplunkHec(splunk) => Arc::new(splunk_hec::SplunkHec::new(splunk)),
+        Destination::Otlp(otlp) => Arc::new(otlp::Otlp::new(otlp)),
+        Destination::Loki(loki) => Arc::new(loki::Loki::new(loki)),
         Destination::File(_) | Destination::Stdout => return None,
     })
 }

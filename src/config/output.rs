@@ -14,7 +14,7 @@ use super::settings::INITIAL_BACKOFF;
 use super::value::{not_among, not_positive};
 use super::{
     Batch, Compression, Destination, Mode, OnFull, Output, Rejected, Requests, Throttle, Truncate,
-    elasticsearch, file, ndjson, quantity, redact, splunk_hec,
+    elasticsearch, file, loki, ndjson, otlp, quantity, redact, splunk_hec,
 };
 use crate::body::Coding;
 
@@ -22,10 +22,10 @@ const MIB: i64 = 1 << 20;
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Sinks of later versions.
-const LATER_SINKS: [&str; 3] = ["otlp", "loki", "sls"];
+const LATER_SINKS: [&str; 1] = ["sls"];
 
 /// The destinations of this version beside the webhook, which is the default.
-const SINKS: [&str; 5] = ["ndjson", "elasticsearch", "splunkHec", "file", "stdout"];
+const SINKS: [&str; 7] = ["ndjson", "elasticsearch", "otlp", "loki", "splunkHec", "file", "stdout"];
 
 pub(super) const MODES: [(&str, Mode); 3] =
     [("batch", Mode::Batch), ("blocking", Mode::Blocking), ("blocking-strict", Mode::BlockingStrict)];
@@ -111,6 +111,13 @@ fn destination(section: &mut Section<'_>) -> (Destination, Requests) {
         "ndjson" => of_http(section.section("ndjson"), gzip, |section| {
             Some(Destination::Ndjson(ndjson::read(section)?))
         }),
+        "otlp" => {
+            of_http(section.section("otlp"), gzip, |section| Some(Destination::Otlp(otlp::read(section)?)))
+        }
+        // Unless it is JSON, it is compressed by its own rules.
+        "loki" => {
+            of_http(section.section("loki"), None, |section| Some(Destination::Loki(loki::read(section)?)))
+        }
         "file" => of_writer(section.section("file"), |section| Destination::File(file::read(section))),
         "stdout" => of_writer(section.section("stdout"), |section| {
             section.finish();

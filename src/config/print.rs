@@ -8,7 +8,8 @@ use reqwest::Url;
 
 use super::{
     Batch, Compression, Config, Destination, Elasticsearch, File, Login, Ndjson, Output, Redact, Requests,
-    Server, ServerTls, SplunkHec, Throttle, elasticsearch, load, ndjson, output, quantity, splunk_hec,
+    Server, ServerTls, SplunkHec, Throttle, elasticsearch, load, loki, ndjson, otlp, output, quantity,
+    splunk_hec,
 };
 
 /// Prints the effective configuration in the file's own shape. Nothing in it is secret: credentials are in the
@@ -102,6 +103,8 @@ fn show_destination(destination: &Destination) -> String {
         Destination::Ndjson(Ndjson { server, format }) => {
             format!("{}      format: {}\n", show_server(server, "url"), word(&ndjson::FORMATS, *format))
         }
+        Destination::Otlp(otlp) => show_server(&otlp.server, "url") + &otlp::show(otlp),
+        Destination::Loki(loki) => show_server(&loki.server, "url") + &loki::show(loki),
         Destination::File(File { path, max_size, max_backups, compress, mode }) => format!(
             "      path: {}\n      maxSize: {}\n      maxBackups: {max_backups}\n      compress: {compress}\n      mode: \"{mode:04o}\"\n",
             show_path(path),
@@ -147,6 +150,12 @@ fn show_splunk_hec(splunk: &SplunkHec) -> String {
         fields = fields.join(", "),
         ack = quoted(word(&splunk_hec::ACKS, *ack)),
     )
+}
+
+/// Names and their values, on one line.
+pub(super) fn show_texts(texts: &[(String, String)]) -> String {
+    let pair = |(name, value): &(String, String)| format!("{}: {}", quoted(name), quoted(value));
+    format!("{{ {} }}", texts.iter().map(pair).collect::<Vec<_>>().join(", "))
 }
 
 /// The fields that every endpoint has, below its section. Headers may be secret.
@@ -244,7 +253,7 @@ fn show_redact(redact: &Redact) -> String {
 }
 
 /// The word that the file has for a choice.
-fn word<T: Copy + PartialEq>(words: &[(&'static str, T)], choice: T) -> &'static str {
+pub(super) fn word<T: Copy + PartialEq>(words: &[(&'static str, T)], choice: T) -> &'static str {
     words.iter().find(|(_, value)| *value == choice).map_or("", |(word, _)| word)
 }
 
@@ -263,7 +272,7 @@ fn show_path(path: &Path) -> String {
 }
 
 /// Any text, in quotes.
-fn quoted(text: &str) -> String {
+pub(super) fn quoted(text: &str) -> String {
     let mut quoted = String::from("\"");
     for c in text.chars() {
         match c {

@@ -4,7 +4,9 @@ mod compression;
 mod elasticsearch;
 mod file;
 mod hostile;
+mod loki;
 mod mistakes;
+mod otlp;
 mod printed;
 mod splunk_hec;
 

@@ -1,5 +1,9 @@
 //! Destinations other than the webhook, each against a fake of its protocol.
 
 mod elasticsearch;
+mod loki;
 mod ndjson;
+mod otlp;
+mod protobuf;
+mod python;
 mod splunk_hec;

@@ -1,0 +1,281 @@
+//! An endpoint of OpenTelemetry's log protocol: every event arrives in each form, and what the endpoint answers is heeded
+//! as the specification wants it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::Deserialize;
+
+use super::protobuf::{self, all, body, one};
+use super::python;
+use crate::support::books::count;
+use crate::support::daemon::Metrics;
+use crate::support::endpoint::{Answer, Endpoint};
+use crate::support::http1::Recorded;
+use crate::support::shipper::{POISON, Rejected, Shipper, poisoned, wait_until_settled};
+use crate::support::workdir::{large_events, real_events, sensitive_events};
+
+fn shipper(endpoint: &Endpoint, fields: &str) -> Shipper {
+    let url = format!("http://{}", endpoint.address());
+    Shipper::new(endpoint).sink("otlp", &format!("url: \"{url}\", {fields}"))
+}
+
+/// The lines of the log that a request in Protocol Buffers carries as strings.
+fn lines(request: &Recorded) -> Vec<String> {
+    let body = body(request);
+    let records = all(one(one(&body, 1), 2), 2).into_iter();
+    records.map(|record| protobuf::text(one(record, 5), 1) + "\n").collect()
+}
+
+/// The same of a request in JSON.
+fn lines_of_json(request: &Recorded) -> Vec<String> {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Request {
+        resource_logs: [ResourceLogs; 1],
+    }
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct ResourceLogs {
+        scope_logs: [ScopeLogs; 1],
+    }
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct ScopeLogs {
+        log_records: Vec<LogRecord>,
+    }
+    #[derive(Deserialize)]
+    struct LogRecord {
+        body: Body,
+    }
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Body {
+        string_value: String,
+    }
+    let Request { resource_logs: [ResourceLogs { scope_logs: [scope] }] } =
+        serde_json::from_slice(&body(request)).unwrap();
+    scope.log_records.into_iter().map(|record| record.body.string_value + "\n").collect()
+}
+
+/// How often each line came.
+fn times(requests: &[Recorded]) -> BTreeMap<String, usize> {
+    let mut times = BTreeMap::new();
+    requests.iter().flat_map(lines).for_each(|line| *times.entry(line).or_default() += 1);
+    times
+}
+
+fn of_output(metrics: &Metrics, name: &str) -> u64 {
+    count(metrics, &format!("audit_shipper_{name}_events_total"), &[])
+}
+
+/// `ExportLogsServiceResponse` with a partial success.
+fn partial_success(rejected: u8, message: &str) -> String {
+    let length = u8::try_from(message.len()).unwrap();
+    let bytes = [&[10, length + 4, 8, rejected, 18, length], message.as_bytes()].concat();
+    String::from_utf8(bytes).unwrap()
+}
+
+#[test]
+fn every_line_arrives_in_each_form() {
+    let events = [real_events(1250), large_events(), sensitive_events()].concat();
+    let cases = [
+        ("compression: none", "application/x-protobuf", None),
+        ("encoding: protobuf", "application/x-protobuf", Some("gzip")),
+        ("encoding: json, compression: zstd", "application/json", Some("zstd")),
+    ];
+    for (fields, content_type, coding) in cases {
+        let endpoint = Endpoint::start(|_, _| Answer::with_body(200, ""));
+        let shipper = shipper(&endpoint, fields).log(&events);
+        let daemon = shipper.start();
+        wait_until_settled(&daemon, events.len());
+        let requests = endpoint.requests();
+        let lines = if content_type.ends_with("json") { lines_of_json } else { lines };
+        let arrived: Vec<String> = requests.iter().flat_map(lines).collect();
+        assert_eq!(arrived.len(), events.len(), "none came twice");
+        assert!(arrived.iter().collect::<BTreeSet<_>>() == events.iter().collect());
+        for request in &requests {
+            assert_eq!((request.method.as_str(), request.target.as_str()), ("POST", "/v1/logs"));
+            assert_eq!(request.header("content-type"), Some(content_type));
+            assert_eq!(request.header("content-encoding"), coding);
+            // One event may be larger than a request may be.
+            assert!(body(request).len() <= 4 << 20 || lines(request).len() == 1);
+        }
+    }
+}
+
+#[test]
+fn others_read_what_is_sent() {
+    let events = [real_events(400), large_events(), sensitive_events()].concat();
+    for (fields, ending) in [
+        ("body: string", "pb"),
+        ("body: kvlist", "pb"),
+        ("encoding: json", "json"),
+        ("encoding: json, body: kvlist", "json"),
+    ] {
+        let endpoint = Endpoint::start(|_, _| Answer::with_body(200, ""));
+        let shipper = shipper(&endpoint, fields).log(&events);
+        let daemon = shipper.start();
+        wait_until_settled(&daemon, events.len());
+        let path = |number: usize| shipper.workdir.path(&format!("{number}.{ending}"));
+        let requests = endpoint.requests();
+        let paths: Vec<_> = (0..requests.len()).map(path).collect();
+        requests.iter().zip(&paths).for_each(|(request, path)| std::fs::write(path, body(request)).unwrap());
+        python::check("otlp/decode.py", &shipper.workdir.log(), &paths);
+    }
+}
+
+/// They are what the encoder's own tests compare with.
+#[test]
+fn others_read_the_goldens() {
+    let data = format!("{}/tests/data/sinks/otlp", env!("CARGO_MANIFEST_DIR"));
+    for name in ["string.pb", "string.json", "kvlist.pb", "kvlist.json"] {
+        python::check(
+            "otlp/decode.py",
+            format!("{data}/events.ndjson").as_ref(),
+            &[format!("{data}/{name}")],
+        );
+    }
+}
+
+/// What the specification names as worth another try, each once, and connections that end too early.
+#[test]
+fn nothing_is_lost_while_the_endpoint_fails() {
+    let events = real_events(400);
+    let endpoint = Endpoint::start(|_, n| match n % 12 {
+        0 => Answer::status(503),
+        1 => Answer::with_header(429, "Retry-After", "0"),
+        2 => Answer::with_header(503, "Retry-After", "Sun, 22 Nov 2026 02:22:50 GMT"),
+        3 => Answer::status(502),
+        4 => Answer::Close,
+        5 => Answer::CutOff,
+        6 => Answer::status(504),
+        _ => Answer::with_body(200, ""),
+    });
+    let shipper = shipper(&endpoint, "timeout: 5s").log(&events).batches_of(20);
+    let daemon = shipper.start();
+    let metrics = wait_until_settled(&daemon, events.len());
+    assert_eq!(of_output(&metrics, "delivered"), 400);
+    let requests = endpoint.requests();
+    assert_eq!(times(&requests).len(), 400);
+    // Each try of a request is the same.
+    let bodies: BTreeSet<_> = requests.iter().map(|request| &request.body).collect();
+    assert_eq!(bodies.len(), 20);
+}
+
+/// A client must not send it again: what was refused is counted, and nobody knows which it was.
+#[test]
+fn a_partial_success_is_the_end_of_a_request() {
+    let events = real_events(100);
+    let cases = [
+        ("encoding: protobuf", "application/x-protobuf", partial_success(3, "too old")),
+        (
+            "encoding: json",
+            "application/json",
+            r#"{"partialSuccess":{"rejectedLogRecords":"3","errorMessage":"too old"}}"#.to_owned(),
+        ),
+    ];
+    for (fields, content_type, body) in cases {
+        let headers = vec![("Content-Type".to_owned(), content_type.to_owned())];
+        let endpoint = Endpoint::start(move |_, n| match n {
+            1 => Answer::Status { code: 200, headers: headers.clone(), body: body.clone() },
+            _ => Answer::with_body(200, ""),
+        });
+        let shipper = shipper(&endpoint, fields).log(&events).batches_of(20).one_at_a_time();
+        let daemon = shipper.start();
+        let metrics = wait_until_settled(&daemon, events.len());
+        assert_eq!(of_output(&metrics, "refused_by_endpoint"), 3);
+        assert_eq!(of_output(&metrics, "delivered"), 97);
+        assert_eq!(endpoint.requests().len(), 5);
+        assert!(shipper.rejected().is_empty());
+    }
+}
+
+#[test]
+fn what_is_too_large_together_is_sent_apart() {
+    let events = real_events(200);
+    let is_small = |request: &Recorded| body(request).len() <= 50_000;
+    let endpoint =
+        Endpoint::start(move |request, _| Answer::status(if is_small(request) { 200 } else { 413 }));
+    // By the endpoint's limit, and by our own.
+    for (fields, are_refused) in [("compression: none", true), ("maxRequestSize: 50000", false)] {
+        endpoint.forget();
+        let shipper = shipper(&endpoint, fields).log(&events);
+        let daemon = shipper.start();
+        let metrics = wait_until_settled(&daemon, events.len());
+        assert_eq!(of_output(&metrics, "delivered"), 200);
+        assert!(shipper.rejected().is_empty());
+        assert_eq!(endpoint.requests().iter().any(|request| !is_small(request)), are_refused);
+    }
+}
+
+#[test]
+fn what_is_refused_is_set_aside_and_nothing_else() {
+    let mut events = real_events(200);
+    for index in [3, 4, 77] {
+        events[index] = poisoned(&events[index]);
+    }
+    let endpoint = Endpoint::start(|request, _| {
+        let is_bad = lines(request).iter().any(|line| line.contains(POISON));
+        if is_bad {
+            Answer::with_body(400, "\u{8}\u{3}\u{12}\u{6}poison")
+        } else {
+            Answer::with_body(200, "")
+        }
+    });
+    let shipper = shipper(&endpoint, "compression: gzip").log(&events).batches_of(50);
+    let daemon = shipper.start();
+    let metrics = wait_until_settled(&daemon, events.len());
+    assert_eq!(of_output(&metrics, "delivered"), 197);
+    let aside: BTreeSet<String> = shipper.rejected().iter().map(Rejected::line).collect();
+    assert_eq!(aside, events.iter().filter(|line| line.contains(POISON)).cloned().collect());
+    assert!(shipper.rejected().iter().all(|entry| entry.answer.as_ref().unwrap().contains("poison")));
+}
+
+/// Where the specification has a client drop what it has, we wait until somebody has changed something, unless we are told
+/// to keep to the letter.
+#[test]
+fn what_a_client_should_drop_is_kept_unless_the_letter_is_wanted() {
+    let events = real_events(60);
+    for status in [401, 404, 500] {
+        for (fields, dropped) in [("timeout: 5s", 0), ("strictSpec: true", 20)] {
+            let endpoint = Endpoint::start(move |_, n| Answer::status(if n == 0 { status } else { 200 }));
+            let shipper = shipper(&endpoint, fields).log(&events).batches_of(20).one_at_a_time();
+            let daemon = shipper.start();
+            let metrics = wait_until_settled(&daemon, events.len());
+            assert_eq!(of_output(&metrics, "refused_by_endpoint"), dropped, "{status}");
+            assert_eq!(of_output(&metrics, "delivered"), 60 - dropped);
+            let again = endpoint
+                .requests()
+                .iter()
+                .filter(|request| request.body == endpoint.requests()[0].body)
+                .count();
+            assert_eq!(again > 1, dropped == 0, "{status}");
+        }
+    }
+}
+
+#[test]
+fn the_configuration_says_what_the_resource_is() {
+    let events = real_events(3);
+    let endpoint = Endpoint::start(|_, _| Answer::with_body(200, ""));
+    let url = format!("http://{}/base/v1/logs", endpoint.address());
+    let fields = format!("url: \"{url}\", resource: {{ k8s.cluster.name: c1, service.name: api }}");
+    let shipper = Shipper::new(&endpoint).sink("otlp", &fields).log(&events);
+    let daemon = shipper.start();
+    wait_until_settled(&daemon, events.len());
+    let request = endpoint.requests().remove(0);
+    assert_eq!(request.target, "/base/v1/logs");
+    let body = body(&request);
+    let resource = one(one(&body, 1), 1);
+    let attribute = |pair| (protobuf::text(pair, 1), protobuf::text(one(pair, 2), 1));
+    let attributes: BTreeMap<_, _> = all(resource, 1).into_iter().map(attribute).collect();
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap();
+    let expect = [
+        ("host.name", host.trim()),
+        ("k8s.cluster.name", "c1"),
+        ("k8s.container.name", "kube-apiserver"),
+        ("k8s.namespace.name", "kube-system"),
+        ("service.name", "api"),
+    ];
+    assert_eq!(attributes, expect.map(|(name, value)| (name.to_owned(), value.to_owned())).into());
+}
