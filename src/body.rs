@@ -14,6 +14,8 @@ use hyper::body::{Frame, SizeHint};
 pub struct Body {
     pieces: VecDeque<Bytes>,
     coding: Option<Coding>,
+    /// How many bytes it has if it is unpacked by the rules of its own protocol.
+    unpacked_bytes: Option<u64>,
 }
 
 /// A content coding (RFC 9110, 8.4.1).
@@ -58,6 +60,12 @@ impl Body {
         Self { coding: Some(coding), ..pieces.into_iter().collect() }
     }
 
+    /// What its protocol wants packed, which is no coding of HTTP's.
+    #[must_use]
+    pub fn packed(bytes: Bytes, unpacked_bytes: u64) -> Self {
+        Self { unpacked_bytes: Some(unpacked_bytes), ..std::iter::once(bytes).collect() }
+    }
+
     /// How it is coded, if it is.
     #[must_use]
     pub fn coding(&self) -> Option<Coding> {
@@ -68,6 +76,12 @@ impl Body {
     #[must_use]
     pub fn len(&self) -> u64 {
         self.pieces.iter().map(|piece| piece.len() as u64).sum()
+    }
+
+    /// The same before it was packed as its protocol wants it, if it is.
+    #[must_use]
+    pub fn unpacked_len(&self) -> u64 {
+        self.unpacked_bytes.unwrap_or_else(|| self.len())
     }
 
     /// Whether it has no bytes.
@@ -90,7 +104,8 @@ impl Body {
 
 impl FromIterator<Bytes> for Body {
     fn from_iter<I: IntoIterator<Item = Bytes>>(pieces: I) -> Self {
-        Self { pieces: pieces.into_iter().filter(|piece| !piece.is_empty()).collect(), coding: None }
+        let pieces = pieces.into_iter().filter(|piece| !piece.is_empty()).collect();
+        Self { pieces, ..Self::default() }
     }
 }
 

@@ -74,7 +74,7 @@ impl<'a> Asking<'a> {
     pub(super) async fn run(mut self) -> Ruling {
         let several = self.events.len() > 1;
         let mut letter = self.write().await;
-        if several && letter.plain.len() > self.delivery.sink.limits().body_bytes {
+        if several && letter.plain.unpacked_len() > self.delivery.sink.limits().body_bytes {
             return Ruling::Undecided(Undecided::TooMuch);
         }
         loop {
@@ -206,6 +206,6 @@ impl<'a> Asking<'a> {
 
 impl Letter {
     fn size(&self) -> Size {
-        Size { body_bytes: self.plain.len(), sent_bytes: self.request.body.len() }
+        Size { body_bytes: self.plain.unpacked_len(), sent_bytes: self.request.body.len() }
     }
 }
