@@ -9,6 +9,7 @@
 //! the result. `settings` is what [`crate::flags`] hands over, `yaml` is the file.
 
 mod file;
+mod host_name;
 mod load;
 mod log_flags;
 mod ndjson;
@@ -20,6 +21,7 @@ mod report;
 mod section;
 mod server;
 mod settings;
+mod sls;
 mod splunk_hec;
 mod value;
 
@@ -42,6 +44,7 @@ pub(crate) use self::report::Origin;
 pub(crate) use self::section::closest;
 pub use self::server::{Login, Server, ServerTls};
 pub(crate) use self::settings::{DEPRECATED_BACKOFF, INITIAL_BACKOFF, Setting, Settings};
+pub use self::sls::{Sls, SlsCompression, SlsTime};
 pub use self::splunk_hec::{Ack, SplunkHec};
 
 /// A configuration without mistakes, and what else the sources said.
@@ -182,6 +185,8 @@ pub enum Destination {
     Webhook(PathBuf),
     /// Any HTTP endpoint.
     Ndjson(Ndjson),
+    /// Alibaba Cloud's Simple Log Service.
+    Sls(Sls),
 }
 
 impl Destination {
@@ -191,7 +196,14 @@ impl Destination {
         match self {
             Self::Webhook(_) => "webhook",
             Self::Ndjson(_) => "ndjson",
+            Self::Sls(_) => "sls",
         }
+    }
+
+    /// How many events a request may hold, if its protocol has a limit.
+    #[must_use]
+    pub fn most_events(&self) -> Option<NonZeroUsize> {
+        matches!(self, Self::Sls(_)).then_some(const { NonZeroUsize::new(4096).expect("it is not zero") })
     }
 
     /// The endpoint that the output names itself.
@@ -200,6 +212,7 @@ impl Destination {
         match self {
             Self::Webhook(_) => None,
             Self::Ndjson(ndjson) => Some(&ndjson.server),
+            Self::Sls(sls) => Some(&sls.server),
         }
     }
 

@@ -216,7 +216,7 @@ fn build(
         (buffers.clone(), treatment.subscribe()),
         Arc::clone(&health),
     );
-    let sink = sink::of(&output.destination);
+    let sink = sink::of(&output.destination, &config.source.path);
     let delivery = Delivery::new(
         Box::new(Exchange::new(Arc::clone(&endpoint), Arc::clone(&sink))),
         sink,

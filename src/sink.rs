@@ -6,10 +6,13 @@
 
 mod events;
 pub mod ndjson;
+mod protobuf;
+pub mod sls;
 pub mod splunk_hec;
 pub mod webhook;
 
 use std::borrow::Cow;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -68,12 +71,13 @@ pub trait HttpSink: Send + Sync {
     }
 }
 
-/// The sink of a destination.
+/// The sink of a destination for events of `log`.
 #[must_use]
-pub fn of(destination: &Destination) -> Arc<dyn HttpSink> {
+pub fn of(destination: &Destination, log: &Path) -> Arc<dyn HttpSink> {
     match destination {
         Destination::Webhook(_) => Arc::new(webhook::Webhook),
         Destination::Ndjson(ndjson) => Arc::new(ndjson::Ndjson::new(ndjson)),
+        Destination::Sls(sls) => Arc::new(sls::Sls::new(sls.clone(), log)),
     }
 }
 

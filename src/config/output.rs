@@ -14,17 +14,17 @@ use super::settings::INITIAL_BACKOFF;
 use super::value::{not_among, not_positive};
 use super::{
     Batch, Compression, Destination, Mode, OnFull, Output, Rejected, Requests, Throttle, Truncate, ndjson,
-    quantity, redact,
+    quantity, redact, sls,
 };
 use crate::body::Coding;
 
 const MIB: i64 = 1 << 20;
 
 /// Sinks of later versions.
-const LATER_SINKS: [&str; 7] = ["elasticsearch", "otlp", "loki", "splunkHec", "sls", "file", "stdout"];
+const LATER_SINKS: [&str; 6] = ["elasticsearch", "otlp", "loki", "splunkHec", "file", "stdout"];
 
 /// The destinations of this version beside the webhook, which is the default.
-const SINKS: [&str; 1] = ["ndjson"];
+const SINKS: [&str; 2] = ["ndjson", "sls"];
 
 pub(super) const MODES: [(&str, Mode); 3] =
     [("batch", Mode::Batch), ("blocking", Mode::Blocking), ("blocking-strict", Mode::BlockingStrict)];
@@ -39,7 +39,8 @@ pub(super) fn read(mut section: Section<'_>, max_line_bytes: &Located<i64>) -> O
     let report = section.sources.report;
     let name = name(&mut section);
     let (destination, requests) = destination(&mut section);
-    let batch = batch(section.section("batch"));
+    let mut batch = batch(section.section("batch"));
+    batch.max_size = destination.most_events().map_or(batch.max_size, |most| most.min(batch.max_size));
     let max_in_flight = section.value("maxInFlight", None).int(4).positive(report, not_positive);
     let max_memory = max_memory(&mut section, max_line_bytes);
     let truncate = truncate(section.section("truncate"), max_memory);
@@ -110,6 +111,7 @@ fn destination(section: &mut Section<'_>) -> (Destination, Requests) {
         "ndjson" => of_http(section.section("ndjson"), gzip, |section| {
             Some(Destination::Ndjson(ndjson::read(section)?))
         }),
+        "sls" => sls(section.section("sls")),
         _ => webhook(section.section("webhook")),
     }
 }
@@ -121,8 +123,18 @@ fn of_http<'a>(
     read: impl FnOnce(Section<'a>) -> Option<Destination>,
 ) -> (Destination, Requests) {
     let requests = requests(&mut section, None, compression);
-    // What cannot be read has been told: there is no configuration then.
-    (read(section).unwrap_or_else(|| Destination::Webhook(PathBuf::new())), requests)
+    (or_nowhere(read(section)), requests)
+}
+
+/// SLS has codings of its own.
+fn sls(mut section: Section<'_>) -> (Destination, Requests) {
+    let requests = uncompressed_requests(&mut section, None);
+    (or_nowhere(sls::read(section).map(Destination::Sls)), requests)
+}
+
+/// What cannot be read has been told: there is no configuration then.
+fn or_nowhere(destination: Option<Destination>) -> Destination {
+    destination.unwrap_or_else(|| Destination::Webhook(PathBuf::new()))
 }
 
 fn webhook(mut section: Section<'_>) -> (Destination, Requests) {
@@ -137,6 +149,12 @@ fn webhook(mut section: Section<'_>) -> (Destination, Requests) {
 
 /// How requests are made, to whatever endpoint.
 fn requests(section: &mut Section<'_>, backoff_flag: Option<&str>, compression: Option<Coding>) -> Requests {
+    let requests = uncompressed_requests(section, backoff_flag);
+    Requests { compression: self::compression(section, compression), ..requests }
+}
+
+/// The same, of bodies that HTTP knows no coding of.
+fn uncompressed_requests(section: &mut Section<'_>, backoff_flag: Option<&str>) -> Requests {
     let report = section.sources.report;
     let initial = section.value("initialBackoff", backoff_flag).duration(Duration::from_secs(10));
     // kube-apiserver takes 0 and gives up after five tries. We try for ever, and 0 would never grow.
@@ -150,8 +168,7 @@ fn requests(section: &mut Section<'_>, backoff_flag: Option<&str>, compression: 
         report.misfit(&max.origin, &initial.origin, what);
     }
     let timeout = above_zero(report, &section.value("timeout", None).duration(Duration::from_secs(30)));
-    let compression = self::compression(section, compression);
-    Requests { initial_backoff, max_backoff: max.value, timeout, compression }
+    Requests { initial_backoff, max_backoff: max.value, timeout, compression: None }
 }
 
 /// The levels of each coding that its library documents as ordinary ones: above 19, zstd needs windows that decoders

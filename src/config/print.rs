@@ -7,8 +7,8 @@ use std::path::Path;
 use reqwest::Url;
 
 use super::{
-    Batch, Compression, Config, Destination, Login, Ndjson, Output, Redact, Server, ServerTls, Throttle,
-    load, ndjson, output, quantity,
+    Batch, Compression, Config, Destination, Login, Ndjson, Output, Redact, Server, ServerTls, Sls, Throttle,
+    load, ndjson, output, quantity, sls,
 };
 
 /// Prints the effective configuration in the file's own shape. Nothing in it is secret: credentials are in the
@@ -75,7 +75,10 @@ fn show_output(output: &Output) -> String {
         initial_backoff = quantity::show_duration(requests.initial_backoff),
         max_backoff = quantity::show_duration(requests.max_backoff),
         timeout = quantity::show_duration(requests.timeout),
-        compression = show_compression(requests.compression),
+        compression = match destination {
+            Destination::Sls(sls) => word(&sls::COMPRESSIONS, sls.compression).to_owned(),
+            _ => show_compression(requests.compression),
+        },
         batch = show_batch(batch),
         redact = show_redact(&output.redact),
         enabled = truncate.enabled,
@@ -96,7 +99,30 @@ fn show_destination(destination: &Destination) -> String {
         Destination::Ndjson(Ndjson { server, format }) => {
             format!("{}      format: {}\n", show_server(server, "url"), word(&ndjson::FORMATS, *format))
         }
+        Destination::Sls(sls) => show_sls(sls),
     }
+}
+
+fn show_sls(sls: &Sls) -> String {
+    let Sls { server, project, logstore, topic, source, hostname, pack_id, .. } = sls;
+    let or_null = |text: &Option<String>| text.as_deref().map_or_else(|| "~".to_owned(), quoted);
+    let tags: Vec<String> =
+        sls.tags.iter().map(|(key, value)| format!("{}: {}", quoted(key), quoted(value))).collect();
+    let fields = [
+        ("project", quoted(project)),
+        ("logstore", quoted(logstore)),
+        ("region", or_null(&sls.region)),
+        ("hashKey", or_null(&sls.hash_key)),
+        ("topic", quoted(topic)),
+        ("source", quoted(source)),
+        ("hostname", quoted(hostname)),
+        ("tags", format!("{{ {} }}", tags.join(", "))),
+        ("time", word(&sls::TIMES, sls.time).to_owned()),
+        ("packId", pack_id.to_string()),
+    ];
+    fields
+        .iter()
+        .fold(show_server(server, "url"), |yaml, (field, value)| yaml + &format!("      {field}: {value}\n"))
 }
 
 /// The fields that every endpoint has, below its section. Headers may be secret.

@@ -4,6 +4,7 @@ mod compression;
 mod hostile;
 mod mistakes;
 mod printed;
+mod sls;
 
 use super::report::Report;
 use super::*;

@@ -1,3 +1,4 @@
 //! Destinations other than the webhook, each against a fake of its protocol.
 
 mod ndjson;
+mod sls;

@@ -72,11 +72,13 @@ pub(super) fn retry(
         for warning in endpoint.warnings() {
             writeln!(std::io::stderr(), "warning: {warning}")?;
         }
+        let sink = sink::of(&output.destination, &config.source.path);
         let sending = Sending {
             runtime: &runtime,
             stop: &mut stop,
-            exchange: Exchange::new(Arc::new(endpoint), sink::of(&output.destination)),
-            sink: sink::of(&output.destination),
+            // What the one learns from an answer, the other signs with.
+            exchange: Exchange::new(Arc::new(endpoint), Arc::clone(&sink)),
+            sink,
             throttle: Throttle::new(output.batch.throttle),
             redaction: Redaction::beside_daemon(&output.redact, state_dir)?,
             tally: Tally::default(),

@@ -56,7 +56,7 @@ bindAddress: ':9466'
             "f.yaml:12: outputs[0].batch.throttle.burst: must be a whole number, not 1.5",
             "f.yaml:13: outputs[0].maxInFlight: 0 is out of range; legal are numbers above 0",
             "f.yaml:14: outputs[0].readyAfter: 0 is out of range; legal are durations above 0",
-            "f.yaml:15: outputs[0].zzz: is not a known field; legal are name, ndjson, webhook, batch, maxInFlight, maxMemory, truncate, policyFile, redact, gapRecords, rejected, readyAfter",
+            "f.yaml:15: outputs[0].zzz: is not a known field; legal are name, ndjson, sls, webhook, batch, maxInFlight, maxMemory, truncate, policyFile, redact, gapRecords, rejected, readyAfter",
             "f.yaml:16: outputs[1].name: must be given",
             "f.yaml:16: outputs[1].webhook.kubeconfig: must not be empty",
             "f.yaml:17: outputs[1].rejected.maxSize: \"1XB\" is not a size; legal are such as 16MiB, 100KiB, 10MB or plain bytes",
@@ -285,7 +285,6 @@ fn what_later_versions_bring_is_not_ignored() {
         ("elasticsearch", "{}"),
         ("otlp", "{}"),
         ("splunkHec", "{}"),
-        ("sls", "{}"),
         ("file", "{}"),
         ("stdout", "{}"),
     ];
