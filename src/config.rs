@@ -24,6 +24,7 @@ mod report;
 mod section;
 mod server;
 mod settings;
+mod sls;
 mod splunk_hec;
 mod value;
 
@@ -49,6 +50,7 @@ pub(crate) use self::report::Origin;
 pub(crate) use self::section::closest;
 pub use self::server::{Login, Server, ServerTls};
 pub(crate) use self::settings::{DEPRECATED_BACKOFF, INITIAL_BACKOFF, Setting, Settings};
+pub use self::sls::{Sls, SlsCompression, SlsTime};
 pub use self::splunk_hec::{Ack, SplunkHec};
 
 /// A configuration without mistakes, and what else the sources said.
@@ -201,6 +203,8 @@ pub enum Destination {
     Elasticsearch(Elasticsearch),
     /// Splunk's HTTP Event Collector.
     SplunkHec(SplunkHec),
+    /// Alibaba Cloud's Simple Log Service.
+    Sls(Sls),
 }
 
 impl Destination {
@@ -216,7 +220,14 @@ impl Destination {
             Self::Stdout => "stdout",
             Self::Elasticsearch(_) => "elasticsearch",
             Self::SplunkHec(_) => "splunkHec",
+            Self::Sls(_) => "sls",
         }
+    }
+
+    /// How many events a request may hold, if its protocol has a limit.
+    #[must_use]
+    pub fn most_events(&self) -> Option<NonZeroUsize> {
+        matches!(self, Self::Sls(_)).then_some(const { NonZeroUsize::new(4096).expect("it is not zero") })
     }
 
     /// The endpoint that the output names itself.
@@ -229,6 +240,7 @@ impl Destination {
             Self::SplunkHec(splunk) => Some(&splunk.server),
             Self::Otlp(otlp) => Some(&otlp.server),
             Self::Loki(loki) => Some(&loki.server),
+            Self::Sls(sls) => Some(&sls.server),
         }
     }
 

@@ -269,7 +269,8 @@ impl Delivery {
                 Verdict::Refused { .. } => Outcome::Refused,
                 Verdict::Again => Outcome::Retry,
                 Verdict::Retry { after } => {
-                    if matches!(judged.answer.status, 429 | 503) {
+                    // 403 is how SLS says that a quota is used up; anybody else's is no reason to retry.
+                    if matches!(judged.answer.status, 403 | 429 | 503) {
                         pass.too_much();
                     }
                     if let Some(wait) = wait_asked_for(*after) {

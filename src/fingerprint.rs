@@ -49,7 +49,8 @@ fn short_of(digest: &[u8]) -> u64 {
     digest.iter().take(8).fold(0, |bits, byte| bits << 8 | u64::from(*byte))
 }
 
-fn hex_of(digest: &[u8]) -> String {
+/// Any bytes in lower-case hexadecimal.
+pub(crate) fn hex_of(digest: &[u8]) -> String {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
     digest
         .iter()

@@ -11,10 +11,12 @@ pub mod loki;
 pub mod ndjson;
 pub mod otlp;
 mod protobuf;
+pub mod sls;
 pub mod splunk_hec;
 pub mod webhook;
 
 use std::borrow::Cow;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -73,9 +75,9 @@ pub trait HttpSink: Send + Sync {
     }
 }
 
-/// The sink of a destination that takes requests.
+/// The sink of a destination that takes requests, for events of `log`.
 #[must_use]
-pub fn of(destination: &Destination) -> Option<Arc<dyn HttpSink>> {
+pub fn of(destination: &Destination, log: &Path) -> Option<Arc<dyn HttpSink>> {
     Some(match destination {
         Destination::Webhook(_) => Arc::new(webhook::Webhook),
         Destination::Ndjson(ndjson) => Arc::new(ndjson::Ndjson::new(ndjson)),
@@ -83,6 +85,7 @@ pub fn of(destination: &Destination) -> Option<Arc<dyn HttpSink>> {
         Destination::SplunkHec(splunk) => Arc::new(splunk_hec::SplunkHec::new(splunk)),
         Destination::Otlp(otlp) => Arc::new(otlp::Otlp::new(otlp)),
         Destination::Loki(loki) => Arc::new(loki::Loki::new(loki)),
+        Destination::Sls(sls) => Arc::new(sls::Sls::new(sls.clone(), log)),
         Destination::File(_) | Destination::Stdout => return None,
     })
 }

@@ -14,18 +14,15 @@ use super::settings::INITIAL_BACKOFF;
 use super::value::{not_among, not_positive};
 use super::{
     Batch, Compression, Destination, Mode, OnFull, Output, Rejected, Requests, Throttle, Truncate,
-    elasticsearch, file, loki, ndjson, otlp, quantity, redact, splunk_hec,
+    elasticsearch, file, loki, ndjson, otlp, quantity, redact, sls, splunk_hec,
 };
 use crate::body::Coding;
 
 const MIB: i64 = 1 << 20;
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Sinks of later versions.
-const LATER_SINKS: [&str; 1] = ["sls"];
-
-/// The destinations of this version beside the webhook, which is the default.
-const SINKS: [&str; 7] = ["ndjson", "elasticsearch", "otlp", "loki", "splunkHec", "file", "stdout"];
+/// The destinations beside the webhook, which is the default.
+const SINKS: [&str; 8] = ["ndjson", "elasticsearch", "otlp", "loki", "splunkHec", "sls", "file", "stdout"];
 
 pub(super) const MODES: [(&str, Mode); 3] =
     [("batch", Mode::Batch), ("blocking", Mode::Blocking), ("blocking-strict", Mode::BlockingStrict)];
@@ -40,7 +37,8 @@ pub(super) fn read(mut section: Section<'_>, max_line_bytes: &Located<i64>) -> O
     let report = section.sources.report;
     let name = name(&mut section);
     let (destination, requests) = destination(&mut section);
-    let batch = batch(section.section("batch"));
+    let mut batch = batch(section.section("batch"));
+    batch.max_size = destination.most_events().map_or(batch.max_size, |most| most.min(batch.max_size));
     let max_in_flight = section.value("maxInFlight", None).int(4).positive(report, not_positive);
     let max_memory = max_memory(&mut section, max_line_bytes);
     let truncate = truncate(section.section("truncate"), max_memory);
@@ -129,6 +127,7 @@ fn destination(section: &mut Section<'_>) -> (Destination, Requests) {
         "splunkHec" => of_http(section.section("splunkHec"), gzip, |section| {
             Some(Destination::SplunkHec(splunk_hec::read(section)?))
         }),
+        "sls" => sls(section.section("sls")),
         _ => webhook(section.section("webhook")),
     }
 }
@@ -155,8 +154,18 @@ fn of_http<'a>(
     read: impl FnOnce(Section<'a>) -> Option<Destination>,
 ) -> (Destination, Requests) {
     let requests = requests(&mut section, None, compression);
-    // What cannot be read has been told: there is no configuration then.
-    (read(section).unwrap_or_else(|| Destination::Webhook(PathBuf::new())), requests)
+    (or_nowhere(read(section)), requests)
+}
+
+/// SLS has codings of its own.
+fn sls(mut section: Section<'_>) -> (Destination, Requests) {
+    let requests = uncompressed_requests(&mut section, None);
+    (or_nowhere(sls::read(section).map(Destination::Sls)), requests)
+}
+
+/// What cannot be read has been told: there is no configuration then.
+fn or_nowhere(destination: Option<Destination>) -> Destination {
+    destination.unwrap_or_else(|| Destination::Webhook(PathBuf::new()))
 }
 
 /// A destination that is no server: it has waits, and nothing else of a request.
@@ -181,11 +190,16 @@ fn webhook(mut section: Section<'_>) -> (Destination, Requests) {
 
 /// How requests are made, to whatever endpoint.
 fn requests(section: &mut Section<'_>, backoff_flag: Option<&str>, compression: Option<Coding>) -> Requests {
+    let requests = uncompressed_requests(section, backoff_flag);
+    Requests { compression: self::compression(section, compression), ..requests }
+}
+
+/// The same, of bodies that HTTP knows no coding of.
+fn uncompressed_requests(section: &mut Section<'_>, backoff_flag: Option<&str>) -> Requests {
     let report = section.sources.report;
     let (initial_backoff, max_backoff) = backoffs(section, backoff_flag);
     let timeout = above_zero(report, &section.value("timeout", None).duration(DEFAULT_TIMEOUT));
-    let compression = self::compression(section, compression);
-    Requests { initial_backoff, max_backoff, timeout, compression }
+    Requests { initial_backoff, max_backoff, timeout, compression: None }
 }
 
 /// The wait before the first try again, and the longest.
@@ -355,7 +369,7 @@ fn rejected(mut section: Section<'_>, max_line_bytes: &Located<i64>) -> Rejected
 
 /// Fields that the documentation promises for later: known by name, so that they are not taken for typing errors.
 fn reserve_later_fields(section: &mut Section<'_>) {
-    for field in LATER_SINKS.into_iter().chain(["match", "identity"]) {
+    for field in ["match", "identity"] {
         section.reserve(field, nothing_available);
     }
 }

@@ -8,8 +8,8 @@ use reqwest::Url;
 
 use super::{
     Batch, Compression, Config, Destination, Elasticsearch, File, Login, Ndjson, Output, Redact, Requests,
-    Server, ServerTls, SplunkHec, Throttle, elasticsearch, load, loki, ndjson, otlp, output, quantity,
-    splunk_hec,
+    Server, ServerTls, Sls, SplunkHec, Throttle, elasticsearch, load, loki, ndjson, otlp, output, quantity,
+    sls, splunk_hec,
 };
 
 /// Prints the effective configuration in the file's own shape. Nothing in it is secret: credentials are in the
@@ -94,7 +94,11 @@ fn show_request(destination: &Destination, requests: &Requests) -> String {
         return String::new();
     }
     let timeout = quantity::show_duration(requests.timeout);
-    format!("      timeout: {timeout}\n      compression: {}\n", show_compression(requests.compression))
+    let compression = match destination {
+        Destination::Sls(sls) => word(&sls::COMPRESSIONS, sls.compression).to_owned(),
+        _ => show_compression(requests.compression),
+    };
+    format!("      timeout: {timeout}\n      compression: {compression}\n")
 }
 
 fn show_destination(destination: &Destination) -> String {
@@ -113,6 +117,7 @@ fn show_destination(destination: &Destination) -> String {
         Destination::Stdout => String::new(),
         Destination::Elasticsearch(elasticsearch) => show_elasticsearch(elasticsearch),
         Destination::SplunkHec(splunk) => show_splunk_hec(splunk),
+        Destination::Sls(sls) => show_sls(sls),
     }
 }
 
@@ -156,6 +161,28 @@ fn show_splunk_hec(splunk: &SplunkHec) -> String {
 pub(super) fn show_texts(texts: &[(String, String)]) -> String {
     let pair = |(name, value): &(String, String)| format!("{}: {}", quoted(name), quoted(value));
     format!("{{ {} }}", texts.iter().map(pair).collect::<Vec<_>>().join(", "))
+}
+
+fn show_sls(sls: &Sls) -> String {
+    let Sls { server, project, logstore, topic, source, hostname, pack_id, .. } = sls;
+    let or_null = |text: &Option<String>| text.as_deref().map_or_else(|| "~".to_owned(), quoted);
+    let tags: Vec<String> =
+        sls.tags.iter().map(|(key, value)| format!("{}: {}", quoted(key), quoted(value))).collect();
+    let fields = [
+        ("project", quoted(project)),
+        ("logstore", quoted(logstore)),
+        ("region", or_null(&sls.region)),
+        ("hashKey", or_null(&sls.hash_key)),
+        ("topic", quoted(topic)),
+        ("source", quoted(source)),
+        ("hostname", quoted(hostname)),
+        ("tags", format!("{{ {} }}", tags.join(", "))),
+        ("time", word(&sls::TIMES, sls.time).to_owned()),
+        ("packId", pack_id.to_string()),
+    ];
+    fields
+        .iter()
+        .fold(show_server(server, "url"), |yaml, (field, value)| yaml + &format!("      {field}: {value}\n"))
 }
 
 /// The fields that every endpoint has, below its section. Headers may be secret.

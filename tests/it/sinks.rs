@@ -6,4 +6,5 @@ mod ndjson;
 mod otlp;
 mod protobuf;
 mod python;
+mod sls;
 mod splunk_hec;
