@@ -8,6 +8,7 @@
 //! `section`, one `value` at a time, whose spelling `quantity` knows; `report` collects what is wrong; [`to_yaml`] prints
 //! the result. `settings` is what [`crate::flags`] hands over, `yaml` is the file.
 
+mod destination;
 mod elasticsearch;
 mod file;
 mod host_name;

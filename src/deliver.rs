@@ -61,7 +61,7 @@ const NOTICE_AFTER: Duration = Duration::from_secs(1);
 /// How the batches of an output go their way.
 pub enum Transport {
     /// By requests.
-    Http(Delivery),
+    Http(Box<Delivery>),
     /// Into a file, or to standard output.
     Writer(Writing),
 }

@@ -220,7 +220,7 @@ fn build(
             let exchange = Exchange::new(Arc::clone(&endpoint), Arc::clone(&sink));
             let (books, state) = (Arc::clone(&metrics), Arc::clone(&health));
             let delivery = Delivery::new(Box::new(exchange), sink, output, books, state, buffers);
-            (Transport::Http(delivery), Some(endpoint))
+            (Transport::Http(Box::new(delivery)), Some(endpoint))
         }
         Way::Writer(writer) => {
             let writing = Writing::new(writer, output, Arc::clone(&metrics), Arc::clone(&health));

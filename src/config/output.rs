@@ -10,25 +10,13 @@ use std::time::Duration;
 
 use super::report::{Located, Origin, Report};
 use super::section::{Section, nothing_available};
-use super::settings::INITIAL_BACKOFF;
 use super::value::{not_among, not_positive};
-use super::{
-    Batch, Compression, Destination, Mode, OnFull, Output, Rejected, Requests, Throttle, Truncate,
-    elasticsearch, file, loki, ndjson, otlp, quantity, redact, sls, splunk_hec,
-};
-use crate::body::Coding;
+use super::{Batch, Mode, OnFull, Output, Rejected, Throttle, Truncate, destination, quantity, redact};
 
 const MIB: i64 = 1 << 20;
-const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
-
-/// The destinations beside the webhook, which is the default.
-const SINKS: [&str; 8] = ["ndjson", "elasticsearch", "otlp", "loki", "splunkHec", "sls", "file", "stdout"];
 
 pub(super) const MODES: [(&str, Mode); 3] =
     [("batch", Mode::Batch), ("blocking", Mode::Blocking), ("blocking-strict", Mode::BlockingStrict)];
-
-pub(super) const COMPRESSIONS: [(&str, Option<Coding>); 3] =
-    [("none", None), ("gzip", Some(Coding::Gzip)), ("zstd", Some(Coding::Zstd))];
 
 pub(super) const ON_FULL: [(&str, OnFull); 2] = [("dropOldest", OnFull::DropOldest), ("wait", OnFull::Wait)];
 
@@ -36,7 +24,7 @@ pub(super) const ON_FULL: [(&str, OnFull); 2] = [("dropOldest", OnFull::DropOlde
 pub(super) fn read(mut section: Section<'_>, max_line_bytes: &Located<i64>) -> Output {
     let report = section.sources.report;
     let name = name(&mut section);
-    let (destination, requests) = destination(&mut section);
+    let (destination, requests) = destination::read(&mut section);
     let mut batch = batch(section.section("batch"));
     batch.max_size = destination.most_events().map_or(batch.max_size, |most| most.min(batch.max_size));
     let max_in_flight = section.value("maxInFlight", None).int(4).positive(report, not_positive);
@@ -92,159 +80,6 @@ fn name(section: &mut Section<'_>) -> String {
 pub fn is_name(text: &str) -> bool {
     let inner = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
     text.len() <= 63 && text.bytes().all(inner) && !text.starts_with('-') && !text.ends_with('-')
-}
-
-/// Where events go: one of the sections that say so.
-fn destination(section: &mut Section<'_>) -> (Destination, Requests) {
-    let given: Vec<&str> =
-        ["webhook"].into_iter().chain(SINKS).filter(|name| section.place_of(name).is_some()).collect();
-    section.knows(&SINKS);
-    if let [first, second, ..] = given[..] {
-        let place = section.place_of(second).unwrap_or(Origin::Default);
-        let what = format!("the output has a destination already, {first}; give each an output of its own");
-        section.sources.report.mistake(&place, what);
-    }
-    let gzip = Some(Coding::Gzip);
-    match given.first().copied().unwrap_or("webhook") {
-        "ndjson" => of_http(section.section("ndjson"), gzip, |section| {
-            Some(Destination::Ndjson(ndjson::read(section)?))
-        }),
-        "otlp" => {
-            of_http(section.section("otlp"), gzip, |section| Some(Destination::Otlp(otlp::read(section)?)))
-        }
-        // Unless it is JSON, it is compressed by its own rules.
-        "loki" => {
-            of_http(section.section("loki"), None, |section| Some(Destination::Loki(loki::read(section)?)))
-        }
-        "file" => of_writer(section.section("file"), |section| Destination::File(file::read(section))),
-        "stdout" => of_writer(section.section("stdout"), |section| {
-            section.finish();
-            Destination::Stdout
-        }),
-        "elasticsearch" => without_zstd(section.section("elasticsearch"), |section| {
-            Some(Destination::Elasticsearch(elasticsearch::read(section)?))
-        }),
-        "splunkHec" => of_http(section.section("splunkHec"), gzip, |section| {
-            Some(Destination::SplunkHec(splunk_hec::read(section)?))
-        }),
-        "sls" => sls(section.section("sls")),
-        _ => webhook(section.section("webhook")),
-    }
-}
-
-/// As [`of_http`], of servers that know no zstd.
-fn without_zstd<'a>(
-    section: Section<'a>,
-    read: impl FnOnce(Section<'a>) -> Option<Destination>,
-) -> (Destination, Requests) {
-    let (report, origin) = (section.sources.report, section.place_of("compression"));
-    let (destination, requests) = of_http(section, Some(Coding::Gzip), read);
-    let coding = requests.compression.map(|compression| compression.coding);
-    if let (Some(Coding::Zstd), Some(origin)) = (coding, origin) {
-        let what = format!("zstd is not known to {}; legal are none and gzip", destination.name());
-        report.mistake(&origin, what);
-    }
-    (destination, requests)
-}
-
-/// A destination whose section has the fields of every HTTP endpoint.
-fn of_http<'a>(
-    mut section: Section<'a>,
-    compression: Option<Coding>,
-    read: impl FnOnce(Section<'a>) -> Option<Destination>,
-) -> (Destination, Requests) {
-    let requests = requests(&mut section, None, compression);
-    (or_nowhere(read(section)), requests)
-}
-
-/// SLS has codings of its own.
-fn sls(mut section: Section<'_>) -> (Destination, Requests) {
-    let requests = uncompressed_requests(&mut section, None);
-    (or_nowhere(sls::read(section).map(Destination::Sls)), requests)
-}
-
-/// What cannot be read has been told: there is no configuration then.
-fn or_nowhere(destination: Option<Destination>) -> Destination {
-    destination.unwrap_or_else(|| Destination::Webhook(PathBuf::new()))
-}
-
-/// A destination that is no server: it has waits, and nothing else of a request.
-fn of_writer<'a>(
-    mut section: Section<'a>,
-    read: impl FnOnce(Section<'a>) -> Destination,
-) -> (Destination, Requests) {
-    let (initial_backoff, max_backoff) = backoffs(&mut section, None);
-    let requests = Requests { initial_backoff, max_backoff, timeout: DEFAULT_TIMEOUT, compression: None };
-    (read(section), requests)
-}
-
-fn webhook(mut section: Section<'_>) -> (Destination, Requests) {
-    let kubeconfig = section.value("kubeconfig", Some("audit-webhook-config-file")).line();
-    if kubeconfig.is_default() {
-        section.missing("kubeconfig", Some("audit-webhook-config-file"));
-    }
-    let requests = requests(&mut section, Some(INITIAL_BACKOFF), None);
-    section.finish();
-    (Destination::Webhook(PathBuf::from(kubeconfig.value.unwrap_or_default())), requests)
-}
-
-/// How requests are made, to whatever endpoint.
-fn requests(section: &mut Section<'_>, backoff_flag: Option<&str>, compression: Option<Coding>) -> Requests {
-    let requests = uncompressed_requests(section, backoff_flag);
-    Requests { compression: self::compression(section, compression), ..requests }
-}
-
-/// The same, of bodies that HTTP knows no coding of.
-fn uncompressed_requests(section: &mut Section<'_>, backoff_flag: Option<&str>) -> Requests {
-    let report = section.sources.report;
-    let (initial_backoff, max_backoff) = backoffs(section, backoff_flag);
-    let timeout = above_zero(report, &section.value("timeout", None).duration(DEFAULT_TIMEOUT));
-    Requests { initial_backoff, max_backoff, timeout, compression: None }
-}
-
-/// The wait before the first try again, and the longest.
-fn backoffs(section: &mut Section<'_>, flag: Option<&str>) -> (Duration, Duration) {
-    let report = section.sources.report;
-    let initial = section.value("initialBackoff", flag).duration(Duration::from_secs(10));
-    // kube-apiserver takes 0 and gives up after five tries. We try for ever, and 0 would never grow.
-    let initial_backoff = initial.value.max(Duration::from_millis(1));
-    // With a long initial backoff from kube-apiserver's flags, which know no longest, the default has to give way.
-    let default = Duration::from_secs(60).max(initial_backoff);
-    let max = section.value("maxBackoff", None).duration(default);
-    if max.value < initial_backoff {
-        let (shown, least) = (quantity::show_duration(max.value), quantity::show_duration(initial_backoff));
-        let what = format!("{shown} is shorter than initialBackoff; legal are {least} and above");
-        report.misfit(&max.origin, &initial.origin, what);
-    }
-    (initial_backoff, max.value)
-}
-
-/// The levels of each coding that its library documents as ordinary ones: above 19, zstd needs windows that decoders
-/// refuse (RFC 9659).
-fn compression(section: &mut Section<'_>, default: Option<Coding>) -> Option<Compression> {
-    let report = section.sources.report;
-    let coding = section
-        .value("compression", None)
-        .choice(default, &COMPRESSIONS, |word| not_among(word, &COMPRESSIONS));
-    let level = section.value("compressionLevel", None).int(1);
-    let most = match coding.value {
-        Some(Coding::Gzip) => 9,
-        Some(Coding::Zstd) => 19,
-        None => {
-            if !level.is_default() {
-                let what = "has no effect without compression; remove it, or choose gzip or zstd";
-                report.misfit(&level.origin, &coding.origin, what);
-            }
-            return None;
-        }
-    };
-    let legal = u8::try_from(level.value).ok().filter(|level| (1..=most).contains(level));
-    if legal.is_none() {
-        let (value, word) = (level.value, coding.value.map_or("", Coding::as_str));
-        let what = format_args!("{value} is out of range; legal are 1 to {most} for {word}");
-        report.mistake(&level.origin, what);
-    }
-    coding.value.map(|coding| Compression { coding, level: legal.unwrap_or(1) })
 }
 
 fn batch(mut section: Section<'_>) -> Batch {
@@ -374,7 +209,7 @@ fn reserve_later_fields(section: &mut Section<'_>) {
     }
 }
 
-fn above_zero(report: &Report, duration: &Located<Duration>) -> Duration {
+pub(super) fn above_zero(report: &Report, duration: &Located<Duration>) -> Duration {
     if duration.value.is_zero() {
         report.mistake(&duration.origin, "0 is out of range; legal are durations above 0");
     }

@@ -13,7 +13,7 @@ use super::{Delivery, NoAnswer};
 const FIRST_WAIT: Duration = Duration::from_secs(1);
 const LONGEST_WAIT: Duration = Duration::from_secs(10);
 /// What is not settled by then is sent again: an endpoint that has forgotten a request never settles it.
-const PATIENCE: Duration = Duration::from_secs(180);
+const PATIENCE: Duration = Duration::from_secs(300);
 /// Tickets in one question.
 const MOST_TICKETS: usize = 1000;
 
@@ -82,7 +82,7 @@ impl Delivery {
         match self.exchange.post(request).await {
             Ok((answer, _)) => self.acks.settle(&self.sink.settled(&tickets, &answer)),
             Err(NoAnswer { reason, .. }) => {
-                tracing::debug!(reason, "no answer to a question about what was sent")
+                tracing::debug!(reason, "no answer to a question about what was sent");
             }
         }
     }

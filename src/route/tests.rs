@@ -56,14 +56,14 @@ fn route(directory: &Path, output: &config::Output, far: &Far, metrics: &Metrics
         pins,
         number: 0,
         reading: Some(Reading::new(&source, output, 0, None, watch, (buffers.clone(), untreated), seen_by)),
-        delivery: Arc::new(Transport::Http(Delivery::new(
+        delivery: Arc::new(Transport::Http(Box::new(Delivery::new(
             exchange,
             sink,
             output,
             Arc::clone(&metrics),
             Arc::clone(&health),
             buffers,
-        ))),
+        )))),
         store: Store::open(&state, &output.name).0,
         rejected: Arc::new(RejectedFile::new(&state, &output.name, output.rejected.clone())),
         metrics,

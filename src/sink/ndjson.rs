@@ -15,6 +15,7 @@ use sha2::{Digest as _, Sha256};
 use super::{Answer, EventVerdict, Events, HttpSink, Request, Verdict, excerpt, verdict_by_status};
 use crate::body::Body;
 use crate::config::{self, Format};
+use crate::fingerprint::hex_of;
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 const BATCH_ID: HeaderName = HeaderName::from_static("x-audit-batch-id");
@@ -109,7 +110,7 @@ fn key(events: &Events) -> String {
     for event in events.iter() {
         event.line().into_iter().chain([&b"\n"[..]]).for_each(|piece| hash.update(piece));
     }
-    hash.finalize()[..KEY_BYTES].iter().map(|byte| format!("{byte:02x}")).collect()
+    hex_of(&hash.finalize()[..KEY_BYTES])
 }
 
 #[cfg(test)]

@@ -62,8 +62,7 @@ fn the_same_events_have_the_same_key_and_others_another() {
     let mut by_hand = Sha256::new();
     by_hand.update(&lines[3]);
     by_hand.update(b"\n");
-    let expect: String = by_hand.finalize()[..16].iter().map(|byte| format!("{byte:02x}")).collect();
-    assert_eq!(key(&events.at([3])), expect);
+    assert_eq!(key(&events.at([3])), hex_of(&by_hand.finalize()[..16]));
 }
 
 #[test]

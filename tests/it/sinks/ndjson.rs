@@ -49,8 +49,8 @@ fn every_line_arrives_byte_for_byte() {
             assert_eq!(request.header("content-encoding"), coding);
             assert_eq!(request.header("content-type"), Some("application/x-ndjson"));
             assert_eq!((request.method.as_str(), request.target.as_str()), ("POST", "/audit"));
-            let key: String =
-                Sha256::digest(plain(request))[..16].iter().map(|byte| format!("{byte:02x}")).collect();
+            let hash = Sha256::digest(plain(request));
+            let key = format!("{:032x}", u128::from_be_bytes(hash[..16].try_into().unwrap()));
             assert_eq!(request.header("idempotency-key"), Some(format!("\"{key}\"").as_str()));
             assert_eq!(request.header("x-audit-count"), Some(lines(request).len().to_string().as_str()));
         }

@@ -263,7 +263,7 @@ fn as_json(request: &Recorded, account: &Account) -> String {
     let quoted = |text: &str| serde_json::to_string(text).unwrap();
     let headers: BTreeMap<&str, &str> =
         request.headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
-    let body: String = request.body.iter().map(|byte| format!("{byte:02x}")).collect();
+    let body = request.body.iter().fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"));
     format!(
         r#"{{"id":{},"secret":{},"token":{},"region":{},"method":{},"target":{},"headers":{},"body":"{body}"}}"#,
         quoted(account.id),

@@ -159,7 +159,7 @@ impl State {
             return (200, self.acknowledge(channel, request));
         }
         assert_eq!((request.method.as_str(), request.target.as_str()), ("POST", "/services/collector/event"));
-        if self.rules.is_busy && number % 2 == 0 {
+        if self.rules.is_busy && number.is_multiple_of(2) {
             return match number % 6 {
                 0 => said(503, "Server is busy", 9),
                 2 => said(429, "Queue at capacity", 26),
