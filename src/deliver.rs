@@ -211,17 +211,12 @@ impl Delivery {
     }
 
     /// The endpoint has taken a request but for so many events, which it does not name.
-    fn refused_unnamed(&self, events: u64, reason: &str) {
+    fn refused_unnamed(&self, events: u64) {
         let output = &self.output;
         if events == 0 {
-            tracing::warn!(output, reason, "the endpoint has taken events with a warning");
+            tracing::warn!(output, "the endpoint has taken events with a warning");
         } else {
-            tracing::error!(
-                output,
-                events,
-                reason,
-                "the endpoint has refused events, and does not say which"
-            );
+            tracing::error!(output, events, "the endpoint has refused events, and does not say which");
         }
     }
 

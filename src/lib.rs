@@ -1,7 +1,7 @@
 //! audit-shipper: kube-apiserver's audit log, from the file to a remote endpoint.
 //!
 //! kube-apiserver writes audit events, one JSON line each, to a file that it rotates. We read that file and post it, in
-//! batches, to an audit webhook.
+//! batches, to an audit webhook or to wherever people keep their audit logs.
 //!
 //! - **The file on disk is the buffer.** An output reads the file itself, from its own cursor. A slow endpoint delays only
 //!   its own output; nothing is queued, and nothing is dropped for being late.
@@ -36,7 +36,7 @@
 //!                    v
 //!   sink           items -> body, the same bytes                            (pure)
 //!   deliver        compress, window, POST, timeout, backoff, halving ------------> endpoint
-//!   sink           answer -> Accepted | Retry | Hold | Refused  <----- answer -----+
+//!   sink           answer -> Accepted | Retry | Hold | Refused | Each <--- answer -+
 //!                    v
 //!   rejected       asides and refused events -> <output>.rejected.ndjson, fsync
 //!                    v
@@ -79,7 +79,8 @@
 //! - [`flags`]: kube-apiserver's flags and ours, read as pflag reads them.
 //! - [`config`]: flags, variables and the YAML file into one checked configuration; all mistakes at once.
 //! - `yaml`: a YAML file as a tree that knows its lines.
-//! - [`kubeconfig`]: the webhook's kubeconfig as a URL, TLS and credentials, renewed while we run.
+//! - [`kubeconfig`]: an endpoint, named by a kubeconfig or by the configuration: URL, TLS and credentials, renewed while we
+//!   run.
 //! - [`prepare`]: the files that the configuration names, read before anything starts; a `stamp` tells when one has changed.
 //!
 //! How it is set up:
@@ -97,10 +98,11 @@
 //! - [`batch`]: items and asides, with the position that is settled with them.
 //! - [`buffers`]: what a batch's items are kept in, used again and again.
 //! - [`throttle`]: batches a second.
-//! - [`sink`]: one file per protocol; so far kube-apiserver's audit webhook.
+//! - [`sink`]: the form of requests and what answers mean, one file per protocol.
 //! - [`body`]: a request's body, which shares the buffers of its batch.
 //! - [`compress`]: a body, compressed, if the endpoint is to have it so.
-//! - [`deliver`]: requests until the endpoint has decided on every event.
+//! - [`deliver`]: requests until the endpoint has decided on every event, or writing until all of it is written.
+//! - [`writer`]: a file that is rotated by size, and standard output.
 //! - [`rejected`]: the bounded file of what is not shipped: an `entry` of it, and the file while it is `held` alone.
 //! - [`checkpoint`]: the cursor in memory and on disk, and the lock on the state directory.
 //! - [`gap`]: what is said of a place where events are or may be missing, in our log and in the stream.

@@ -155,7 +155,7 @@ pub enum Verdict {
     AcceptedBut {
         /// How many.
         refused: u64,
-        /// Why, in the endpoint's words.
+        /// Why, in the endpoint's words. They may quote an event, so they go to no log (invariant I11).
         reason: String,
     },
     /// Each event for itself, in their order.

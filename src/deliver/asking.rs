@@ -138,8 +138,8 @@ impl<'a> Asking<'a> {
         let was_righted = std::mem::take(&mut self.was_righted);
         let wait = match verdict {
             Verdict::Accepted => return ControlFlow::Break(self.accepted(letter, 0)),
-            Verdict::AcceptedBut { refused, reason } => {
-                self.delivery.refused_unnamed(refused, &reason);
+            Verdict::AcceptedBut { refused, .. } => {
+                self.delivery.refused_unnamed(refused);
                 return ControlFlow::Break(self.accepted(letter, refused.min(self.events.len() as u64)));
             }
             Verdict::Each(verdicts) if verdicts.len() == self.events.len() => {

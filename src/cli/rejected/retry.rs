@@ -161,7 +161,7 @@ impl Tally {
 enum Reply {
     Taken,
     Refused,
-    /// It was not asked: they are more than a request may hold.
+    /// They are more than a request may hold, or the endpoint refuses some and does not say which.
     TooMuch,
     Each {
         verdicts: Vec<EventVerdict>,
@@ -333,7 +333,14 @@ impl Sending<'_> {
         }
         let answer = self.post(request)?;
         match self.sink.verdict(events.len(), &answer) {
-            Verdict::Accepted | Verdict::AcceptedBut { .. } => Ok(Reply::Taken),
+            Verdict::Accepted | Verdict::AcceptedBut { refused: 0, .. } => Ok(Reply::Taken),
+            // Which one it is comes out when each is sent alone.
+            Verdict::AcceptedBut { .. } if events.len() > 1 => Ok(Reply::TooMuch),
+            Verdict::AcceptedBut { reason, .. } => {
+                let _ = writeln!(std::io::stderr(), "refused: {}", shown::printable(&reason));
+                self.tally.last_refusal = answer.status;
+                Ok(Reply::Refused)
+            }
             Verdict::Refused { .. } => {
                 self.tally.last_refusal = answer.status;
                 Ok(Reply::Refused)
