@@ -1,6 +1,7 @@
 //! Destinations other than the webhook, each against a fake of its protocol.
 
 mod elasticsearch;
+mod file;
 mod loki;
 mod ndjson;
 mod otlp;

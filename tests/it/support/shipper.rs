@@ -87,7 +87,8 @@ impl Shipper {
 
     /// Ships to another kind of endpoint, with these fields of its section.
     pub(crate) fn sink(mut self, name: &str, fields: &str) -> Self {
-        self.sink = Some(format!("{name}: {{ {fields}, initialBackoff: 20ms, maxBackoff: 100ms }}"));
+        let comma = if fields.is_empty() { "" } else { ", " };
+        self.sink = Some(format!("{name}: {{ {fields}{comma}initialBackoff: 20ms, maxBackoff: 100ms }}"));
         self
     }
 
