@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::report::{Errors, Located, Report};
 use super::section::{Section, Sources, nothing_available};
-use super::settings::{DEPRECATED_BACKOFF, Setting, Settings};
+use super::settings::{DEPRECATED_BACKOFF, INITIAL_BACKOFF, Setting, Settings};
 use super::value::{not_among, not_positive};
 use super::{
     Config, DEFAULT_MAX_LINE_BYTES, Destination, File, Loaded, LogFormat, Output, Pins, Source, StartAt,
@@ -54,6 +54,7 @@ pub(super) fn load_text(
         .choice(LogFormat::Text, &LOG_FORMATS, |word| not_among(word, &LOG_FORMATS))
         .value;
     check_flags_without_field(sources);
+    warn_of_flags_without_webhook(sources, &config.outputs);
     log_flags::check(sources);
     match report.finish() {
         Ok(warnings) => Ok(Loaded { config, warnings, log_format }),
@@ -207,6 +208,26 @@ fn bind_address(report: &Report, text: Located<Option<String>>) -> SocketAddr {
 pub(crate) fn default_state_dir(state_directory: Option<&str>) -> PathBuf {
     let first = state_directory.and_then(|all| all.split(':').find(|one| !one.is_empty()));
     PathBuf::from(first.unwrap_or("/var/lib/audit-shipper"))
+}
+
+/// Flags that only a webhook has a field for. They are no mistake beside other destinations: a manifest or a unit that all
+/// nodes share may set them. What they ask for does not happen, though, so nobody shall believe that it does.
+fn warn_of_flags_without_webhook(sources: Sources<'_>, outputs: &[Output]) {
+    let is_webhook = |output: &Output| matches!(output.destination, Destination::Webhook(_));
+    let Some(Output { destination, .. }) = outputs.first().filter(|_| !outputs.iter().any(is_webhook)) else {
+        return;
+    };
+    let name = destination.name();
+    let instead = [
+        ("audit-webhook-config-file", format!("say `webhook` in place of `{name}`")),
+        (INITIAL_BACKOFF, format!("set outputs[0].{name}.initialBackoff in the file")),
+    ];
+    for (flag, instead) in instead {
+        if let Some(Setting { origin, .. }) = sources.settings.get(flag) {
+            let what = format_args!("has no effect, since no output is a webhook; remove it, or {instead}");
+            sources.report.warn(origin, what);
+        }
+    }
 }
 
 fn check_flags_without_field(sources: Sources<'_>) {

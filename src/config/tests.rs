@@ -10,6 +10,7 @@ mod otlp;
 mod printed;
 mod sls;
 mod splunk_hec;
+mod without_webhook;
 
 use super::report::Report;
 use super::*;

@@ -142,9 +142,13 @@ fn show_server(server: &Server, url_field: &str) -> String {
         .collect()
 }
 
-fn show_proxy(url: Option<&str>) -> String {
-    let shown = |url: &str| Url::parse(url).map_or_else(|_| url.to_owned(), |url| without_secrets(&url));
-    url.map_or_else(|| "~".to_owned(), |url| quoted(&shown(url)))
+/// As it was given, unless it holds a secret: a slash or a port that parsing adds or takes away is nobody's.
+fn show_proxy(given: Option<&str>) -> String {
+    let shown = |given: &str| match Url::parse(given) {
+        Ok(url) if url.password().is_some() || url.query().is_some() => without_secrets(&url),
+        _ => given.to_owned(),
+    };
+    given.map_or_else(|| "~".to_owned(), |given| quoted(&shown(given)))
 }
 
 /// A URL without what may be a credential in it.

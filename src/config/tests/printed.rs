@@ -54,6 +54,26 @@ shutdownGrace: 30s
 }
 
 #[test]
+fn a_proxy_is_printed_as_it_was_given_but_for_its_secrets() {
+    for (given, shown) in [
+        ("http://proxy:3128", "http://proxy:3128"),
+        ("http://proxy:80", "http://proxy:80"),
+        ("https://proxy/", "https://proxy/"),
+        ("socks5://proxy:1080", "socks5://proxy:1080"),
+        ("http://u:p4ss@proxy:3128", "http://u:redacted@proxy:3128/"),
+    ] {
+        let loaded = load_yaml(&LEAST.replace(
+            "webhook: {kubeconfig: /kc}",
+            &format!("loki: {{url: 'https://l', proxyUrl: '{given}'}}"),
+        ))
+        .unwrap();
+        let yaml = to_yaml(&loaded.config);
+        assert!(yaml.contains(&format!("proxyUrl: \"{shown}\"\n")), "{yaml}");
+        assert!(!yaml.contains("p4ss"));
+    }
+}
+
+#[test]
 fn lowered_limits_and_blocking_modes_load_again() {
     for flags in [
         &[("audit-webhook-mode", "blocking"), ("audit-webhook-batch-buffer-size", "0")][..],
