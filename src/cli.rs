@@ -2,6 +2,7 @@
 //!
 //! Exit status: 0 done, 1 failed while running, 2 wrong usage (clap's), 78 the configuration is wrong.
 
+mod check;
 mod cursor;
 mod policy;
 mod reading;
@@ -22,7 +23,7 @@ use tracing_subscriber::fmt;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
-use crate::config::{self, Errors, Loaded, LogFormat};
+use crate::config::{Errors, Loaded, LogFormat};
 use crate::demo::{self, DemoArgs};
 use crate::flags::RunArgs;
 use crate::pipeline;
@@ -39,8 +40,8 @@ const EXIT_CONFIG: u8 = 78;
 enum Cli {
     /// Tail, batch, throttle, truncate, ship; until SIGTERM
     Run(RunArgs),
-    /// Load the configuration as `run` would and print the effective one as YAML
-    Check(RunArgs),
+    /// Load the configuration as `run` would and print the effective one as YAML; try its destinations
+    Check(check::Args),
     /// An endpoint for people who have none: takes what `run` sends and appends each event as a line to a file
     Receive(ReceiveArgs),
     /// The whole thing on this machine, no cluster needed
@@ -80,7 +81,7 @@ impl<E: Into<anyhow::Error>> From<E> for Failure {
 pub fn main() -> ExitCode {
     let result = match Cli::parse() {
         Cli::Run(args) => run(&args),
-        Cli::Check(args) => check(&args),
+        Cli::Check(args) => check::check(&args),
         Cli::Receive(args) => receive(args),
         Cli::Demo(args) => demo(args),
         Cli::Cursor(command) => cursor::command(&command),
@@ -125,16 +126,6 @@ fn run(args: &RunArgs) -> Result<(), Failure> {
     // A read that hangs in the kernel keeps nobody from ending in time: what it would read is not settled.
     runtime.shutdown_background();
     result
-}
-
-fn check(args: &RunArgs) -> Result<(), Failure> {
-    let (loaded, _) = load(args)?;
-    let mut stderr = std::io::stderr();
-    for warning in &loaded.warnings {
-        writeln!(stderr, "warning: {warning}")?;
-    }
-    std::io::stdout().write_all(config::to_yaml(&loaded.config).as_bytes())?;
-    Ok(())
 }
 
 /// The configuration and what it names, or everything that is wrong with either.

@@ -48,7 +48,7 @@ mod writing;
 use acks::Acks;
 use asking::{Asking, Judged, Ruling, Undecided};
 use backoff::{Backoff, SHORTEST_WAIT, wait_asked_for};
-pub use exchange::{Credentials, Exchange, NoAnswer};
+pub use exchange::{Certificate, Credentials, Exchange, Line, NoAnswer};
 use gate::Gate;
 use packing::Packing;
 use trial::Trial;

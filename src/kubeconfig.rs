@@ -255,6 +255,14 @@ impl Endpoint {
         self.current().display()
     }
 
+    /// A message that speaks of a kubeconfig, in the words of whatever names this endpoint.
+    pub fn in_its_words(&self, message: &str) -> String {
+        match self.subject {
+            Subject::Kubeconfig(_) => message.to_owned(),
+            Subject::Server(_) => named::in_our_words(message),
+        }
+    }
+
     fn tell(&self, current: &Current) {
         let generation = current.generation();
         self.changes.send_if_modified(|told| std::mem::replace(told, generation) != generation);

@@ -69,6 +69,7 @@
 //! | verdict | what an answer means: accepted, retry, hold, refused |
 //! | hold | somebody has to change something first: credentials, an address, the endpoint |
 //! | suspect | a single event that was refused; *evidence* decides whether it is at fault or the endpoint |
+//! | probe | a request without events that shows whether events would be taken; what it shows is a *finding* |
 //! | gap | a place where events are or may be missing |
 //! | gap record | an event of our own that stands in the stream for a gap; in no book, and settled as any event |
 //!

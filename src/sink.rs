@@ -1,8 +1,8 @@
 //! Where batches go, one file per protocol. Pure: a batch becomes a request, an answer becomes a verdict.
 //!
 //! No clock, no I/O, no retry here (invariant I2); `deliver` does all of that once, for every sink. A sink says how events
-//! are written for its protocol ([`HttpSink::request`]), how a request is signed ([`HttpSink::sign`]), and what an answer
-//! means ([`HttpSink::verdict`]).
+//! are written for its protocol ([`HttpSink::request`]), how a request is signed ([`HttpSink::sign`]), what an answer
+//! means ([`HttpSink::verdict`]), and what its endpoint can be asked without an event ([`HttpSink::probes`]).
 
 pub mod elasticsearch;
 mod events;
@@ -10,6 +10,7 @@ mod json_text;
 pub mod loki;
 pub mod ndjson;
 pub mod otlp;
+mod probe;
 mod protobuf;
 pub mod sls;
 pub mod splunk_hec;
@@ -21,14 +22,15 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
-use reqwest::Url;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
+use reqwest::{Method, Url};
 
 use crate::body::Body;
 use crate::config::Destination;
 use crate::kubeconfig::AccessKey;
 
 pub use events::{EventRef, Events};
+pub use probe::{Finding, Place, Probe, Wrong};
 
 /// Encodes events for one protocol and reads the endpoint's answers.
 pub trait HttpSink: Send + Sync {
@@ -73,6 +75,10 @@ pub trait HttpSink: Send + Sync {
     fn settled(&self, _tickets: &[u64], _answer: &Answer) -> Vec<u64> {
         Vec::new()
     }
+
+    /// Requests that carry no event and store nothing, and together show as much as the protocol lets them: that the
+    /// address is right, the credentials are good and allow to write, and what is written to is there. In their order.
+    fn probes(&self) -> Vec<Probe<'_>>;
 }
 
 /// The sink of a destination that takes requests, for events of `log`.
@@ -104,6 +110,8 @@ pub struct Request {
 /// One try of a request, as it is about to be sent.
 #[derive(Debug)]
 pub struct Sent<'a> {
+    /// What is done there.
+    pub method: &'a Method,
     /// Where it goes; with `tls-server-name` the host may be another than the `Host` header says.
     pub url: &'a Url,
     /// All headers but those that the HTTP client adds (`Host`, `Content-Length`).

@@ -94,6 +94,17 @@ impl Writer {
     }
 }
 
+impl Writer {
+    /// Whether another process, or another output, has the file for itself now.
+    #[must_use]
+    pub fn is_held(&self) -> bool {
+        match &self.0 {
+            Target::File(file) => file.is_held(),
+            Target::Stream(_) => false,
+        }
+    }
+}
+
 /// For logs: where it writes to.
 impl fmt::Display for Writer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -15,8 +15,10 @@ use reqwest::{Method, Response, Url};
 use crate::kubeconfig::{Endpoint, Session};
 use crate::sink::{Answer, HttpSink, Request, Sent};
 
+mod line;
 mod words;
 
+pub use line::{Certificate, Line};
 use words::in_words;
 
 const AGENT: &str = concat!("audit-shipper/", env!("CARGO_PKG_VERSION"));
@@ -76,13 +78,34 @@ impl Exchange {
     /// # Errors
     /// There is no complete answer.
     pub async fn send(&self, method: Method, request: Request) -> Result<(Answer, Credentials), NoAnswer> {
-        let session = self.endpoint.session().await;
-        let session = session.map_err(|reason| NoAnswer { reason, timed_out: false })?;
+        let session = self.session().await?;
         let answer = self.send_over(&session, &method, &request).await;
         if answer.as_ref().is_err_and(|no_answer| no_answer.timed_out) {
             self.endpoint.reconnect(&session);
         }
-        Ok((answer?, Credentials(session.generation())))
+        Ok((answer?.0, Credentials(session.generation())))
+    }
+
+    /// Sends `request` over `session`, and tells what the answer came over.
+    ///
+    /// # Errors
+    /// There is no complete answer.
+    pub async fn probe(
+        &self,
+        session: &Session,
+        method: &Method,
+        request: &Request,
+    ) -> Result<(Answer, Line), NoAnswer> {
+        self.send_over(session, method, request).await
+    }
+
+    /// What requests are made of now; runs a credential plugin if need be.
+    ///
+    /// # Errors
+    /// There are no credentials.
+    pub async fn session(&self) -> Result<Session, NoAnswer> {
+        let session = self.endpoint.session().await;
+        session.map_err(|reason| NoAnswer { reason, timed_out: false })
     }
 
     async fn send_over(
@@ -90,23 +113,34 @@ impl Exchange {
         session: &Session,
         method: &Method,
         request: &Request,
-    ) -> Result<Answer, NoAnswer> {
+    ) -> Result<(Answer, Line), NoAnswer> {
+        let answered = self.respond(session, method, request).await;
+        answered.map_err(|error| NoAnswer { reason: self.endpoint.in_its_words(&error.reason), ..error })
+    }
+
+    async fn respond(
+        &self,
+        session: &Session,
+        method: &Method,
+        request: &Request,
+    ) -> Result<(Answer, Line), NoAnswer> {
         let mut url = with_target(session.url(), &request.target);
         for _ in 0..=MOST_REDIRECTS {
-            let headers = self.headers(session, request, &url);
+            let headers = self.headers(session, method, request, &url);
             let builder = session.client().request(method.clone(), url.clone()).headers(headers);
             let response = builder.body(reqwest::Body::wrap(request.body.clone())).send().await;
             let response = response.map_err(|error| in_words(&error))?;
+            let line = Line::of(&response);
             match redirect(&url, &response) {
                 Some(next) => url = next,
-                None => return complete(response, self.sink.limits().answer_bytes).await,
+                None => return Ok((complete(response, self.sink.limits().answer_bytes).await?, line)),
             }
         }
         Err(NoAnswer { reason: format!("more than {MOST_REDIRECTS} redirects"), timed_out: false })
     }
 
     /// All headers of one try. What the sink says comes last, since it may speak of the others.
-    fn headers(&self, session: &Session, request: &Request, url: &Url) -> HeaderMap {
+    fn headers(&self, session: &Session, method: &Method, request: &Request, url: &Url) -> HeaderMap {
         let mut headers = self.headers.clone();
         headers.extend(session.headers().clone());
         headers.extend(request.headers.iter().cloned().map(|(name, value)| (Some(name), value)));
@@ -117,6 +151,7 @@ impl Exchange {
             headers.insert(AUTHORIZATION, credentials.clone());
         }
         let sent = Sent {
+            method,
             url,
             headers: &headers,
             body: &request.body,

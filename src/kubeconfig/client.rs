@@ -214,6 +214,8 @@ fn base(timeout: Duration) -> ClientBuilder {
         .tcp_keepalive(TCP_KEEPALIVE)
         .http2_keep_alive_interval(HTTP2_PING_AFTER)
         .http2_keep_alive_timeout(HTTP2_PING_TIMEOUT)
+        // `check --connect` shows it.
+        .tls_info(true)
         .redirect(redirect::Policy::none())
         .retry(retry::never())
 }

@@ -13,7 +13,11 @@ use super::{Report, Reported, read_file};
 use crate::config::{Login, Server};
 
 /// A kubeconfig's names of fields, and ours. Longer names come first.
-const FIELDS: [(&str, &str); 9] = [
+const FIELDS: [(&str, &str); 13] = [
+    ("certificate-authority of the kubeconfig", "tls.caFile"),
+    ("the server in the kubeconfig", "the URL"),
+    ("set client-certificate and client-key", "set tls.certFile and tls.keyFile"),
+    ("credentials in proxy-url", "credentials in proxyUrl"),
     ("set client-key or client-key-data", "set tls.keyFile"),
     ("set client-certificate or client-certificate-data", "set tls.certFile"),
     ("insecure-skip-tls-verify", "tls.insecureSkipVerify"),

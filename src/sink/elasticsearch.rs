@@ -15,6 +15,7 @@ mod answer;
 mod document;
 mod fields;
 mod keys;
+mod probe;
 pub mod template;
 
 use std::borrow::Cow;
@@ -23,8 +24,8 @@ use std::time::SystemTime;
 use bytes::Bytes;
 use reqwest::header::{CONTENT_TYPE, HeaderValue};
 
-use super::{Answer, EventRef, Events, HttpSink, Limits, Request, Verdict};
-use crate::config;
+use super::{Answer, EventRef, Events, HttpSink, Limits, Probe, Request, Verdict};
+use crate::config::{self, DocumentMode};
 use crate::fingerprint::Streamed;
 use document::Writer;
 
@@ -40,7 +41,10 @@ const AROUND_BYTES: usize = 1 << 10;
 /// Encodes requests to `_bulk`.
 #[derive(Debug)]
 pub struct Elasticsearch {
+    data_stream: String,
     target: String,
+    /// What `setup` calls the index template; `None` if the template is not ours.
+    template: Option<String>,
     dedupe: bool,
     writer: Writer,
 }
@@ -50,6 +54,8 @@ impl Elasticsearch {
     #[must_use]
     pub fn new(config: &config::Elasticsearch) -> Self {
         Self {
+            data_stream: config.data_stream.clone(),
+            template: (config.mode != DocumentMode::EcsRaw).then(|| template::name(config)),
             target: format!("/{}/_bulk?filter_path={ASKED_FOR}", config.data_stream),
             dedupe: config.dedupe,
             writer: Writer::new(config),
@@ -90,6 +96,10 @@ impl HttpSink for Elasticsearch {
 
     fn verdict(&self, events: usize, answer: &Answer) -> Verdict {
         answer::verdict(events, answer)
+    }
+
+    fn probes(&self) -> Vec<Probe<'_>> {
+        probe::of(self)
     }
 
     /// Amazon's small instances take 10 MiB; elsewhere 100 MB are usual.

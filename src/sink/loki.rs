@@ -9,6 +9,7 @@
 
 mod labels;
 mod metadata;
+mod probe;
 mod time;
 mod verdict;
 
@@ -20,7 +21,7 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use reqwest::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 
-use super::{Answer, EventRef, Events, HttpSink, Limits, Request, Verdict, json_text, protobuf};
+use super::{Answer, EventRef, Events, HttpSink, Limits, Probe, Request, Verdict, json_text, protobuf};
 use crate::body::Body;
 use crate::config::{self, Encoding, TooOld};
 use crate::event::{Field, Parts};
@@ -109,6 +110,19 @@ impl Loki {
         streams.into_iter().map(with_labels).collect()
     }
 
+    /// The request with these streams.
+    fn carrying(&self, streams: &[(Labels, Vec<Entry<'_>>)]) -> Request {
+        let body = self.body(streams);
+        let content_type = match self.encoding {
+            Encoding::Protobuf => "application/x-protobuf",
+            Encoding::Json => "application/json",
+        };
+        let mut headers = vec![(CONTENT_TYPE, HeaderValue::from_static(content_type))];
+        let tenant = self.tenant.clone();
+        headers.extend(tenant.map(|tenant| (HeaderName::from_static("x-scope-orgid"), tenant)));
+        Request { target: Cow::Borrowed(TARGET), headers, body }
+    }
+
     fn body(&self, streams: &[(Labels, Vec<Entry<'_>>)]) -> Body {
         match self.encoding {
             Encoding::Protobuf => {
@@ -128,15 +142,11 @@ impl HttpSink for Loki {
         let now = now.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos());
         let now = i64::try_from(now).unwrap_or(i64::MAX);
         let entries = events.iter().map(|event| self.entry(&event, now)).collect::<Vec<_>>();
-        let body = self.body(&self.streams(entries.into_iter()));
-        let content_type = match self.encoding {
-            Encoding::Protobuf => "application/x-protobuf",
-            Encoding::Json => "application/json",
-        };
-        let mut headers = vec![(CONTENT_TYPE, HeaderValue::from_static(content_type))];
-        let tenant = self.tenant.clone();
-        headers.extend(tenant.map(|tenant| (HeaderName::from_static("x-scope-orgid"), tenant)));
-        Request { target: Cow::Borrowed(TARGET), headers, body }
+        self.carrying(&self.streams(entries.into_iter()))
+    }
+
+    fn probes(&self) -> Vec<Probe<'_>> {
+        probe::of(self)
     }
 
     fn verdict(&self, _: usize, answer: &Answer) -> Verdict {

@@ -8,11 +8,13 @@ use std::borrow::Cow;
 use std::time::SystemTime;
 
 use bytes::Bytes;
+use reqwest::Method;
 use reqwest::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
 
-use super::{Answer, EventVerdict, Events, HttpSink, Request, Verdict, excerpt, verdict_by_status};
+use super::probe::by_status;
+use super::{Answer, EventVerdict, Events, HttpSink, Probe, Request, Verdict, excerpt, verdict_by_status};
 use crate::body::Body;
 use crate::config::{self, Format};
 use crate::fingerprint::hex_of;
@@ -49,20 +51,41 @@ impl Ndjson {
     pub fn new(config: &config::Ndjson) -> Self {
         Self { format: config.format }
     }
+
+    fn content_type(self) -> (HeaderName, HeaderValue) {
+        let name = match self.format {
+            Format::Lines => "application/x-ndjson",
+            Format::Array => "application/json",
+        };
+        (CONTENT_TYPE, HeaderValue::from_static(name))
+    }
 }
 
 impl HttpSink for Ndjson {
     fn request(&self, events: &Events, _: SystemTime) -> Request {
-        let (content_type, body) = match self.format {
-            Format::Lines => ("application/x-ndjson", body(events, b"", b"\n", b"\n")),
-            Format::Array => ("application/json", body(events, b"[", b",", b"]\n")),
+        let body = match self.format {
+            Format::Lines => body(events, b"", b"\n", b"\n"),
+            Format::Array => body(events, b"[", b",", b"]\n"),
         };
         let key = key(events);
-        let mut headers = vec![(CONTENT_TYPE, HeaderValue::from_static(content_type))];
+        let mut headers = vec![self.content_type()];
         headers.extend(HeaderValue::from_str(&format!("\"{key}\"")).map(|value| (IDEMPOTENCY_KEY, value)));
         headers.extend(HeaderValue::from_str(&key).map(|value| (BATCH_ID, value)));
         headers.push((COUNT, HeaderValue::from(events.len())));
         Request { target: Cow::Borrowed(""), headers, body }
+    }
+
+    /// No lines, or a list of none, posted as events are: `HEAD` and `OPTIONS` are answered by what is in front of an
+    /// endpoint, and often without a look at the credentials. There is no key: nothing is to be remembered.
+    fn probes(&self) -> Vec<Probe<'_>> {
+        let (nothing, taken): (&[u8], _) = match self.format {
+            Format::Lines => (b"", "a request without lines is taken"),
+            Format::Array => (b"[]\n", "an empty list is taken"),
+        };
+        let headers = vec![self.content_type(), (COUNT, HeaderValue::from(0))];
+        let body = std::iter::once(Bytes::from_static(nothing)).collect();
+        let request = Request { target: Cow::Borrowed(""), headers, body };
+        vec![Probe::new(Method::POST, request, move |answer| by_status(answer, taken))]
     }
 
     fn verdict(&self, events: usize, answer: &Answer) -> Verdict {

@@ -15,9 +15,11 @@ use std::iter::once;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
+use reqwest::Method;
 use reqwest::header::{CONTENT_TYPE, HeaderValue};
 
-use super::{Answer, Events, HttpSink, Limits, Request, Verdict, protobuf, verdict_by_status};
+use super::probe::by_status;
+use super::{Answer, Events, HttpSink, Limits, Probe, Request, Verdict, protobuf, verdict_by_status};
 use crate::body::Body;
 use crate::config::{self, BodyForm, Encoding};
 
@@ -74,6 +76,24 @@ impl Otlp {
         records
     }
 
+    /// The request with these records.
+    fn carrying(&self, records: Vec<u8>) -> Request {
+        let (before, behind) = self.frame(records.len());
+        let body: Body = [Bytes::from(before), Bytes::from(records)]
+            .into_iter()
+            .chain(once(Bytes::from_static(behind)))
+            .collect();
+        let content_type = match self.encoding {
+            Encoding::Protobuf => "application/x-protobuf",
+            Encoding::Json => "application/json",
+        };
+        Request {
+            target: self.target.clone(),
+            headers: vec![(CONTENT_TYPE, HeaderValue::from_static(content_type))],
+            body,
+        }
+    }
+
     fn add_record(&self, out: &mut Vec<u8>, record: &Record<'_>, observed_unix_nano: u64) {
         match self.encoding {
             Encoding::Protobuf => {
@@ -116,21 +136,14 @@ impl Otlp {
 impl HttpSink for Otlp {
     fn request(&self, events: &Events, now: SystemTime) -> Request {
         let observed = now.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos());
-        let records = self.records(events, u64::try_from(observed).unwrap_or_default());
-        let (before, behind) = self.frame(records.len());
-        let body: Body = [Bytes::from(before), Bytes::from(records)]
-            .into_iter()
-            .chain(once(Bytes::from_static(behind)))
-            .collect();
-        let content_type = match self.encoding {
-            Encoding::Protobuf => "application/x-protobuf",
-            Encoding::Json => "application/json",
-        };
-        Request {
-            target: self.target.clone(),
-            headers: vec![(CONTENT_TYPE, HeaderValue::from_static(content_type))],
-            body,
-        }
+        self.carrying(self.records(events, u64::try_from(observed).unwrap_or_default()))
+    }
+
+    /// The resource and no records: an endpoint should take what is empty, says the specification, and there is no other
+    /// request.
+    fn probes(&self) -> Vec<Probe<'_>> {
+        let read = |answer: &_| by_status(answer, "a request without records is taken");
+        vec![Probe::new(Method::POST, self.carrying(Vec::new()), read)]
     }
 
     fn verdict(&self, events: usize, answer: &Answer) -> Verdict {

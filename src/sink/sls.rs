@@ -8,6 +8,7 @@
 
 mod answer;
 mod group;
+mod probe;
 mod signature;
 
 use std::borrow::Cow;
@@ -24,7 +25,7 @@ use secrecy::ExposeSecret as _;
 
 use self::group::LogTime;
 use self::signature::{CONTENT_SHA256, Target};
-use super::{Answer, EventRef, Events, HttpSink, Limits, Request, Sent, Verdict};
+use super::{Answer, EventRef, Events, HttpSink, Limits, Probe, Request, Sent, Verdict};
 use crate::body::Body;
 use crate::config::{SlsCompression, SlsTime};
 use crate::kubeconfig::AccessKey;
@@ -106,6 +107,43 @@ impl Sls {
         }
     }
 
+    /// Behind the logs of a group: what is the same for all of them.
+    fn add_origin(&self, group: &mut Vec<u8>, pack_id: Option<&str>) {
+        let tags = self.tags.iter().map(|(key, value)| (key.as_str(), value.as_str()));
+        let pack_id = pack_id.map(|id| ("__pack_id__", id));
+        group::add_origin(group, &self.config.topic, &self.config.source, tags.chain(pack_id));
+    }
+
+    /// The request that puts a group into the logstore.
+    fn carrying(&self, group: Vec<u8>) -> Request {
+        let raw_size = group.len();
+        let (body, compression) = self.compressed(group);
+        let mut headers = self.headers(&body, raw_size);
+        let name = HeaderName::from_static("x-log-compresstype");
+        headers.extend(compression.map(|compression| (name, HeaderValue::from_static(compression))));
+        let body = Body::packed(Bytes::from(body), raw_size as u64);
+        Request { target: Cow::Owned(self.target.clone()), headers, body }
+    }
+
+    /// What is said of a body, which had so many bytes before it was compressed.
+    fn headers(&self, body: &[u8], raw_size: usize) -> Vec<(HeaderName, HeaderValue)> {
+        let text = |name, text: &str| Some((name, HeaderValue::from_str(text).ok()?));
+        let constant = |name, text| (HeaderName::from_static(name), HeaderValue::from_static(text));
+        let of_version = if self.config.region.is_some() {
+            text(HeaderName::from_static(CONTENT_SHA256), &fingerprint::hex(body))
+        } else {
+            Some(constant("x-log-signaturemethod", "hmac-sha1"))
+        };
+        let headers = [
+            Some((CONTENT_TYPE, HeaderValue::from_static("application/x-protobuf"))),
+            Some((BODY_RAW_SIZE, HeaderValue::from(raw_size))),
+            text(MD5, &fingerprint::hex_of(&Md5::digest(body)).to_uppercase()),
+            Some(constant("x-log-apiversion", "0.6.0")),
+            of_version,
+        ];
+        headers.into_iter().flatten().collect()
+    }
+
     /// Notes what time it is at SLS. An answer to a request that was accepted says it too, and counts if a clock was
     /// wrong before: it may have been set right since.
     fn learn_time(&self, answer: &Answer) -> bool {
@@ -146,32 +184,13 @@ impl HttpSink for Sls {
         for event in events.iter() {
             group::add_log(&mut group, event.head(), event.item, self.log_time(&event, now));
         }
-        let tags = self.tags.iter().map(|(key, value)| (key.as_str(), value.as_str()));
         let pack_id = events.iter().next().filter(|_| self.config.pack_id).map(|first| pack_id_of(&first));
-        let pack_id = pack_id.as_deref().map(|id| ("__pack_id__", id));
-        group::add_origin(&mut group, &self.config.topic, &self.config.source, tags.chain(pack_id));
-        let raw_size = group.len();
-        let (body, compression) = self.compressed(group);
-        let text = |name, text: &str| Some((name, HeaderValue::from_str(text).ok()?));
-        let constant = |name, text| (HeaderName::from_static(name), HeaderValue::from_static(text));
-        let of_version = if self.config.region.is_some() {
-            text(HeaderName::from_static(CONTENT_SHA256), &fingerprint::hex(&body))
-        } else {
-            Some(constant("x-log-signaturemethod", "hmac-sha1"))
-        };
-        let headers = [
-            Some((CONTENT_TYPE, HeaderValue::from_static("application/x-protobuf"))),
-            Some((BODY_RAW_SIZE, HeaderValue::from(raw_size))),
-            text(MD5, &fingerprint::hex_of(&Md5::digest(&body)).to_uppercase()),
-            Some(constant("x-log-apiversion", "0.6.0")),
-            of_version,
-            compression.map(|name| constant("x-log-compresstype", name)),
-        ];
-        Request {
-            target: Cow::Owned(self.target.clone()),
-            headers: headers.into_iter().flatten().collect(),
-            body: Body::packed(Bytes::from(body), raw_size as u64),
-        }
+        self.add_origin(&mut group, pack_id.as_deref());
+        self.carrying(group)
+    }
+
+    fn probes(&self) -> Vec<Probe<'_>> {
+        probe::of(self)
     }
 
     fn good_for(&self) -> Option<Duration> {
@@ -188,7 +207,7 @@ impl HttpSink for Sls {
             headers.insert(HOST, host);
         }
         let query: Vec<_> = sent.url.query_pairs().into_owned().collect();
-        let target = Target { method: "POST", path: sent.url.path(), query: &query };
+        let target = Target { method: sent.method.as_str(), path: sent.url.path(), query: &query };
         let (id, secret) = (&key.id, key.secret.expose_secret());
         let signature = match &self.config.region {
             None => signature::v1(target, &headers, id, secret),

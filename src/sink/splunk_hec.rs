@@ -9,6 +9,8 @@
 //!   acknowledgement gives an `ackId` with it, and says later whether what it stands for is on disk.
 //! - *Channel*: which sender an `ackId` was given to. Each sink makes one up and keeps it.
 
+mod probe;
+
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 use std::io::Write as _;
@@ -19,7 +21,7 @@ use jiff::Timestamp;
 use reqwest::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use serde::{Deserialize, Serialize};
 
-use super::{Answer, EventVerdict, Events, HttpSink, Limits, Request, Verdict, verdict_by_status};
+use super::{Answer, EventVerdict, Events, HttpSink, Limits, Probe, Request, Verdict, verdict_by_status};
 use crate::config::{self, Ack};
 use crate::json;
 
@@ -41,6 +43,8 @@ pub struct SplunkHec {
     metadata: String,
     ack: Ack,
     channel: String,
+    /// What events name.
+    index: Option<String>,
 }
 
 /// What is the same in all envelopes.
@@ -82,13 +86,28 @@ impl SplunkHec {
     /// Writes envelopes as configured, and makes up a channel.
     #[must_use]
     pub fn new(config: &config::SplunkHec) -> Self {
-        Self { metadata: metadata(config), ack: config.ack, channel: guid(fastrand::u128(..)) }
+        Self {
+            metadata: metadata(config),
+            ack: config.ack,
+            channel: guid(fastrand::u128(..)),
+            index: config.index.clone(),
+        }
     }
 
     fn headers(&self) -> Vec<(HeaderName, HeaderValue)> {
         let channel = (self.ack != Ack::Off).then(|| HeaderValue::from_str(&self.channel).ok()).flatten();
         let content_type = (CONTENT_TYPE, HeaderValue::from_static("application/json"));
         std::iter::once(content_type).chain(channel.map(|channel| (CHANNEL, channel))).collect()
+    }
+
+    /// What became of the requests with these tickets?
+    fn question(&self, tickets: &[u64]) -> Option<Request> {
+        let body = serde_json::to_vec(&Question { acks: tickets }).ok()?;
+        Some(Request {
+            target: Cow::Owned(format!("{ACKS_PATH}?channel={}", self.channel)),
+            headers: self.headers(),
+            body: [Bytes::from(body)].into_iter().collect(),
+        })
     }
 
     /// What an envelope has in front of the event.
@@ -152,12 +171,7 @@ impl HttpSink for SplunkHec {
     }
 
     fn poll(&self, tickets: &[u64]) -> Option<Request> {
-        let body = serde_json::to_vec(&Question { acks: tickets }).ok()?;
-        Some(Request {
-            target: Cow::Owned(format!("{ACKS_PATH}?channel={}", self.channel)),
-            headers: self.headers(),
-            body: [Bytes::from(body)].into_iter().collect(),
-        })
+        self.question(tickets)
     }
 
     fn settled(&self, tickets: &[u64], answer: &Answer) -> Vec<u64> {
@@ -166,6 +180,10 @@ impl HttpSink for SplunkHec {
         }
         let acks = serde_json::from_slice(&answer.body).map_or(HashMap::new(), |Acknowledged { acks }| acks);
         tickets.iter().copied().filter(|ticket| acks.get(ticket) == Some(&true)).collect()
+    }
+
+    fn probes(&self) -> Vec<Probe<'_>> {
+        probe::of(self)
     }
 }
 

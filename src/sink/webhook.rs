@@ -5,9 +5,11 @@ use std::iter::once;
 use std::time::SystemTime;
 
 use bytes::Bytes;
+use reqwest::Method;
 use reqwest::header::{CONTENT_TYPE, HeaderValue};
 
-use super::{Events, HttpSink, Request};
+use super::probe::by_status;
+use super::{Events, HttpSink, Probe, Request};
 use crate::body::Body;
 use crate::event::ApiVersion;
 
@@ -17,17 +19,23 @@ pub struct Webhook;
 
 impl HttpSink for Webhook {
     fn request(&self, events: &Events, _: SystemTime) -> Request {
-        let content_type = (CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        Request {
-            target: Cow::Borrowed(""),
-            headers: vec![content_type],
-            body: list(events.version(), events.items()),
-        }
+        request(list(events.version(), events.items()))
+    }
+
+    /// A list without items is as legal as any. There is no other request that every audit webhook knows.
+    fn probes(&self) -> Vec<Probe<'_>> {
+        let read = |answer: &_| by_status(answer, "a list without events is taken");
+        vec![Probe::new(Method::POST, request(list(ApiVersion::V1, Vec::new())), read)]
     }
 
     fn is_cheap(&self) -> bool {
         true
     }
+}
+
+fn request(body: Body) -> Request {
+    let content_type = (CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    Request { target: Cow::Borrowed(""), headers: vec![content_type], body }
 }
 
 /// The list of `items`, with commas between them.

@@ -96,6 +96,14 @@ impl Rotated {
         }
     }
 
+    /// Whether another has the lock. A lock that is shared holds up nobody who looks in the same way.
+    pub(super) fn is_held(&self) -> bool {
+        let Ok(file) = options().open(&self.path) else { return false };
+        let is_held = matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock));
+        let _ = file.unlock();
+        is_held
+    }
+
     fn append(&mut self, events: &Events, bytes: u64) -> Result<(), Failure> {
         let mut live = self.current()?;
         if live.length > 0 && live.length + bytes > self.max_bytes {

@@ -158,7 +158,7 @@ fn every_flag_of_run_is_described_and_every_flag_described_exists() {
     let described = flags_in_readme();
     assert!(run.is_subset(&described), "not described: {:?}", run.difference(&described));
     let mut known = run;
-    for command in ["receive", "demo", "top", "policy simulate"] {
+    for command in ["check", "receive", "demo", "top", "policy simulate"] {
         known.extend(flags_of(command));
     }
     let of_others = [

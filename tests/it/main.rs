@@ -7,6 +7,7 @@ mod checkpoint;
 mod cli;
 mod compression;
 mod config;
+mod connect;
 mod crash;
 mod cursor;
 mod delivery;

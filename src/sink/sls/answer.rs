@@ -10,7 +10,7 @@ use crate::sink::{Answer, Verdict, verdict_by_status};
 /// The body of an answer that is not 200.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Said {
+pub(super) struct Said {
     #[serde(default)]
     error_code: String,
     #[serde(default)]
@@ -23,7 +23,7 @@ pub(super) fn verdict(answer: &Answer) -> Verdict {
     if by_status == Verdict::Accepted {
         return by_status;
     }
-    let said: Said = serde_json::from_slice(&answer.body).unwrap_or_default();
+    let said = Said::of(answer);
     let hold = |reread_credentials| Verdict::Hold { reread_credentials };
     match said.error_code.as_str() {
         _ if said.is_about_time() => Verdict::Again,
@@ -44,6 +44,20 @@ pub(super) fn verdict(answer: &Answer) -> Verdict {
 }
 
 impl Said {
+    pub(super) fn of(answer: &Answer) -> Self {
+        serde_json::from_slice(&answer.body).unwrap_or_default()
+    }
+
+    /// What is wrong, in one word of SLS's; empty if it does not say.
+    pub(super) fn code(&self) -> &str {
+        &self.error_code
+    }
+
+    /// The signature is right, and whose it is may not do this.
+    pub(super) fn is_about_permission(&self) -> bool {
+        self.error_code == "Unauthorized" && self.error_message.contains("denied by sts or ram")
+    }
+
     /// The request, or the logs in it, are too far from the time of SLS.
     fn is_about_time(&self) -> bool {
         ["RequestTimeExpired", "InvalidDateFormat"].contains(&self.error_code.as_str())

@@ -2,6 +2,7 @@ use std::sync::Arc;
 
 use proptest::prelude::*;
 use prost::Message;
+use reqwest::Method;
 use reqwest::header::HeaderMap;
 use secrecy::SecretString;
 
@@ -306,7 +307,9 @@ fn signed(sls: &Sls, url: &str, token: Option<&str>, now: SystemTime) -> (Reques
     let url: Url = format!("{url}{}", request.target).parse().unwrap();
     let headers: HeaderMap = request.headers.iter().cloned().collect();
     let key = key(token);
-    let sent = Sent { url: &url, headers: &headers, body: &request.body, access_key: Some(&key), now };
+    let method = &Method::POST;
+    let sent =
+        Sent { method, url: &url, headers: &headers, body: &request.body, access_key: Some(&key), now };
     let added = sls.sign(&sent).into_iter().collect();
     assert!(sls.sign(&Sent { access_key: None, ..sent }).is_empty());
     (request, added)

@@ -1,5 +1,6 @@
 //! Elasticsearch and OpenSearch: everything arrives, and what is told of one item counts for that item alone.
 
+mod connect;
 mod fake;
 mod setup;
 

@@ -7,6 +7,7 @@ use crate::support::books::count;
 use crate::support::shipper::{POISON, Rejected, Shipper, poisoned, wait_until_settled};
 use crate::support::workdir::{large_events, real_events, sensitive_events};
 
+mod connect;
 mod fake;
 
 use fake::{Collector, Rules};

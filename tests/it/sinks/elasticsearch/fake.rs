@@ -81,6 +81,9 @@ impl Fake {
         let index = Arc::new(Mutex::new(Index::default()));
         let shared = Arc::clone(&index);
         let endpoint = Endpoint::start(move |request, number| {
+            if let Some(answer) = asked(request) {
+                return answer;
+            }
             let mut index = shared.lock().unwrap();
             let (body, pairs) = match read(request) {
                 Ok(read) => read,
@@ -144,6 +147,31 @@ impl Index {
         }
         item(status)
     }
+}
+
+/// The answer to a request that stores nothing.
+fn asked(request: &Recorded) -> Option<Answer> {
+    let target = request.target.strip_prefix("/audit")?;
+    let (status, body) = match (request.method.as_str(), target) {
+        ("GET", "/") => (200, r#"{"name":"n","version":{"number":"9.1.0"}}"#),
+        ("POST", TARGET) if request.body.trim_ascii().is_empty() => {
+            (400, r#"{"error":{"type":"action_request_validation_exception"},"status":400}"#)
+        }
+        ("POST", "/_security/user/_has_privileges") => {
+            assert_eq!(request.body, br#"{"index":[{"names":["logs-kubernetes.audit_logs-default"],"privileges":["create_doc","auto_configure"]}]}"#);
+            (
+                200,
+                r#"{"index":{"logs-kubernetes.audit_logs-default":{"create_doc":true,"auto_configure":true}}}"#,
+            )
+        }
+        (
+            "GET",
+            "/_data_stream/logs-kubernetes.audit_logs-default"
+            | "/_index_template/audit-shipper-logs-kubernetes.audit_logs-default",
+        ) => (200, "{}"),
+        _ => return None,
+    };
+    Some(Answer::with_body(status, body))
 }
 
 fn item((status, kind): Status) -> String {

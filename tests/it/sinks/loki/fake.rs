@@ -39,6 +39,9 @@ impl Loki {
     /// Takes what is good in a request, and answers for the rest.
     pub(super) fn push(&self, request: &Recorded) -> Answer {
         let entries = entries(request);
+        if entries.is_empty() {
+            return Answer::with_body(422, "error at least one valid stream is required for ingestion\n");
+        }
         let bytes: usize = entries.iter().map(|entry| entry.line.len()).sum();
         if bytes > BURST_BYTES {
             return Answer::with_body(

@@ -72,11 +72,20 @@ pub(super) struct Account {
     pub(super) region: Option<&'static str>,
     /// How many seconds its clock is ahead of the machine's.
     pub(super) ahead_by: i64,
+    /// Whether they may ask for the logstore, and not only write.
+    pub(super) may_read: bool,
 }
 
 impl Account {
     pub(super) fn new() -> Self {
-        Self { id: "LTAIexample", secret: "s3cr3t", security_token: None, region: None, ahead_by: 0 }
+        Self {
+            id: "LTAIexample",
+            secret: "s3cr3t",
+            security_token: None,
+            region: None,
+            ahead_by: 0,
+            may_read: true,
+        }
     }
 }
 
@@ -99,16 +108,22 @@ impl Sls {
         let accepted = Arc::new(Mutex::new(Vec::new()));
         let groups = Arc::clone(&accepted);
         let endpoint = Endpoint::start(move |request, index| {
-            let checked = account.checked(request).and_then(|group| match fault(&group, index) {
-                None => Ok(group),
-                Some(refusal) => Err(refusal),
+            let checked = account.checked(request).and_then(|()| match request.method.as_str() {
+                "GET" if account.may_read => Ok(None),
+                "GET" => Err(refusal(401, "Unauthorized", "denied by sts or ram, action: log:GetLogStore")),
+                _ => account.group(request).map(Some),
             });
+            let checked =
+                checked.and_then(|group| match group.as_ref().and_then(|group| fault(group, index)) {
+                    None => Ok(group),
+                    Some(refusal) => Err(refusal),
+                });
             let time = account.now().to_string();
             let headers = [("x-log-requestid", "5D1F0A"), ("x-log-time", &time)];
             let headers = headers.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
             match checked {
                 Ok(group) => {
-                    groups.lock().unwrap().push(group);
+                    groups.lock().unwrap().extend(group);
                     Answer::Status { code: 200, headers, body: String::new() }
                 }
                 Err(Refusal { status, code, message }) => {
@@ -146,16 +161,21 @@ impl Account {
         here.as_secs().checked_add_signed(self.ahead_by).unwrap()
     }
 
-    /// The group of a request, if Alibaba would take it.
-    fn checked(&self, request: &Recorded) -> Result<LogGroup, Refusal> {
+    /// Whether Alibaba would look into a request.
+    fn checked(&self, request: &Recorded) -> Result<(), Refusal> {
         let header = |name: &str| request.header(name).unwrap_or_default();
-        if request.method != "POST" || header("x-log-apiversion") != "0.6.0" {
+        let place = match request.method.as_str() {
+            "POST" => "/logstores/audit-c01/shards/",
+            "GET" => "/logstores/audit-c01",
+            _ => return Err(refusal(405, "InvalidMethod", "no such method")),
+        };
+        if header("x-log-apiversion") != "0.6.0" {
             return Err(refusal(400, "InvalidAPIVersion", "no such API"));
         }
         if header("x-log-project") != "proj" {
             return Err(refusal(404, "ProjectNotExist", "The Project does not exist"));
         }
-        if !request.target.starts_with("/logstores/audit-c01/shards/") {
+        if !request.target.starts_with(place) {
             return Err(refusal(404, "LogStoreNotExist", "logstore does not exist"));
         }
         let sent_at = match self.region {
@@ -174,9 +194,10 @@ impl Account {
         {
             return Err(refusal(401, "SignatureNotMatch", "signature does not match"));
         }
-        self.group(request)
+        Ok(())
     }
 
+    /// The group of a request, if Alibaba would take it.
     fn group(&self, request: &Recorded) -> Result<LogGroup, Refusal> {
         let header = |name: &str| request.header(name).unwrap_or_default();
         if header("content-type") != "application/x-protobuf" {
@@ -242,9 +263,8 @@ impl Account {
 
     fn signature_v4(&self, request: &Recorded, region: &str) -> String {
         let mut headers = own_headers(request);
-        headers.extend(
-            ["content-type", "host"].map(|name| (name.to_owned(), request.header(name).unwrap().to_owned())),
-        );
+        let of_http = ["content-type", "host"].into_iter();
+        headers.extend(of_http.filter_map(|name| Some((name.to_owned(), request.header(name)?.to_owned()))));
         headers.sort();
         let lines = in_lines(&headers);
         let names: Vec<&str> = headers.iter().map(|(name, _)| name.as_str()).collect();

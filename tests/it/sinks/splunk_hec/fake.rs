@@ -156,7 +156,18 @@ impl State {
             Some(_) => {}
         }
         if let Some((_, channel)) = request.target.split_once("/services/collector/ack?channel=") {
-            return (200, self.acknowledge(channel, request));
+            return match self.rules.acknowledges {
+                Some(_) => (200, self.acknowledge(channel, request)),
+                None => said(400, "ACK is disabled", 14),
+            };
+        }
+        if request.target == "/services/collector/health" {
+            assert_eq!(request.method, "GET");
+            return if self.rules.is_busy {
+                said(503, "HEC is unhealthy, queues are full", 18)
+            } else {
+                said(200, "HEC is healthy", 17)
+            };
         }
         assert_eq!((request.method.as_str(), request.target.as_str()), ("POST", "/services/collector/event"));
         if self.rules.is_busy && number.is_multiple_of(2) {
@@ -168,6 +179,12 @@ impl State {
         }
         if self.rules.most_bytes.is_some_and(|most| request.body.len() > most) {
             return (413, "<html>413 Request Entity Too Large</html>".to_owned());
+        }
+        if self.rules.acknowledges.is_some() && channel(request).is_none() {
+            return said(400, "Data channel is missing", 10);
+        }
+        if request.body.is_empty() {
+            return said(400, "No data", 5);
         }
         self.take(request)
     }
@@ -201,9 +218,7 @@ impl State {
             self.indexed.append(&mut lines);
             return (200, r#"{"text":"Success","code":0}"#.to_owned());
         }
-        let Some(channel) = channel(request) else {
-            return (400, r#"{"text":"Data channel is missing","code":10}"#.to_owned());
-        };
+        let channel = channel(request).unwrap();
         let next = self.next_ack.entry(channel.to_owned()).or_default();
         let ack = *next;
         *next += 1;
