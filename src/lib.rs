@@ -79,8 +79,8 @@
 //! - [`flags`]: kube-apiserver's flags and ours, read as pflag reads them.
 //! - [`config`]: flags, variables and the YAML file into one checked configuration; all mistakes at once.
 //! - `yaml`: a YAML file as a tree that knows its lines.
-//! - [`kubeconfig`]: an endpoint, named by a kubeconfig or by the configuration: URL, TLS and credentials, renewed while we
-//!   run.
+//! - [`endpoint`]: where an output's requests go, as a kubeconfig or the configuration says: URL, TLS and credentials,
+//!   renewed while we run.
 //! - [`prepare`]: the files that the configuration names, read before anything starts; a `stamp` tells when one has changed.
 //!
 //! How it is set up:
@@ -155,13 +155,13 @@ pub mod config;
 pub mod deliver;
 pub mod demo;
 mod durable;
+pub mod endpoint;
 pub mod event;
 pub mod fingerprint;
 pub mod flags;
 pub mod gap;
 pub mod health;
 pub mod json;
-pub mod kubeconfig;
 pub mod logs;
 pub mod metrics;
 pub mod pipeline;

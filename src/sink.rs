@@ -26,7 +26,7 @@ use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::body::Body;
 use crate::config::Destination;
-use crate::kubeconfig::AccessKey;
+use crate::endpoint::AccessKey;
 
 pub use events::{EventRef, Events};
 
