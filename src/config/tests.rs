@@ -4,6 +4,7 @@ mod compression;
 mod elasticsearch;
 mod file;
 mod hostile;
+mod kube_apiserver;
 mod loki;
 mod mistakes;
 mod otlp;
