@@ -10,6 +10,7 @@
 
 mod destination;
 mod elasticsearch;
+mod encoding;
 mod file;
 mod host_name;
 mod load;
@@ -36,11 +37,12 @@ use std::time::Duration;
 
 pub use self::destination::{Compression, Destination, Requests};
 pub use self::elasticsearch::{DocumentMode, Elasticsearch};
+pub use self::encoding::Encoding;
 pub use self::file::File;
 pub(crate) use self::load::{default_state_dir, load};
 pub use self::loki::{Loki, TooOld};
 pub use self::ndjson::{Format, Ndjson};
-pub use self::otlp::{BodyForm, Encoding, Otlp};
+pub use self::otlp::{BodyForm, Otlp};
 pub use self::output::is_name;
 pub use self::print::to_yaml;
 pub(crate) use self::quantity::{duration, show_duration};
