@@ -11,9 +11,8 @@ use super::signature::tests::unhex;
 use super::*;
 use crate::batch::{Batch, Limits as BatchLimits, Origin};
 use crate::buffers::Buffers;
-use crate::demo::replay::Replay;
 use crate::properties::{cases, mutated, mutations, real_line};
-use crate::sink::tests::answer;
+use crate::sink::tests::{answer, recorded};
 
 const URL: &str = "https://proj.cn-hangzhou.log.aliyuncs.com";
 const NOW: Duration = Duration::from_secs(1_735_689_602);
@@ -91,18 +90,6 @@ fn group_of(config: config::Sls, lines: &[impl AsRef<[u8]>]) -> LogGroup {
     decoded(&sls(config).request(&events(lines), now()))
 }
 
-/// The bundled lines, without their newlines.
-fn real_lines(count: u64) -> Vec<Vec<u8>> {
-    let replay = Replay::bundled();
-    let line = |number| {
-        let mut line = Vec::new();
-        replay.line(number, &mut line);
-        line.pop();
-        line
-    };
-    (0..count).map(line).collect()
-}
-
 #[test]
 fn a_group_is_to_the_byte_what_the_sdks_make_of_it() {
     let line = br#"{"kind":"Event","auditID":"f2a1e0c4-0000-4000-8000-000000000001","stage":"ResponseComplete","verb":"create","user":{"username":"kubernetes-admin","groups":["system:masters"]},"responseStatus":{"metadata":{},"code":201}}"#;
@@ -148,7 +135,7 @@ fn fields_are_contents_as_logtail_makes_them() {
 
 #[test]
 fn what_acks_dashboards_ask_for_is_in_every_real_event() {
-    let lines = real_lines(1000);
+    let lines = recorded(0..1000);
     let group = group_of(config(), &lines);
     assert_eq!(group.logs.len(), lines.len());
     for log in &group.logs {
@@ -179,7 +166,7 @@ fn a_line_that_can_be_no_contents_goes_whole() {
 
 #[test]
 fn tags_topic_and_source_are_those_of_logtail_and_of_the_configuration() {
-    let line = &real_lines(1)[..];
+    let line = &recorded(0..1)[..];
     let tags = |group: &LogGroup| {
         group.tags.iter().map(|pair| (pair.key.clone(), pair.value.clone())).collect::<Vec<_>>()
     };
@@ -208,7 +195,7 @@ fn tags_topic_and_source_are_those_of_logtail_and_of_the_configuration() {
         "{id}"
     );
     assert_eq!(tags(&group_of(other.clone(), line)), found, "the same events, the same ID");
-    assert_ne!(tags(&group_of(other, &real_lines(2)[1..])), found);
+    assert_ne!(tags(&group_of(other, &recorded(0..2)[1..])), found);
 }
 
 #[test]
@@ -239,7 +226,7 @@ fn a_log_happened_when_it_was_shipped_or_within_what_sls_takes_when_the_event_di
 
 #[test]
 fn each_compression_says_the_same_of_real_events() {
-    let events = events(&real_lines(400));
+    let events = events(&recorded(0..400));
     let plain = sls(config()).request(&events, now());
     let expect = decoded(&plain);
     for compression in [SlsCompression::Lz4, SlsCompression::Zstd] {

@@ -15,7 +15,7 @@ fn key(token: Option<&str>) -> AccessKey {
 
 /// The headers of the request and what `sign` adds to them.
 fn signed(sls: &Sls, url: &str, token: Option<&str>, now: SystemTime) -> (Request, HeaderMap) {
-    let request = sls.request(&events(&real_lines(3)), now);
+    let request = sls.request(&events(&recorded(0..3)), now);
     let url: Url = format!("{url}{}", request.target).parse().unwrap();
     let headers: HeaderMap = request.headers.iter().cloned().collect();
     let key = key(token);
