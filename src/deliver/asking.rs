@@ -74,7 +74,7 @@ impl<'a> Asking<'a> {
     pub(super) async fn run(mut self) -> Ruling {
         let several = self.events.len() > 1;
         let mut letter = self.write().await;
-        if several && letter.plain.unpacked_len() > self.delivery.sink.limits().body_bytes {
+        if self.is_too_much(&letter.plain) {
             return Ruling::Undecided(Undecided::TooMuch);
         }
         loop {
@@ -100,6 +100,11 @@ impl<'a> Asking<'a> {
         }
     }
 
+    /// Whether the events have to be split, if several are.
+    fn is_too_much(&self, plain: &Body) -> bool {
+        self.events.len() > 1 && plain.unpacked_len() > self.delivery.sink.limits().body_bytes
+    }
+
     /// Encodes and compresses the events.
     async fn write(&self) -> Letter {
         let sink = &self.delivery.sink;
@@ -115,7 +120,9 @@ impl<'a> Asking<'a> {
             }
         };
         let plain = request.body.clone();
-        let packed = self.delivery.packing.pack(&plain).await;
+        // What is split is not sent, so it need not be compressed.
+        let is_too_much = self.is_too_much(&plain);
+        let packed = if is_too_much { plain.clone() } else { self.delivery.packing.pack(&plain).await };
         let request = Request { body: packed.clone(), ..request };
         Letter { request, packed, plain, made_at: Instant::now() }
     }
@@ -184,16 +191,24 @@ impl<'a> Asking<'a> {
             }
             Verdict::Hold { reread_credentials } => {
                 letter.request.body = letter.packed.clone();
-                self.at_once =
-                    reread_credentials && !self.at_once && self.delivery.are_renewed(credentials).await;
-                if self.at_once {
-                    return ControlFlow::Continue(None);
-                }
-                health.misconfigured(&format!("the endpoint answers {}", describe(answer.status)));
-                self.delivery.limits.max_backoff
+                let credentials = reread_credentials.then_some(credentials);
+                return ControlFlow::Continue(self.hold(credentials, answer.status).await);
             }
         };
         ControlFlow::Continue(Some(wait))
+    }
+
+    /// How long to wait for somebody to change something; not at all if `refused` credentials have been renewed.
+    async fn hold(&mut self, refused: Option<Credentials>, status: u16) -> Option<Duration> {
+        self.at_once = match refused.filter(|_| !self.at_once) {
+            Some(refused) => self.delivery.are_renewed(refused).await,
+            None => false,
+        };
+        if self.at_once {
+            return None;
+        }
+        self.delivery.health.misconfigured(&format!("the endpoint answers {}", describe(status)));
+        Some(self.delivery.limits.max_backoff)
     }
 
     fn accepted(&self, letter: &Letter, refused_unnamed: u64) -> Ruling {

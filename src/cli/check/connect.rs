@@ -11,7 +11,7 @@ use super::file;
 use super::found::{Found, Tried};
 use crate::config::{Destination, Output, show_duration};
 use crate::deliver::Exchange;
-use crate::kubeconfig::{Endpoint, Session};
+use crate::endpoint::{Endpoint, Session};
 use crate::prepare::{Prepared, Way};
 use crate::sink::{Finding, HttpSink, Place, Probe, Wrong};
 use crate::writer::Writer;
