@@ -129,7 +129,7 @@ impl Exchange {
     }
 }
 
-/// The URL of a request: `target` is a path, a query, or both.
+/// The URL of a request: `target` is a path, a query, or both. A query of the endpoint's own may hold what lets us in.
 fn with_target(base: &Url, target: &str) -> Url {
     let mut url = base.clone();
     if target.is_empty() {
@@ -139,7 +139,11 @@ fn with_target(base: &Url, target: &str) -> Url {
     if !path.is_empty() {
         url.set_path(&format!("{}{path}", base.path().trim_end_matches('/')));
     }
-    url.set_query(query);
+    match (base.query(), query) {
+        (Some(own), Some(query)) => url.set_query(Some(&format!("{own}&{query}"))),
+        (None, Some(_)) => url.set_query(query),
+        _ => {}
+    }
     url
 }
 
@@ -206,5 +210,7 @@ mod tests {
         assert_eq!(url("https://h", "/_bulk?a=b&c=%20"), "https://h/_bulk?a=b&c=%20");
         assert_eq!(url("https://h/loki/", "/api/v1/push"), "https://h/loki/api/v1/push");
         assert_eq!(url("https://h/x", "?a=1"), "https://h/x?a=1");
+        assert_eq!(url("https://h/x?key=k", "/push"), "https://h/x/push?key=k");
+        assert_eq!(url("https://h/?key=k", "/_bulk?a=1"), "https://h/_bulk?key=k&a=1");
     }
 }
