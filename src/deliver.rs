@@ -98,6 +98,8 @@ pub struct Delivered {
     pub events: u64,
     /// Events of acknowledged requests that the endpoint will not have, and nobody can tell which they are.
     pub refused_unnamed: u64,
+    /// All events that may be among these, as far as they are to be kept.
+    pub uncertain: Vec<Refused>,
     /// How large the acknowledged bodies are.
     pub size: Size,
     /// Events that are given up, by their place in the batch.
@@ -120,6 +122,7 @@ pub struct Refused {
 struct Decision {
     taken: u64,
     refused_unnamed: u64,
+    uncertain: Vec<Refused>,
     size: Size,
     /// Events that an answer has named.
     refused: Vec<Named>,
@@ -175,7 +178,8 @@ impl Delivery {
         let mut backoff = Backoff::new(&self.limits);
         loop {
             match Asking::new(self, &events, &mut backoff).run().await {
-                Ruling::Accepted { size, refused_unnamed } => {
+                Ruling::Accepted { size, refused_unnamed, uncertain } => {
+                    decision.uncertain.extend(uncertain);
                     decision.size += size;
                     decision.taken += (events.len() as u64).saturating_sub(refused_unnamed);
                     decision.refused_unnamed += refused_unnamed;
@@ -216,7 +220,12 @@ impl Delivery {
         if events == 0 {
             tracing::warn!(output, "the endpoint has taken events with a warning");
         } else {
-            tracing::error!(output, events, "the endpoint has refused events, and does not say which");
+            tracing::error!(
+                output,
+                events,
+                "the endpoint has refused events of a request and does not say which; those that are kept are in the \
+                 file of rejected events"
+            );
         }
     }
 
@@ -317,6 +326,7 @@ impl Decision {
         }
         let (mut left, mut is_held) = (Vec::new(), false);
         for (index, verdict) in events.places().zip(verdicts) {
+            let is_evident = is_evident || matches!(verdict, EventVerdict::Unfit { .. });
             match verdict {
                 EventVerdict::Accepted => self.taken += 1,
                 EventVerdict::Retry => left.push(index),
@@ -324,7 +334,7 @@ impl Decision {
                     is_held = true;
                     left.push(index);
                 }
-                EventVerdict::Refused { reason } => {
+                EventVerdict::Refused { reason } | EventVerdict::Unfit { reason } => {
                     let refused = Refused { index, reason: Reason::Rejected, answer: (status, reason) };
                     self.refused.push(Named { refused, is_evident });
                 }

@@ -231,10 +231,22 @@ impl Shipping {
                 let detail = "the endpoint refuses it".to_owned();
                 batch.aside_of(refused.index, refused.reason, detail, Some(refused.answer))
             }));
+            let uncertain: Vec<Aside> = delivered
+                .uncertain
+                .drain(..)
+                .map(|refused| {
+                    let detail =
+                        "the endpoint refuses some events of a request, and does not say whether this one"
+                            .to_owned();
+                    batch.aside_of(refused.index, refused.reason, detail, Some(refused.answer))
+                })
+                .collect();
             let (gap_record, end) = (batch.is_gap_record(), batch.end().cloned());
             let finished = batch.finished().to_vec();
             drop(batch);
+            // They are in the books already, as taken or refused by the endpoint.
             let set_aside = asides.iter().map(|aside| aside.reason).collect();
+            asides.extend(uncertain);
             set_aside_all(&asides.into(), &rejected, &health, &metrics, pause).await;
             Done { gap_record, delivered, set_aside, end, finished }
         })

@@ -22,7 +22,7 @@ use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use reqwest::Url;
-use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
+use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 
 use crate::body::Body;
 use crate::config::Destination;
@@ -155,6 +155,8 @@ pub enum Verdict {
     AcceptedBut {
         /// How many.
         refused: u64,
+        /// Whether all of them are to be kept in the file of rejected events, so that none is lost.
+        keep: bool,
         /// Why, in the endpoint's words. They may quote an event, so they go to no log (invariant I11).
         reason: String,
     },
@@ -199,6 +201,11 @@ pub enum EventVerdict {
         /// What the endpoint says of it, for people.
         reason: String,
     },
+    /// Never, for its own sake: no look at whether the endpoint takes others is needed.
+    Unfit {
+        /// The same.
+        reason: String,
+    },
 }
 
 impl Answer {
@@ -206,6 +213,15 @@ impl Answer {
     #[must_use]
     pub fn excerpt(&self) -> String {
         excerpt(&self.body)
+    }
+
+    /// Whether it is a page for people: a proxy, a portal or another service says so with any status, and has not taken
+    /// anything.
+    #[must_use]
+    pub fn is_web_page(&self) -> bool {
+        let content_type = self.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+        self.body.trim_ascii_start().starts_with(b"<")
+            || content_type.is_some_and(|content_type| content_type.starts_with("text/html"))
     }
 }
 

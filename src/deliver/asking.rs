@@ -8,7 +8,8 @@ use tokio::time::Instant;
 
 use super::backoff::{Backoff, wait_asked_for};
 use super::packing::may_be_about_coding;
-use super::{Credentials, Delivery, NoAnswer, describe};
+use super::{Credentials, Delivery, NoAnswer, Refused, describe};
+use crate::batch::Reason;
 use crate::body::{Body, Size};
 use crate::sink::{Answer, EventVerdict, Events, Request, Verdict};
 
@@ -26,7 +27,7 @@ pub(super) struct Judged {
 
 /// What the endpoint says of the events of a request.
 pub(super) enum Ruling {
-    Accepted { size: Size, refused_unnamed: u64 },
+    Accepted { size: Size, refused_unnamed: u64, uncertain: Vec<Refused> },
     Each { verdicts: Vec<EventVerdict>, status: u16, size: Size },
     Undecided(Undecided),
 }
@@ -137,10 +138,16 @@ impl<'a> Asking<'a> {
         let Judged { answer, verdict, credentials, began } = judged;
         let was_righted = std::mem::take(&mut self.was_righted);
         let wait = match verdict {
-            Verdict::Accepted => return ControlFlow::Break(self.accepted(letter, 0)),
-            Verdict::AcceptedBut { refused, .. } => {
+            Verdict::Accepted => return ControlFlow::Break(self.accepted(letter, 0, Vec::new())),
+            Verdict::AcceptedBut { refused, keep, reason } => {
                 self.delivery.refused_unnamed(refused);
-                return ControlFlow::Break(self.accepted(letter, refused.min(self.events.len() as u64)));
+                let uncertain = if keep && refused > 0 {
+                    self.uncertain(answer.status, refused, &reason)
+                } else {
+                    Vec::new()
+                };
+                let refused = refused.min(self.events.len() as u64);
+                return ControlFlow::Break(self.accepted(letter, refused, uncertain));
             }
             Verdict::Each(verdicts) if verdicts.len() == self.events.len() => {
                 let (status, size) = (answer.status, letter.size());
@@ -153,7 +160,7 @@ impl<'a> Asking<'a> {
             Verdict::Poll { ticket } => {
                 if self.delivery.is_settled(ticket).await {
                     health.accepted(began);
-                    return ControlFlow::Break(self.accepted(letter, 0));
+                    return ControlFlow::Break(self.accepted(letter, 0, Vec::new()));
                 }
                 health.unavailable("the endpoint does not say that what it took is safe; sending it again");
                 self.backoff.next_wait()
@@ -196,11 +203,19 @@ impl<'a> Asking<'a> {
         ControlFlow::Continue(Some(wait))
     }
 
-    fn accepted(&self, letter: &Letter, refused_unnamed: u64) -> Ruling {
+    /// All events of a request of which so many were refused.
+    fn uncertain(&self, status: u16, refused: u64, reason: &str) -> Vec<Refused> {
+        let answer =
+            (status, format!("{refused} of {} events, one of them this: {reason}", self.events.len()));
+        let refused = |index| Refused { index, reason: Reason::Rejected, answer: answer.clone() };
+        self.events.places().map(refused).collect()
+    }
+
+    fn accepted(&self, letter: &Letter, refused_unnamed: u64, uncertain: Vec<Refused>) -> Ruling {
         if letter.request.body.coding() != letter.packed.coding() {
             self.delivery.packing.is_not_understood(&letter.packed);
         }
-        Ruling::Accepted { size: letter.size(), refused_unnamed }
+        Ruling::Accepted { size: letter.size(), refused_unnamed, uncertain }
     }
 }
 

@@ -108,6 +108,7 @@ impl<'a> Trial<'a> {
         }
         self.delivered.events += decision.taken;
         self.delivered.refused_unnamed += decision.refused_unnamed;
+        self.delivered.uncertain.extend(decision.uncertain);
         self.delivered.size += decision.size;
         for Named { refused, is_evident } in decision.refused {
             self.refused();

@@ -303,7 +303,7 @@ impl Sending<'_> {
         for (place, verdict) in events.places().zip(verdicts) {
             match verdict {
                 EventVerdict::Accepted => self.note_taken(std::iter::once(place), keys),
-                EventVerdict::Refused { .. } => {
+                EventVerdict::Refused { .. } | EventVerdict::Unfit { .. } => {
                     self.tally.refused += 1;
                     self.tally.last_refusal = status;
                 }
@@ -318,7 +318,7 @@ impl Sending<'_> {
     /// One request: what the endpoint says of its events.
     fn ask(&mut self, events: &Events, is_throttled: bool) -> Result<Reply, Stopped> {
         let request = self.sink.request(events, SystemTime::now());
-        if events.len() > 1 && request.body.len() > self.sink.limits().body_bytes {
+        if events.len() > 1 && request.body.unpacked_len() > self.sink.limits().body_bytes {
             return Ok(Reply::TooMuch);
         }
         if is_throttled {
@@ -331,8 +331,13 @@ impl Sending<'_> {
                 }
             })?;
         }
-        let answer = self.post(request)?;
-        match self.sink.verdict(events.len(), &answer) {
+        let mut answer = self.post(request)?;
+        let mut verdict = self.sink.verdict(events.len(), &answer);
+        if verdict == Verdict::Again {
+            answer = self.post(self.sink.request(events, SystemTime::now()))?;
+            verdict = self.sink.verdict(events.len(), &answer);
+        }
+        match verdict {
             Verdict::Accepted | Verdict::AcceptedBut { refused: 0, .. } => Ok(Reply::Taken),
             // Which one it is comes out when each is sent alone.
             Verdict::AcceptedBut { .. } if events.len() > 1 => Ok(Reply::TooMuch),

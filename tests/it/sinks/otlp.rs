@@ -162,7 +162,8 @@ fn nothing_is_lost_while_the_endpoint_fails() {
     assert_eq!(bodies.len(), 20);
 }
 
-/// A client must not send it again: what was refused is counted, and nobody knows which it was.
+/// A client must not send it again: what was refused is counted, and since nobody knows which it was, all events of the
+/// request are kept, unless the letter is wanted.
 #[test]
 fn a_partial_success_is_the_end_of_a_request() {
     let events = real_events(100);
@@ -180,14 +181,39 @@ fn a_partial_success_is_the_end_of_a_request() {
             1 => Answer::Status { code: 200, headers: headers.clone(), body: body.clone() },
             _ => Answer::with_body(200, ""),
         });
-        let shipper = shipper(&endpoint, fields).log(&events).batches_of(20).one_at_a_time();
-        let daemon = shipper.start();
-        let metrics = wait_until_settled(&daemon, events.len());
-        assert_eq!(of_output(&metrics, "refused_by_endpoint"), 3);
-        assert_eq!(of_output(&metrics, "delivered"), 97);
-        assert_eq!(endpoint.requests().len(), 5);
-        assert!(shipper.rejected().is_empty());
+        for (strict, kept) in [(false, &events[20..40]), (true, &[])] {
+            endpoint.forget();
+            let fields = format!("{fields}, strictSpec: {strict}");
+            let shipper = shipper(&endpoint, &fields).log(&events).batches_of(20).one_at_a_time();
+            let daemon = shipper.start();
+            let metrics = wait_until_settled(&daemon, events.len());
+            assert_eq!(of_output(&metrics, "refused_by_endpoint"), 3);
+            assert_eq!(of_output(&metrics, "delivered"), 97);
+            assert_eq!(count(&metrics, "audit_shipper_set_aside_events_total", &[]), 0);
+            assert_eq!(endpoint.requests().len(), 5);
+            let aside = shipper.rejected();
+            assert!(aside.iter().map(Rejected::line).eq(kept.iter().cloned()));
+            let expect = Some("3 of 20 events, one of them this: too old".to_owned());
+            assert!(aside.iter().all(|entry| entry.answer == expect && entry.status == Some(200)));
+        }
     }
+}
+
+/// If all of a request are refused it is known which, and an endpoint that does so must not empty the log.
+#[test]
+fn an_endpoint_that_refuses_every_record_loses_none() {
+    let events = real_events(100);
+    let endpoint = Endpoint::start(|request, n| {
+        let rejected = u8::try_from(lines(request).len()).unwrap();
+        let body = if (1..4).contains(&n) { partial_success(rejected, "no") } else { String::new() };
+        Answer::with_body(200, body)
+    });
+    let shipper = shipper(&endpoint, "encoding: protobuf").log(&events).batches_of(20).one_at_a_time();
+    let daemon = shipper.start();
+    let metrics = wait_until_settled(&daemon, events.len());
+    assert_eq!(of_output(&metrics, "refused_by_endpoint"), 0);
+    assert_eq!(of_output(&metrics, "delivered"), 100);
+    assert!(shipper.rejected().is_empty());
 }
 
 #[test]
