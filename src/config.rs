@@ -16,6 +16,7 @@ mod load;
 mod log_flags;
 mod loki;
 mod ndjson;
+mod node_address;
 mod otlp;
 mod output;
 mod print;
