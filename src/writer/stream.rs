@@ -45,13 +45,7 @@ impl Stream {
     /// Not by way of `std::io::Stdout`, which keeps what it could not write.
     pub(super) fn stdout() -> Result<Self, WriteError> {
         let descriptor = io::stdout().as_fd().try_clone_to_owned();
-        let stream = Self::of(File::from(descriptor.map_err(error)?)).map_err(error)?;
-        if is_nowhere(&stream.file) {
-            tracing::warn!(
-                "standard output is closed or goes to /dev/null: whatever is written to it is lost"
-            );
-        }
-        Ok(stream)
+        Self::of(File::from(descriptor.map_err(error)?)).map_err(error)
     }
 
     pub(super) fn of(file: File) -> io::Result<Self> {
@@ -67,10 +61,10 @@ impl Stream {
     }
 
     pub(super) fn write_lines(&mut self, lines: &[u8]) -> io::Result<()> {
-        if self.is_fresh && self.is_file && self.is_in_a_line()? {
-            self.write_some(b"\n")?;
+        if self.is_fresh {
+            self.begin()?;
+            self.is_fresh = false;
         }
-        self.is_fresh = false;
         let mut written = match self.half.take() {
             Some(half) if half.hash == fingerprint::short(lines) => half.bytes,
             Some(half) if !half.ends_line => {
@@ -92,6 +86,18 @@ impl Stream {
             }
         }
         if self.is_file { self.file.sync_data() } else { Ok(()) }
+    }
+
+    fn begin(&mut self) -> io::Result<()> {
+        if is_nowhere(&self.file) {
+            tracing::warn!(
+                "standard output is closed or goes to /dev/null: whatever is written to it is lost"
+            );
+        }
+        if self.is_file && self.is_in_a_line()? {
+            self.write_some(b"\n")?;
+        }
+        Ok(())
     }
 
     /// Whether what will be written next comes behind half a line. Also said where that cannot be read: an empty line does
