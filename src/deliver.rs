@@ -36,6 +36,7 @@ use crate::sink::{EventVerdict, Events, HttpSink, Request, Verdict};
 mod acks;
 mod asking;
 mod backoff;
+mod decision;
 mod exchange;
 mod gate;
 mod packing;
@@ -46,8 +47,9 @@ mod wire;
 mod writing;
 
 use acks::Acks;
-use asking::{Asking, Judged, Ruling, Undecided};
+use asking::{Asking, Judged, Ruling};
 use backoff::{Backoff, SHORTEST_WAIT, wait_asked_for};
+use decision::Decision;
 pub use exchange::{Credentials, Exchange, NoAnswer};
 use gate::Gate;
 use packing::Packing;
@@ -115,26 +117,6 @@ pub struct Refused {
     pub reason: Reason,
     /// Status and excerpt of the last answer.
     pub answer: (u16, String),
-}
-
-/// What became of the events of a request, and of those of it that were sent again.
-#[derive(Default)]
-struct Decision {
-    taken: u64,
-    refused_unnamed: u64,
-    uncertain: Vec<Refused>,
-    size: Size,
-    /// Events that an answer has named.
-    refused: Vec<Named>,
-    /// Those that are not decided, and are not to be tried again like this.
-    left: Option<(Events, Undecided)>,
-}
-
-/// An event that the endpoint refuses by name.
-struct Named {
-    refused: Refused,
-    /// Whether others of the same request were taken, then or when they were sent again without it.
-    is_evident: bool,
 }
 
 impl Delivery {
@@ -307,40 +289,6 @@ impl Delivery {
     /// Returns when something was changed that may be the cause of a failure; never at once, whatever changes.
     async fn changed(&self) {
         tokio::join!(sleep(SHORTEST_WAIT), self.exchange.changed());
-    }
-}
-
-impl Decision {
-    /// Notes what an answer said of each of `events`. Returns the places of those that are to be sent again, and whether
-    /// somebody has to change something first.
-    fn note(
-        &mut self,
-        events: &Events,
-        verdicts: Vec<EventVerdict>,
-        status: u16,
-        size: Size,
-    ) -> (Vec<usize>, bool) {
-        let is_evident = verdicts.contains(&EventVerdict::Accepted);
-        if is_evident {
-            self.size += size;
-        }
-        let (mut left, mut is_held) = (Vec::new(), false);
-        for (index, verdict) in events.places().zip(verdicts) {
-            let is_evident = is_evident || matches!(verdict, EventVerdict::Unfit { .. });
-            match verdict {
-                EventVerdict::Accepted => self.taken += 1,
-                EventVerdict::Retry => left.push(index),
-                EventVerdict::Hold => {
-                    is_held = true;
-                    left.push(index);
-                }
-                EventVerdict::Refused { reason } | EventVerdict::Unfit { reason } => {
-                    let refused = Refused { index, reason: Reason::Rejected, answer: (status, reason) };
-                    self.refused.push(Named { refused, is_evident });
-                }
-            }
-        }
-        (left, is_held)
     }
 }
 
