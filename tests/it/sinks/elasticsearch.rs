@@ -1,5 +1,6 @@
 //! Elasticsearch and OpenSearch: everything arrives, and what is told of one item counts for that item alone.
 
+pub(super) mod destination;
 mod fake;
 mod setup;
 
@@ -21,13 +22,14 @@ fn shipper(fake: &Fake, fields: &str) -> Shipper {
     Shipper::new(&fake.endpoint).sink("elasticsearch", &format!("url: \"{}\", {fields}", fake.endpoint.url()))
 }
 
-/// The lines of the log that documents of mode `raw` were made of.
+/// The line of the log that a document of mode `raw` was made of.
+fn line(document: &str) -> String {
+    let (_, rest) = document.strip_prefix("{\"@timestamp\":").unwrap().split_once(',').unwrap();
+    format!("{{{rest}\n")
+}
+
 fn lines(documents: Vec<String>) -> BTreeSet<String> {
-    let line = |document: String| {
-        let (_, rest) = document.strip_prefix("{\"@timestamp\":").unwrap().split_once(',').unwrap();
-        format!("{{{rest}\n")
-    };
-    documents.into_iter().map(line).collect()
+    documents.iter().map(|document| line(document)).collect()
 }
 
 /// Asserts that every one of `events` was stored, but those that hold poison: these were set aside, each once.

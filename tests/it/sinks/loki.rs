@@ -1,6 +1,7 @@
 //! Grafana Loki: every event is stored, once, whatever its age and in whatever order requests come, and what Loki answers
 //! is heeded.
 
+pub(super) mod destination;
 mod fake;
 
 use std::collections::BTreeSet;

@@ -1,6 +1,8 @@
 //! Any HTTP endpoint: every line arrives byte for byte, with credentials that are renewed, and what is told of one event
 //! counts for that event alone.
 
+pub(super) mod destination;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use sha2::{Digest as _, Sha256};

@@ -1,6 +1,8 @@
 //! An endpoint of OpenTelemetry's log protocol: every event arrives in each form, and what the endpoint answers is heeded
 //! as the specification wants it.
 
+pub(super) mod destination;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Deserialize;

@@ -1,5 +1,6 @@
 //! Alibaba Cloud's SLS: each event arrives as logtail would have sent it, signed, in time, and once.
 
+pub(super) mod destination;
 mod fake;
 
 use std::collections::BTreeMap;

@@ -7,6 +7,7 @@ use crate::support::books::count;
 use crate::support::shipper::{POISON, Rejected, Shipper, poisoned, wait_until_settled};
 use crate::support::workdir::{large_events, real_events, sensitive_events};
 
+pub(super) mod destination;
 mod fake;
 
 use fake::{Collector, Rules};
@@ -94,7 +95,7 @@ fn the_event_that_is_wrong_is_set_aside_and_the_others_arrive() {
 #[test]
 fn a_wrong_index_or_token_holds_the_output_until_it_is_put_right() {
     let events = real_events(60);
-    let rules = Rules { index: "another".to_owned(), token: "renewed".to_owned(), ..Rules::default() };
+    let rules = Rules { index: "another".to_owned(), token: Some("renewed".to_owned()), ..Rules::default() };
     let collector = Collector::start(rules);
     let shipper = shipper(&collector, "ack: auto").log(&events);
     let daemon = shipper.start();
