@@ -6,8 +6,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::Deserialize;
 
-use super::super::protobuf::{all, body, number, one, text};
-use crate::support::endpoint::Answer;
+use super::super::protobuf::{all, number, one, text};
+use crate::support::endpoint::{Answer, body};
 use crate::support::http1::Recorded;
 
 const SECOND: i64 = 1_000_000_000;

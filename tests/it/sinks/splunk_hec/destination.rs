@@ -52,7 +52,7 @@ impl Protocol for SplunkHec {
     }
 
     fn take(&self, request: &Recorded) -> Answer {
-        let (status, reply) = self.0.lock().unwrap().answer(request, 0);
+        let (status, reply) = self.0.lock().unwrap().answer(request);
         Answer::with_body(status, reply)
     }
 

@@ -18,22 +18,13 @@ pub(super) struct Rules {
     /// None if it was checked before.
     pub(super) token: Option<String>,
     pub(super) index: String,
-    /// Every other request is answered with one of the errors that mean "later".
-    pub(super) is_busy: bool,
-    pub(super) most_bytes: Option<usize>,
     /// Whether the token has acknowledgements, and the indexers give them.
     pub(super) acknowledges: Option<bool>,
 }
 
 impl Default for Rules {
     fn default() -> Self {
-        Self {
-            token: Some("s3cret".to_owned()),
-            index: "k8s_audit".to_owned(),
-            is_busy: false,
-            most_bytes: None,
-            acknowledges: None,
-        }
+        Self { token: Some("s3cret".to_owned()), index: "k8s_audit".to_owned(), acknowledges: None }
     }
 }
 
@@ -88,9 +79,9 @@ impl Collector {
     pub(super) fn start(rules: Rules) -> Self {
         let shared = Arc::new(Mutex::new(State::new(rules)));
         let of_script = Arc::clone(&shared);
-        let endpoint = Endpoint::start(move |request, number| {
+        let endpoint = Endpoint::start(move |request, _| {
             let mut state = of_script.lock().unwrap();
-            let (status, reply) = state.answer(request, number);
+            let (status, reply) = state.answer(request);
             state.statuses.push(status);
             Answer::with_body(status, reply)
         });
@@ -129,10 +120,6 @@ impl Collector {
         self.state().indexed().to_vec()
     }
 
-    pub(super) fn statuses(&self) -> Vec<u16> {
-        self.state().statuses.clone()
-    }
-
     pub(super) fn wait_for(&self, what: &str, condition: impl Fn(&[u16]) -> bool) {
         wait_until(what, || condition(&self.state().statuses).then_some(()));
     }
@@ -159,7 +146,7 @@ impl State {
         &self.indexed
     }
 
-    pub(super) fn answer(&mut self, request: &Recorded, number: usize) -> (u16, String) {
+    pub(super) fn answer(&mut self, request: &Recorded) -> (u16, String) {
         let said = |status, text: &str, code: u64| (status, format!(r#"{{"text":"{text}","code":{code}}}"#));
         assert_eq!(request.header("content-type"), Some("application/json"));
         match (request.header("authorization"), &self.rules.token) {
@@ -173,16 +160,6 @@ impl State {
             return (200, self.acknowledge(channel, request));
         }
         assert_eq!((request.method.as_str(), request.target.as_str()), ("POST", "/services/collector/event"));
-        if self.rules.is_busy && number.is_multiple_of(2) {
-            return match number % 6 {
-                0 => said(503, "Server is busy", 9),
-                2 => said(429, "Queue at capacity", 26),
-                _ => said(500, "Internal server error", 8),
-            };
-        }
-        if self.rules.most_bytes.is_some_and(|most| request.body.len() > most) {
-            return (413, "<html>413 Request Entity Too Large</html>".to_owned());
-        }
         self.take(request)
     }
 

@@ -12,6 +12,7 @@ pub(super) struct AuditWebhook(Mutex<Vec<String>>);
 
 impl Protocol for AuditWebhook {
     const SECTION: &'static str = "webhook";
+    const SHOWS_TOKEN_IN_CLEAR: bool = false;
     const PATH: &'static str = "/audit";
 
     fn configured(shipper: Shipper, way: &Way) -> Shipper {

@@ -10,9 +10,12 @@ use crate::support::shipper::wait_until_settled;
 use crate::support::wait_until;
 use crate::support::workdir::real_events;
 
-/// A site that answers once the gate is open, and how many events and bytes each request had.
-fn held<P: Protocol>(gate: &Gate) -> (Site<P>, Arc<Mutex<Vec<[usize; 2]>>>) {
-    let (gate, sizes) = (gate.clone(), Arc::new(Mutex::new(Vec::new())));
+/// How many events and bytes each request had.
+type Sizes = Arc<Mutex<Vec<[usize; 2]>>>;
+
+/// A site that answers once the gate is open.
+fn held<P: Protocol>(gate: &Gate) -> (Site<P>, Sizes) {
+    let (gate, sizes) = (gate.clone(), Sizes::default());
     let noted = Arc::clone(&sizes);
     let site = Site::with(move |_, events, _| {
         let bytes = events.iter().map(String::len).sum();

@@ -13,14 +13,15 @@ use crate::support::workdir::real_events;
 
 const SEED: u64 = 20_261_122;
 
-/// What the n-th connection meets: no connection serves more than a request or two.
+/// What the n-th connection meets. None serves more than one request, so that there are many; only the last of the slow
+/// ones serves whatever comes.
 fn weather_of(n: usize) -> Fault {
-    // More of them could halve a batch, and cost a timeout each.
+    // Each costs a timeout, and three in a row would halve a batch.
     match n {
         20 => return Fault::Mute,
         60 => return Fault::Request(100, Break::Stall),
         100 => return Fault::Answer(20, Break::Stall),
-        140 => return Fault::Trickle(Duration::from_millis(1)),
+        170 => return Fault::Trickle(Duration::from_millis(1)),
         _ => {}
     }
     let mut random = fastrand::Rng::with_seed(SEED + n as u64);
@@ -34,7 +35,6 @@ fn weather_of(n: usize) -> Fault {
         3 => Fault::Answer(of_answer, Break::HalfClose),
         4 => instead("SSH-2.0-OpenSSH_9.6\r\n"),
         5 => instead("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{}"),
-        6 => Fault::Before(b"HTTP/1.1 100 Continue\r\n\r\n"),
         _ => Fault::Stale,
     }
 }
@@ -42,11 +42,7 @@ fn weather_of(n: usize) -> Fault {
 pub(super) fn weather<P: Protocol>() {
     const BATCH: usize = 6;
     let site = Site::<P>::new();
-    let network = Network::start(site.endpoint.address(), |n| match weather_of(n) {
-        // It would serve all that follows.
-        Fault::Before(_) if n > 50 => Fault::Stale,
-        fault => fault,
-    });
+    let network = Network::start(site.endpoint.address(), weather_of);
     let events = real_events(600);
     let shipper = site.shipper_by(network.address(), "1s").batches_of(BATCH).log(&events);
     let daemon = shipper.start();
@@ -76,6 +72,7 @@ fn trouble_of<P: Protocol>(request: &Recorded, events: usize, n: usize) -> Fate 
         .map(Fate::Instead),
     );
     fates.extend(P::troubles(events).into_iter().map(Fate::Instead));
+    fates.extend(P::troubles(events).into_iter().map(Fate::Lost));
     fates.extend([Answer::Close, Answer::CutOff, Answer::status(503), Answer::status(500)].map(Fate::Lost));
     let after = fates.len();
     // Each of them once, and every third time something that is well: nothing is halved, and nothing gives up.

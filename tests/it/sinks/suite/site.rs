@@ -27,6 +27,8 @@ pub(in crate::sinks) trait Protocol: Default + Send + Sync + 'static {
     const SECTION: &'static str;
     /// The field that names the file with the token, and what stands before the token in the header.
     const TOKEN: (&'static str, &'static str) = ("bearerTokenFile", "Bearer");
+    /// Whether it does so to this machine without TLS.
+    const SHOWS_TOKEN_IN_CLEAR: bool = true;
     /// What is configured as the path.
     const PATH: &'static str = "";
 
@@ -126,6 +128,7 @@ pub(in crate::sinks) struct Site<P> {
 struct Shared<P> {
     protocol: P,
     token: Mutex<&'static str>,
+    is_over_tls: bool,
     is_closed: AtomicBool,
     taken: AtomicUsize,
 }
@@ -135,7 +138,8 @@ impl<P: Protocol> Shared<P> {
         if self.is_closed.load(Ordering::Relaxed) {
             return Answer::status(503);
         }
-        if !P::is_known(request, *self.token.lock().unwrap()) {
+        let shows_token = self.is_over_tls || P::SHOWS_TOKEN_IN_CLEAR;
+        if shows_token && !P::is_known(request, *self.token.lock().unwrap()) {
             return P::stranger();
         }
         let take = || {
@@ -172,6 +176,7 @@ impl<P: Protocol> Site<P> {
         let shared = Arc::new(Shared {
             protocol: P::default(),
             token: Mutex::new(TOKEN),
+            is_over_tls: authority.is_some(),
             is_closed: AtomicBool::new(false),
             taken: AtomicUsize::new(0),
         });
