@@ -7,8 +7,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use jiff::Timestamp;
 use serde::Deserialize;
 
-use super::super::protobuf::{all, body, number, one, text};
-use crate::support::endpoint::Answer;
+use super::super::protobuf::{all, number, one, text};
+use crate::support::endpoint::{Answer, body};
 use crate::support::http1::Recorded;
 
 const SECOND: i64 = 1_000_000_000;
@@ -60,6 +60,11 @@ impl Loki {
 
     /// Takes what is good in a request, and answers for the rest.
     pub(super) fn push(&self, request: &Recorded) -> Answer {
+        self.push_but(request, |_| None)
+    }
+
+    /// The same, but for lines that there is something against.
+    pub(super) fn push_but(&self, request: &Recorded, against: impl Fn(&str) -> Option<String>) -> Answer {
         let entries = entries(request);
         let bytes: usize = entries.iter().map(|entry| entry.line.len()).sum();
         if bytes > BURST_BYTES {
@@ -68,7 +73,10 @@ impl Loki {
                 "Ingestion rate limit exceeded for user fake (limit: 4194304 bytes/sec)",
             );
         }
-        let refusals: Vec<String> = entries.into_iter().filter_map(|entry| self.take(entry)).collect();
+        let refusals: Vec<String> = entries
+            .into_iter()
+            .filter_map(|entry| against(&entry.line).or_else(|| self.take(entry)))
+            .collect();
         let now = UNIX_EPOCH + Duration::from_nanos(self.now().try_into().unwrap());
         let headers = vec![("Date".to_owned(), httpdate::fmt_http_date(now))];
         let code = if refusals.is_empty() { 204 } else { 400 };
