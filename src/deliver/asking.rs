@@ -75,7 +75,7 @@ impl<'a> Asking<'a> {
     pub(super) async fn run(mut self) -> Ruling {
         let several = self.events.len() > 1;
         let mut letter = self.write().await;
-        if several && letter.plain.unpacked_len() > self.delivery.sink.limits().body_bytes {
+        if self.is_too_much(&letter.plain) {
             return Ruling::Undecided(Undecided::TooMuch);
         }
         loop {
@@ -101,6 +101,11 @@ impl<'a> Asking<'a> {
         }
     }
 
+    /// Whether the events have to be split, if several are.
+    fn is_too_much(&self, plain: &Body) -> bool {
+        self.events.len() > 1 && plain.unpacked_len() > self.delivery.sink.limits().body_bytes
+    }
+
     /// Encodes and compresses the events.
     async fn write(&self) -> Letter {
         let sink = &self.delivery.sink;
@@ -116,7 +121,9 @@ impl<'a> Asking<'a> {
             }
         };
         let plain = request.body.clone();
-        let packed = self.delivery.packing.pack(&plain).await;
+        // What is split is not sent, so it need not be compressed.
+        let is_too_much = self.is_too_much(&plain);
+        let packed = if is_too_much { plain.clone() } else { self.delivery.packing.pack(&plain).await };
         let request = Request { body: packed.clone(), ..request };
         Letter { request, packed, plain, made_at: Instant::now() }
     }
