@@ -1,5 +1,7 @@
 //! Files and standard output: every line arrives byte for byte and in order, whatever happens to the file or the daemon.
 
+pub(super) mod destination;
+
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;

@@ -1,6 +1,7 @@
 //! Grafana Loki: every event is stored, once, whatever its age and in whatever order requests come, and what Loki answers
 //! is heeded.
 
+pub(super) mod destination;
 mod fake;
 
 use std::collections::BTreeSet;
@@ -8,12 +9,9 @@ use std::time::{Duration, SystemTime};
 
 use fake::Loki;
 
-use super::protobuf::body;
 use super::python;
-use crate::support::books::count;
-use crate::support::daemon::Metrics;
-use crate::support::endpoint::{Answer, Endpoint};
-use crate::support::http1::Recorded;
+use crate::support::books::of_output;
+use crate::support::endpoint::{Answer, Endpoint, body};
 use crate::support::shipper::{Shipper, wait_until_settled};
 use crate::support::workdir::{large_events, real_events, sensitive_events};
 
@@ -28,10 +26,6 @@ fn endpoint(script: impl Fn(usize) -> Option<Answer> + Send + Sync + 'static) ->
     let loki = Loki::default();
     let store = loki.clone();
     (loki, Endpoint::start(move |request, n| script(n).unwrap_or_else(|| store.push(request))))
-}
-
-fn of_output(metrics: &Metrics, name: &str) -> u64 {
-    count(metrics, &format!("audit_shipper_{name}_events_total"), &[])
 }
 
 fn sorted(lines: &[String]) -> Vec<String> {
@@ -175,19 +169,6 @@ fn what_is_truncated_fits() {
     let metrics = wait_until_settled(&daemon, events.len());
     assert_eq!(of_output(&metrics, "truncated"), 1);
     assert_eq!(loki.lines().len(), events.len());
-    assert!(shipper.rejected().is_empty());
-}
-
-#[test]
-fn what_is_too_large_together_is_sent_apart() {
-    let events = real_events(200);
-    let is_small = |request: &Recorded| request.body.len() <= 10_000;
-    let endpoint =
-        Endpoint::start(move |request, _| Answer::status(if is_small(request) { 204 } else { 413 }));
-    let shipper = shipper(&endpoint, "encoding: protobuf").log(&events);
-    let daemon = shipper.start();
-    let metrics = wait_until_settled(&daemon, events.len());
-    assert_eq!(of_output(&metrics, "delivered"), 200);
     assert!(shipper.rejected().is_empty());
 }
 

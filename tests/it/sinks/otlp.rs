@@ -1,17 +1,18 @@
 //! An endpoint of OpenTelemetry's log protocol: every event arrives in each form, and what the endpoint answers is heeded
 //! as the specification wants it.
 
+pub(super) mod destination;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Deserialize;
 
-use super::protobuf::{self, all, body, one};
+use super::protobuf::{self, all, one};
 use super::python;
-use crate::support::books::count;
-use crate::support::daemon::Metrics;
-use crate::support::endpoint::{Answer, Endpoint};
+use crate::support::books::of_output;
+use crate::support::endpoint::{Answer, Endpoint, body};
 use crate::support::http1::Recorded;
-use crate::support::shipper::{POISON, Rejected, Shipper, poisoned, wait_until_settled};
+use crate::support::shipper::{Shipper, wait_until_settled};
 use crate::support::workdir::{large_events, real_events, sensitive_events};
 
 fn shipper(endpoint: &Endpoint, fields: &str) -> Shipper {
@@ -55,17 +56,6 @@ fn lines_of_json(request: &Recorded) -> Vec<String> {
     let Request { resource_logs: [ResourceLogs { scope_logs: [scope] }] } =
         serde_json::from_slice(&body(request)).unwrap();
     scope.log_records.into_iter().map(|record| record.body.string_value + "\n").collect()
-}
-
-/// How often each line came.
-fn times(requests: &[Recorded]) -> BTreeMap<String, usize> {
-    let mut times = BTreeMap::new();
-    requests.iter().flat_map(lines).for_each(|line| *times.entry(line).or_default() += 1);
-    times
-}
-
-fn of_output(metrics: &Metrics, name: &str) -> u64 {
-    count(metrics, &format!("audit_shipper_{name}_events_total"), &[])
 }
 
 /// `ExportLogsServiceResponse` with a partial success.
@@ -137,31 +127,6 @@ fn others_read_the_goldens() {
     }
 }
 
-/// What the specification names as worth another try, each once, and connections that end too early.
-#[test]
-fn nothing_is_lost_while_the_endpoint_fails() {
-    let events = real_events(400);
-    let endpoint = Endpoint::start(|_, n| match n % 12 {
-        0 => Answer::status(503),
-        1 => Answer::with_header(429, "Retry-After", "0"),
-        2 => Answer::with_header(503, "Retry-After", "Sun, 22 Nov 2026 02:22:50 GMT"),
-        3 => Answer::status(502),
-        4 => Answer::Close,
-        5 => Answer::CutOff,
-        6 => Answer::status(504),
-        _ => Answer::with_body(200, ""),
-    });
-    let shipper = shipper(&endpoint, "timeout: 5s").log(&events).batches_of(20);
-    let daemon = shipper.start();
-    let metrics = wait_until_settled(&daemon, events.len());
-    assert_eq!(of_output(&metrics, "delivered"), 400);
-    let requests = endpoint.requests();
-    assert_eq!(times(&requests).len(), 400);
-    // Each try of a request is the same.
-    let bodies: BTreeSet<_> = requests.iter().map(|request| &request.body).collect();
-    assert_eq!(bodies.len(), 20);
-}
-
 /// A client must not send it again: what was refused is counted, and nobody knows which it was.
 #[test]
 fn a_partial_success_is_the_end_of_a_request() {
@@ -191,44 +156,14 @@ fn a_partial_success_is_the_end_of_a_request() {
 }
 
 #[test]
-fn what_is_too_large_together_is_sent_apart() {
+fn no_request_is_larger_than_it_may_be() {
     let events = real_events(200);
-    let is_small = |request: &Recorded| body(request).len() <= 50_000;
-    let endpoint =
-        Endpoint::start(move |request, _| Answer::status(if is_small(request) { 200 } else { 413 }));
-    // By the endpoint's limit, and by our own.
-    for (fields, are_refused) in [("compression: none", true), ("maxRequestSize: 50000", false)] {
-        endpoint.forget();
-        let shipper = shipper(&endpoint, fields).log(&events);
-        let daemon = shipper.start();
-        let metrics = wait_until_settled(&daemon, events.len());
-        assert_eq!(of_output(&metrics, "delivered"), 200);
-        assert!(shipper.rejected().is_empty());
-        assert_eq!(endpoint.requests().iter().any(|request| !is_small(request)), are_refused);
-    }
-}
-
-#[test]
-fn what_is_refused_is_set_aside_and_nothing_else() {
-    let mut events = real_events(200);
-    for index in [3, 4, 77] {
-        events[index] = poisoned(&events[index]);
-    }
-    let endpoint = Endpoint::start(|request, _| {
-        let is_bad = lines(request).iter().any(|line| line.contains(POISON));
-        if is_bad {
-            Answer::with_body(400, "\u{8}\u{3}\u{12}\u{6}poison")
-        } else {
-            Answer::with_body(200, "")
-        }
-    });
-    let shipper = shipper(&endpoint, "compression: gzip").log(&events).batches_of(50);
+    let endpoint = Endpoint::start(|_, _| Answer::with_body(200, ""));
+    let shipper = shipper(&endpoint, "maxRequestSize: 50000").log(&events);
     let daemon = shipper.start();
     let metrics = wait_until_settled(&daemon, events.len());
-    assert_eq!(of_output(&metrics, "delivered"), 197);
-    let aside: BTreeSet<String> = shipper.rejected().iter().map(Rejected::line).collect();
-    assert_eq!(aside, events.iter().filter(|line| line.contains(POISON)).cloned().collect());
-    assert!(shipper.rejected().iter().all(|entry| entry.answer.as_ref().unwrap().contains("poison")));
+    assert_eq!(of_output(&metrics, "delivered"), 200);
+    assert!(endpoint.requests().iter().all(|request| body(request).len() <= 50_000));
 }
 
 /// Where the specification has a client drop what it has, we wait until somebody has changed something, unless we are told

@@ -6,8 +6,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::Deserialize;
 
-use super::super::protobuf::{all, body, number, one, text};
-use crate::support::endpoint::Answer;
+use super::super::protobuf::{all, number, one, text};
+use crate::support::endpoint::{Answer, body};
 use crate::support::http1::Recorded;
 
 const SECOND: i64 = 1_000_000_000;
@@ -38,6 +38,11 @@ struct Stored {
 impl Loki {
     /// Takes what is good in a request, and answers for the rest.
     pub(super) fn push(&self, request: &Recorded) -> Answer {
+        self.push_but(request, |_| None)
+    }
+
+    /// The same, but for lines that there is something against.
+    pub(super) fn push_but(&self, request: &Recorded, against: impl Fn(&str) -> Option<String>) -> Answer {
         let entries = entries(request);
         let bytes: usize = entries.iter().map(|entry| entry.line.len()).sum();
         if bytes > BURST_BYTES {
@@ -46,7 +51,10 @@ impl Loki {
                 "Ingestion rate limit exceeded for user fake (limit: 4194304 bytes/sec)",
             );
         }
-        let refusals: Vec<String> = entries.into_iter().filter_map(|entry| self.take(entry)).collect();
+        let refusals: Vec<String> = entries
+            .into_iter()
+            .filter_map(|entry| against(&entry.line).or_else(|| self.take(entry)))
+            .collect();
         if refusals.is_empty() { Answer::status(204) } else { Answer::with_body(400, refusals.join("\n")) }
     }
 

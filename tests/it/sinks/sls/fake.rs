@@ -103,19 +103,9 @@ impl Sls {
                 None => Ok(group),
                 Some(refusal) => Err(refusal),
             });
-            let time = account.now().to_string();
-            let headers = [("x-log-requestid", "5D1F0A"), ("x-log-time", &time)];
-            let headers = headers.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
-            match checked {
-                Ok(group) => {
-                    groups.lock().unwrap().push(group);
-                    Answer::Status { code: 200, headers, body: String::new() }
-                }
-                Err(Refusal { status, code, message }) => {
-                    let body = format!(r#"{{"errorCode":"{code}","errorMessage":"{message}"}}"#);
-                    Answer::Status { code: status, headers, body }
-                }
-            }
+            let answer = account.answer(checked.as_ref().err());
+            groups.lock().unwrap().extend(checked);
+            answer
         });
         Self { endpoint, accepted }
     }
@@ -131,12 +121,16 @@ impl Sls {
 
     /// The contents of all logs that it has taken, in order of their keys, in some order.
     pub(super) fn events(&self) -> Vec<BTreeMap<String, String>> {
-        let groups = self.groups();
-        let logs = groups.into_iter().flat_map(|group| group.logs);
-        let mut events: Vec<_> =
-            logs.map(|log| log.contents.into_iter().map(|pair| (pair.key, pair.value)).collect()).collect();
+        let mut events: Vec<_> = self.groups().into_iter().flat_map(LogGroup::events).collect();
         events.sort();
         events
+    }
+}
+
+impl LogGroup {
+    /// The contents of its logs.
+    pub(super) fn events(self) -> impl Iterator<Item = BTreeMap<String, String>> {
+        self.logs.into_iter().map(|log| log.contents.into_iter().map(|pair| (pair.key, pair.value)).collect())
     }
 }
 
@@ -146,8 +140,28 @@ impl Account {
         here.as_secs().checked_add_signed(self.ahead_by).unwrap()
     }
 
+    /// What is answered to a request that was taken, or refused.
+    pub(super) fn answer(&self, refusal: Option<&Refusal>) -> Answer {
+        let time = self.now().to_string();
+        let headers = [("x-log-requestid", "5D1F0A"), ("x-log-time", &time)];
+        let headers = headers.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+        match refusal {
+            None => Answer::Status { code: 200, headers, body: String::new() },
+            Some(Refusal { status, code, message }) => {
+                let body = format!(r#"{{"errorCode":"{code}","errorMessage":"{message}"}}"#);
+                Answer::Status { code: *status, headers, body }
+            }
+        }
+    }
+
     /// The group of a request, if Alibaba would take it.
     fn checked(&self, request: &Recorded) -> Result<LogGroup, Refusal> {
+        self.signed(request)?;
+        self.group(request)
+    }
+
+    /// Whether its head is right, and who sends it.
+    pub(super) fn signed(&self, request: &Recorded) -> Result<(), Refusal> {
         let header = |name: &str| request.header(name).unwrap_or_default();
         if request.method != "POST" || header("x-log-apiversion") != "0.6.0" {
             return Err(refusal(400, "InvalidAPIVersion", "no such API"));
@@ -174,10 +188,10 @@ impl Account {
         {
             return Err(refusal(401, "SignatureNotMatch", "signature does not match"));
         }
-        self.group(request)
+        Ok(())
     }
 
-    fn group(&self, request: &Recorded) -> Result<LogGroup, Refusal> {
+    pub(super) fn group(&self, request: &Recorded) -> Result<LogGroup, Refusal> {
         let header = |name: &str| request.header(name).unwrap_or_default();
         if header("content-type") != "application/x-protobuf" {
             return Err(refusal(400, "InvalidContentType", "Content-Type is not supported"));
