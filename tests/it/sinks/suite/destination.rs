@@ -22,6 +22,11 @@ pub(in crate::sinks) trait Destination: Sized {
     /// Takes everything.
     fn new() -> Self;
 
+    /// Takes everything, and its time for it, if it has a way to.
+    fn slow() -> Self {
+        Self::new()
+    }
+
     /// The configuration that leads there, without long waits and without a throttle.
     fn shipper(&self) -> Shipper;
 

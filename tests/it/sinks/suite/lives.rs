@@ -6,9 +6,10 @@ use audit_shipper::demo::lumberjack::Options;
 
 use super::{Away, Destination, Repeated, wait_until_drained};
 use crate::support::books::count;
+use crate::support::shipper::Shipper;
 use crate::support::writer::Writer;
 
-const BATCH: usize = 20;
+const BATCH: usize = 10;
 /// `maxInFlight` by default.
 const IN_FLIGHT: usize = 4;
 /// Larger than any line of the replay, so that lumberjack takes each of them.
@@ -16,13 +17,27 @@ const FILE_BYTES: u64 = 150_000;
 
 const DELIVERED: &str = "audit_shipper_delivered_events_total";
 
+/// Batches come one after another, and answers late: whatever ends a life finds batches that wait and some under way.
+fn at_a_pace(shipper: Shipper) -> Shipper {
+    shipper
+        .batches_of(BATCH)
+        .flag("audit-webhook-batch-throttle-enable", true)
+        .flag("audit-webhook-batch-throttle-qps", 50)
+        .flag("audit-webhook-batch-throttle-burst", 1)
+}
+
+/// The same without waits between batches.
+fn at_once(shipper: Shipper) -> Shipper {
+    shipper.flag("audit-webhook-batch-throttle-enable", false)
+}
+
 pub(super) fn kill<D: Destination>() {
     const KILLS: usize = 6;
-    let place = D::new();
-    let shipper = place.shipper().batches_of(BATCH);
+    let place = D::slow();
+    let shipper = at_a_pace(place.shipper());
     let mut writer = Writer::new(shipper.workdir.log(), FILE_BYTES);
     for _ in 0..KILLS {
-        writer.write(80);
+        writer.write(100);
         let mut daemon = place.start(&shipper);
         // Somewhere in the work of this life, which begins with what the last one left.
         let wanted = fastrand::u64(0..60);
@@ -34,6 +49,7 @@ pub(super) fn kill<D: Destination>() {
         daemon.kill9();
     }
     writer.write(10);
+    let shipper = at_once(shipper);
     let mut daemon = place.start(&shipper);
     wait_until_drained(&daemon);
     daemon.terminate();
@@ -71,11 +87,14 @@ pub(super) fn rotation<D: Away>() {
 
 /// Each stop comes while it ships, but for the last; then the log is rotated.
 pub(super) fn stop<D: Destination>() {
-    let place = D::new();
-    let shipper = place.shipper().batches_of(BATCH).flag("shutdown-grace", "10s");
+    let place = D::slow();
+    let mut shipper = at_a_pace(place.shipper()).flag("shutdown-grace", "10s");
     let mut writer = Writer::new(shipper.workdir.log(), FILE_BYTES);
     for life in 1..=4 {
         writer.write(200);
+        if life == 4 {
+            shipper = at_once(shipper);
+        }
         let mut daemon = place.start(&shipper);
         if life < 4 {
             daemon.wait_for_metrics("some progress", |metrics| count(metrics, DELIVERED, &[]) > 0);

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use super::{Away, Destination, Repeated};
 use crate::support::books::count;
@@ -116,6 +117,8 @@ pub(super) enum Fate {
     Lost(Answer),
     /// It is taken, and answered once the gate is open.
     Held(Gate),
+    /// It is taken, and answered later.
+    Slow(Duration),
 }
 
 /// An endpoint that speaks a protocol.
@@ -154,6 +157,7 @@ impl<P: Protocol> Shared<P> {
                 answer
             }
             Fate::Held(gate) => Answer::After(gate, Box::new(take())),
+            Fate::Slow(delay) => Answer::Delay(delay, Box::new(take())),
         }
     }
 }
@@ -234,6 +238,10 @@ impl<P: Protocol> Site<P> {
 impl<P: Protocol> Destination for Site<P> {
     fn new() -> Self {
         Self::with(|_, _, _| Fate::Due)
+    }
+
+    fn slow() -> Self {
+        Self::with(|_, _, _| Fate::Slow(Duration::from_millis(20)))
     }
 
     fn shipper(&self) -> Shipper {
