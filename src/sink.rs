@@ -58,6 +58,11 @@ pub trait HttpSink: Send + Sync {
         verdict_by_status(answer)
     }
 
+    /// How many of the events that an answer acknowledges are kept elsewhere than where they were sent.
+    fn diverted(&self, _: &Answer) -> u64 {
+        0
+    }
+
     /// What a request may hold.
     fn limits(&self) -> Limits {
         Limits::default()
@@ -81,7 +86,7 @@ pub fn of(destination: &Destination, log: &Path) -> Option<Arc<dyn HttpSink>> {
     Some(match destination {
         Destination::Webhook(_) => Arc::new(webhook::Webhook),
         Destination::Ndjson(ndjson) => Arc::new(ndjson::Ndjson::new(ndjson)),
-        Destination::Elasticsearch(config) => Arc::new(elasticsearch::Elasticsearch::new(config)),
+        Destination::Elasticsearch(config) => Arc::new(elasticsearch::Elasticsearch::new(config, log)),
         Destination::SplunkHec(splunk) => Arc::new(splunk_hec::SplunkHec::new(splunk)),
         Destination::Otlp(otlp) => Arc::new(otlp::Otlp::new(otlp)),
         Destination::Loki(loki) => Arc::new(loki::Loki::new(loki)),
