@@ -36,6 +36,7 @@ use crate::sink::{EventVerdict, Events, HttpSink, Request, Verdict};
 mod acks;
 mod asking;
 mod backoff;
+mod diverted;
 mod exchange;
 mod gate;
 mod packing;
@@ -45,9 +46,10 @@ mod trial;
 mod wire;
 mod writing;
 
-use acks::Acks;
+use acks::Lanes;
 use asking::{Asking, Judged, Ruling, Undecided};
 use backoff::{Backoff, SHORTEST_WAIT, wait_asked_for};
+use diverted::Diverted;
 pub use exchange::{Credentials, Exchange, NoAnswer};
 use gate::Gate;
 use packing::Packing;
@@ -57,6 +59,9 @@ pub use writing::Writing;
 
 /// A delivery that waits learns at once that another was taken, but does not ask again sooner than this.
 const NOTICE_AFTER: Duration = Duration::from_secs(1);
+/// Answers in a row that refuse one event each and say nothing of the others, after which these are halved: where many
+/// are at fault, that finds those that are not.
+const MOST_PICKED: usize = 8;
 
 /// How the batches of an output go their way.
 pub enum Transport {
@@ -86,7 +91,8 @@ pub struct Delivery {
     strict: bool,
     gate: Gate,
     packing: Packing,
-    acks: Acks,
+    lanes: Lanes,
+    diverted: Diverted,
     metrics: Arc<RouteMetrics>,
     health: Arc<Health>,
 }
@@ -127,11 +133,23 @@ struct Decision {
     left: Option<(Events, Undecided)>,
 }
 
+/// When events are sent again, by what an answer says of each.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Pace {
+    AtOnce,
+    Backoff,
+    /// Somebody has to change something first.
+    Hold,
+}
+
 /// An event that the endpoint refuses by name.
 struct Named {
     refused: Refused,
     /// Whether others of the same request were taken, then or when they were sent again without it.
     is_evident: bool,
+    /// Whether the answer spoke of each event. Else it is the place of one that was told, which may be meant otherwise
+    /// than we read it: such an event is asked about alone.
+    is_sure: bool,
 }
 
 impl Delivery {
@@ -154,7 +172,8 @@ impl Delivery {
             strict: output.batch.mode == Mode::BlockingStrict,
             gate: Gate::new(output.max_in_flight.get(), Arc::clone(&metrics)),
             packing: Packing::new(output, buffers),
-            acks: Acks::default(),
+            lanes: Lanes::default(),
+            diverted: Diverted::default(),
             metrics,
             health,
         }
@@ -173,6 +192,7 @@ impl Delivery {
     async fn send(&self, mut events: Events) -> Decision {
         let mut decision = Decision::default();
         let mut backoff = Backoff::new(&self.limits);
+        let mut picked = 0;
         loop {
             match Asking::new(self, &events, &mut backoff).run().await {
                 Ruling::Accepted { size, refused_unnamed } => {
@@ -184,22 +204,37 @@ impl Delivery {
                     return decision;
                 }
                 Ruling::Each { verdicts, status, size } => {
-                    let (left, is_held) = decision.note(&events, verdicts, status, size);
+                    let (left, pace) = decision.note(&events, verdicts, status, size);
                     if left.is_empty() {
                         return decision;
                     }
                     let failed = self.health.now();
-                    let wait = if is_held {
-                        self.health.misconfigured("the endpoint does not take some of the events");
-                        self.limits.max_backoff
-                    } else if left.len() < events.len() {
-                        backoff = Backoff::new(&self.limits);
-                        backoff.next_wait()
-                    } else {
-                        self.health.unavailable("the endpoint takes none of the events now");
-                        backoff.next_wait()
+                    let fewer = left.len() < events.len();
+                    if fewer {
+                        events = events.at(left);
+                    }
+                    let wait = match pace {
+                        Pace::AtOnce if fewer => {
+                            picked += 1;
+                            if picked % MOST_PICKED == 0 && events.len() > 1 {
+                                decision.left = Some((events, Undecided::Picked));
+                                return decision;
+                            }
+                            continue;
+                        }
+                        Pace::Hold => {
+                            self.health.misconfigured("the endpoint does not take some of the events");
+                            self.limits.max_backoff
+                        }
+                        Pace::AtOnce | Pace::Backoff if fewer => {
+                            backoff = Backoff::new(&self.limits);
+                            backoff.next_wait()
+                        }
+                        Pace::AtOnce | Pace::Backoff => {
+                            self.health.unavailable("the endpoint takes none of the events now");
+                            backoff.next_wait()
+                        }
                     };
-                    events = events.at(left);
                     self.pause(wait, failed).await;
                 }
                 Ruling::Undecided(why) => {
@@ -226,8 +261,10 @@ impl Delivery {
     }
 
     /// Sends one request, when the gate lets it through, and has the gate and the books learn from the answer.
-    async fn try_once(&self, request: Request, events: usize) -> Result<Judged, NoAnswer> {
+    async fn try_once(&self, mut request: Request, events: usize) -> Result<Judged, NoAnswer> {
         let pass = self.gate.enter().await;
+        let lane = self.lanes.enter();
+        request.headers.extend(self.sink.lane(lane));
         let (began, started) = (self.health.now(), Instant::now());
         let result = self.exchange.post(request).await;
         let result = result.map(|(answer, credentials)| Judged {
@@ -235,7 +272,12 @@ impl Delivery {
             answer,
             credentials,
             began,
+            lane,
         });
+        self.lanes.ended(lane, &result);
+        if let Ok(Judged { answer, verdict: Verdict::Accepted | Verdict::Each(_), .. }) = &result {
+            self.diverted.note(self.sink.diverted(answer), &self.output, &self.metrics);
+        }
         let outcome = match &result {
             Ok(judged) => match &judged.verdict {
                 Verdict::Accepted | Verdict::AcceptedBut { .. } => {
@@ -302,35 +344,41 @@ impl Delivery {
 }
 
 impl Decision {
-    /// Notes what an answer said of each of `events`. Returns the places of those that are to be sent again, and whether
-    /// somebody has to change something first.
+    /// Notes what an answer said of each of `events`. Returns the places of those that are to be sent again, and when.
     fn note(
         &mut self,
         events: &Events,
         verdicts: Vec<EventVerdict>,
         status: u16,
         size: Size,
-    ) -> (Vec<usize>, bool) {
+    ) -> (Vec<usize>, Pace) {
         let is_evident = verdicts.contains(&EventVerdict::Accepted);
+        let is_sure = !verdicts.contains(&EventVerdict::Again);
         if is_evident {
             self.size += size;
+            // Those that were named before, too: this request was begun after that.
+            self.refused.iter_mut().for_each(|named| named.is_evident = true);
         }
-        let (mut left, mut is_held) = (Vec::new(), false);
+        let (mut left, mut pace) = (Vec::new(), Pace::AtOnce);
         for (index, verdict) in events.places().zip(verdicts) {
             match verdict {
                 EventVerdict::Accepted => self.taken += 1,
-                EventVerdict::Retry => left.push(index),
+                EventVerdict::Again => left.push(index),
+                EventVerdict::Retry => {
+                    pace = pace.max(Pace::Backoff);
+                    left.push(index);
+                }
                 EventVerdict::Hold => {
-                    is_held = true;
+                    pace = Pace::Hold;
                     left.push(index);
                 }
                 EventVerdict::Refused { reason } => {
                     let refused = Refused { index, reason: Reason::Rejected, answer: (status, reason) };
-                    self.refused.push(Named { refused, is_evident });
+                    self.refused.push(Named { refused, is_evident, is_sure });
                 }
             }
         }
-        (left, is_held)
+        (left, pace)
     }
 }
 

@@ -68,15 +68,20 @@ pub trait HttpSink: Send + Sync {
         Limits::default()
     }
 
-    /// The request that asks what became of the requests with these tickets. Only for a sink that says
-    /// [`Verdict::Poll`].
-    fn poll(&self, _tickets: &[u64]) -> Option<Request> {
+    /// What is added to a request that goes in this lane: the endpoint numbers the tickets of each lane for itself.
+    fn lane(&self, _: u64) -> Option<(HeaderName, HeaderValue)> {
         None
     }
 
-    /// Which of these tickets an answer to [`HttpSink::poll`] says are settled.
-    fn settled(&self, _tickets: &[u64], _answer: &Answer) -> Vec<u64> {
-        Vec::new()
+    /// The request that asks what became of the one that was `taken` with this ticket. Only for a sink that says
+    /// [`Verdict::Poll`].
+    fn poll(&self, _lane: u64, _ticket: u64, _taken: &Answer) -> Option<Request> {
+        None
+    }
+
+    /// Whether it is settled, if an answer to [`HttpSink::poll`] says so.
+    fn is_settled(&self, _ticket: u64, _answer: &Answer) -> Option<bool> {
+        None
     }
 }
 
@@ -197,6 +202,8 @@ pub enum EventVerdict {
     Accepted,
     /// Not now.
     Retry,
+    /// Nothing is said of it, since another one is refused: sent again without that.
+    Again,
     /// Not before somebody changes something.
     Hold,
     /// Never.

@@ -83,6 +83,7 @@ pub(super) fn retry(
             writeln!(std::io::stderr(), "warning: {warning}")?;
         }
         let sending = Sending {
+            lane: 0,
             runtime: &runtime,
             stop: &mut stop,
             // What the one learns from an answer, the other signs with.
@@ -176,6 +177,7 @@ struct Sending<'a> {
     exchange: Exchange,
     sink: Arc<dyn HttpSink>,
     throttle: Throttle,
+    lane: u64,
     /// What was set aside before the daemon masked anything leaves no other way than new events do.
     redaction: Option<Arc<Redaction>>,
     tally: Tally,
@@ -307,7 +309,7 @@ impl Sending<'_> {
                     self.tally.refused += 1;
                     self.tally.last_refusal = status;
                 }
-                EventVerdict::Retry | EventVerdict::Hold => {
+                EventVerdict::Retry | EventVerdict::Again | EventVerdict::Hold => {
                     self.tally.untried += 1;
                     self.tally.stopped = Some(Stopped::Answer(status));
                 }
@@ -331,7 +333,11 @@ impl Sending<'_> {
                 }
             })?;
         }
-        let answer = self.post(request)?;
+        // One request at a time, and none in the lane of one that came to no end.
+        self.lane += 1;
+        let lane = self.sink.lane(self.lane);
+        let headers = request.headers.into_iter().chain(lane).collect();
+        let answer = self.post(Request { headers, ..request })?;
         match self.sink.verdict(events.len(), &answer) {
             Verdict::Accepted | Verdict::AcceptedBut { refused: 0, .. } => Ok(Reply::Taken),
             // Which one it is comes out when each is sent alone.
@@ -345,10 +351,11 @@ impl Sending<'_> {
                 self.tally.last_refusal = answer.status;
                 Ok(Reply::Refused)
             }
+            Verdict::Each(verdicts) if verdicts.contains(&EventVerdict::Again) => Ok(Reply::TooMuch),
             Verdict::Each(verdicts) if verdicts.len() == events.len() => {
                 Ok(Reply::Each { verdicts, status: answer.status })
             }
-            Verdict::Poll { ticket } => self.wait_until_settled(ticket),
+            Verdict::Poll { ticket } => self.wait_until_settled(ticket, &answer),
             Verdict::Each(_) | Verdict::Retry { .. } | Verdict::Again | Verdict::Hold { .. } => {
                 Err(Stopped::Answer(answer.status))
             }
@@ -370,7 +377,7 @@ impl Sending<'_> {
     }
 
     /// Asks until the endpoint says that it has made safe what it took.
-    fn wait_until_settled(&mut self, ticket: u64) -> Result<Reply, Stopped> {
+    fn wait_until_settled(&mut self, ticket: u64, taken: &Answer) -> Result<Reply, Stopped> {
         for _ in 0..MOST_QUESTIONS {
             self.runtime.block_on(async {
                 tokio::select! {
@@ -379,9 +386,9 @@ impl Sending<'_> {
                     () = tokio::time::sleep(BETWEEN_QUESTIONS) => Ok(()),
                 }
             })?;
-            let Some(question) = self.sink.poll(&[ticket]) else { break };
+            let Some(question) = self.sink.poll(self.lane, ticket, taken) else { break };
             let answer = self.post(question)?;
-            if self.sink.settled(&[ticket], &answer).contains(&ticket) {
+            if self.sink.is_settled(ticket, &answer) == Some(true) {
                 return Ok(Reply::Taken);
             }
         }
