@@ -210,7 +210,7 @@ async fn to_find_events_by_name_takes_no_time_and_no_window() {
 #[tokio::test(start_paused = true)]
 async fn an_event_that_is_named_by_mistake_is_not_given_up() {
     let is_bad = |id: &u64| [2, 7, 8].contains(id);
-    let desk = Desk::new(move |ids, _| match ids.iter().position(|id| is_bad(id)) {
+    let desk = Desk::new(move |ids, _| match ids.iter().position(&is_bad) {
         Some(place) => (400, format!(r#"{{"code":6,"invalid-event-number":{}}}"#, place + 1)),
         None => (200, r#"{"code":0}"#.to_owned()),
     });
