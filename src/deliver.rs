@@ -36,6 +36,7 @@ use crate::sink::{EventVerdict, Events, HttpSink, Request, Verdict};
 mod acks;
 mod asking;
 mod backoff;
+mod decision;
 mod diverted;
 mod exchange;
 mod gate;
@@ -49,6 +50,7 @@ mod writing;
 use acks::Lanes;
 use asking::{Asking, Judged, Ruling, Undecided};
 use backoff::{Backoff, SHORTEST_WAIT, wait_asked_for};
+use decision::{Decision, Pace};
 use diverted::Diverted;
 pub use exchange::{Credentials, Exchange, NoAnswer};
 use gate::Gate;
@@ -119,37 +121,6 @@ pub struct Refused {
     pub reason: Reason,
     /// Status and excerpt of the last answer.
     pub answer: (u16, String),
-}
-
-/// What became of the events of a request, and of those of it that were sent again.
-#[derive(Default)]
-struct Decision {
-    taken: u64,
-    refused_unnamed: u64,
-    size: Size,
-    /// Events that an answer has named.
-    refused: Vec<Named>,
-    /// Those that are not decided, and are not to be tried again like this.
-    left: Option<(Events, Undecided)>,
-}
-
-/// When events are sent again, by what an answer says of each.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Pace {
-    AtOnce,
-    Backoff,
-    /// Somebody has to change something first.
-    Hold,
-}
-
-/// An event that the endpoint refuses by name.
-struct Named {
-    refused: Refused,
-    /// Whether others of the same request were taken, then or when they were sent again without it.
-    is_evident: bool,
-    /// Whether the answer spoke of each event. Else it is the place of one that was told, which may be meant otherwise
-    /// than we read it: such an event is asked about alone.
-    is_sure: bool,
 }
 
 impl Delivery {
@@ -340,45 +311,6 @@ impl Delivery {
     /// Returns when something was changed that may be the cause of a failure; never at once, whatever changes.
     async fn changed(&self) {
         tokio::join!(sleep(SHORTEST_WAIT), self.exchange.changed());
-    }
-}
-
-impl Decision {
-    /// Notes what an answer said of each of `events`. Returns the places of those that are to be sent again, and when.
-    fn note(
-        &mut self,
-        events: &Events,
-        verdicts: Vec<EventVerdict>,
-        status: u16,
-        size: Size,
-    ) -> (Vec<usize>, Pace) {
-        let is_evident = verdicts.contains(&EventVerdict::Accepted);
-        let is_sure = !verdicts.contains(&EventVerdict::Again);
-        if is_evident {
-            self.size += size;
-            // Those that were named before, too: this request was begun after that.
-            self.refused.iter_mut().for_each(|named| named.is_evident = true);
-        }
-        let (mut left, mut pace) = (Vec::new(), Pace::AtOnce);
-        for (index, verdict) in events.places().zip(verdicts) {
-            match verdict {
-                EventVerdict::Accepted => self.taken += 1,
-                EventVerdict::Again => left.push(index),
-                EventVerdict::Retry => {
-                    pace = pace.max(Pace::Backoff);
-                    left.push(index);
-                }
-                EventVerdict::Hold => {
-                    pace = Pace::Hold;
-                    left.push(index);
-                }
-                EventVerdict::Refused { reason } => {
-                    let refused = Refused { index, reason: Reason::Rejected, answer: (status, reason) };
-                    self.refused.push(Named { refused, is_evident, is_sure });
-                }
-            }
-        }
-        (left, pace)
     }
 }
 

@@ -5,12 +5,15 @@
 //!
 //! A *place* is a range of bytes of the text, without blanks around. [`Edits`] changes a text by its places.
 
+pub(crate) mod block;
+mod container;
 mod edits;
 mod steps;
 
 use std::borrow::Cow;
 use std::ops::Range;
 
+use container::container_end;
 pub use edits::Edits;
 pub use steps::{Step, Steps, steps};
 
@@ -189,27 +192,6 @@ pub fn string_end(text: &[u8], open: usize) -> usize {
             return at + 1;
         }
         at += 2;
-    }
-    text.len()
-}
-
-/// Past the bracket that closes the one at `open`.
-fn container_end(text: &[u8], open: usize) -> usize {
-    let (mut at, mut depth) = (open, 0_usize);
-    while let Some(byte) = text.get(at) {
-        match byte {
-            b'"' => {
-                at = string_end(text, at);
-                continue;
-            }
-            b'{' | b'[' => depth += 1,
-            b'}' | b']' => depth = depth.saturating_sub(1),
-            _ => {}
-        }
-        at += 1;
-        if depth == 0 {
-            return at;
-        }
     }
     text.len()
 }

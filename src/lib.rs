@@ -1,6 +1,6 @@
 //! audit-shipper: kube-apiserver's audit log, from the file to a remote endpoint.
 //!
-//! kube-apiserver writes audit events, one JSON line each, to a file that it rotates. We read that file and post it, in
+//! kube-apiserver writes audit events, one JSON line each, to a file that it rotates. We read that file and send it, in
 //! batches, to an audit webhook or to wherever people keep their audit logs.
 //!
 //! - **The file on disk is the buffer.** An output reads the file itself, from its own cursor. A slow endpoint delays only
@@ -37,6 +37,7 @@
 //!   sink           items -> body, the same bytes                            (pure)
 //!   deliver        compress, window, POST, timeout, backoff, halving ------------> endpoint
 //!   sink           answer -> Accepted | Retry | Hold | Refused | Each <--- answer -+
+//!   (writer        the lines, rotated, fsync: in the place of these three, for a file and for standard output)
 //!                    v
 //!   rejected       asides and refused events -> <output>.rejected.ndjson, fsync
 //!                    v
@@ -50,7 +51,7 @@
 //! | word | what it is |
 //! |---|---|
 //! | output | a destination in the configuration; a *route* serves it |
-//! | route | one log, one sink, one cursor; one task with one loop |
+//! | route | one log, one sink or writer, one cursor; one task with one loop |
 //! | line | the bytes between two newlines of the log; a run of NULs ends one too |
 //! | piece | a part of a line in which an event is glued to something else; from there on it is a line of its own |
 //! | event | a line that is an audit event |
@@ -64,7 +65,7 @@
 //! | spool | copies of nameless files, made on a stop |
 //! | mark | how far one file of the series is settled; the file is known by its content |
 //! | cursor | the marks of an output; everything before them is settled |
-//! | settled | acknowledged by the endpoint, dropped by the policy, or on disk in the file of rejected events |
+//! | settled | acknowledged by the endpoint, safe in the file that an output writes, dropped by the policy, or on disk in the file of rejected events |
 //! | treatment | what an output does to an event before it ships it |
 //! | verdict | what an answer means: accepted, retry, hold, refused |
 //! | hold | somebody has to change something first: credentials, an address, the endpoint |
@@ -79,8 +80,8 @@
 //! - [`flags`]: kube-apiserver's flags and ours, read as pflag reads them.
 //! - [`config`]: flags, variables and the YAML file into one checked configuration; all mistakes at once.
 //! - `yaml`: a YAML file as a tree that knows its lines.
-//! - [`kubeconfig`]: an endpoint, named by a kubeconfig or by the configuration: URL, TLS and credentials, renewed while we
-//!   run.
+//! - [`endpoint`]: where an output's requests go, as a kubeconfig or the configuration says: URL, TLS and credentials,
+//!   renewed while we run.
 //! - [`prepare`]: the files that the configuration names, read before anything starts; a `stamp` tells when one has changed.
 //!
 //! How it is set up:
@@ -122,6 +123,7 @@
 //! - [`shown`]: how numbers and foreign texts are shown to people.
 //! - `serve`: the HTTP server that [`admin`] and [`receive`] share.
 //! - `durable`: what a file on disk is worth after a crash.
+//! - `properties`: what all property tests share.
 //!
 //! # Invariants
 //!
@@ -155,13 +157,13 @@ pub mod config;
 pub mod deliver;
 pub mod demo;
 mod durable;
+pub mod endpoint;
 pub mod event;
 pub mod fingerprint;
 pub mod flags;
 pub mod gap;
 pub mod health;
 pub mod json;
-pub mod kubeconfig;
 pub mod logs;
 pub mod metrics;
 pub mod pipeline;

@@ -24,9 +24,9 @@ use crate::buffers::Buffers;
 use crate::checkpoint::{Cursor, HEAD_BYTES, Loaded, Lock, LockError, Mark, Store};
 use crate::config::{self, Config};
 use crate::deliver::{Delivery, Exchange, Transport, Writing};
+use crate::endpoint::Endpoint;
 use crate::health::Health;
-use crate::kubeconfig::Endpoint;
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, RouteMetrics};
 use crate::prepare::{Prepared, Way};
 use crate::redact::{KeyError, Redaction};
 use crate::rejected::RejectedFile;
@@ -73,7 +73,7 @@ pub async fn run(
     config: Config,
     prepared: Vec<Prepared>,
     kept: Vec<Kept>,
-    mut hangups: Signal,
+    hangups: Signal,
     stop: CancellationToken,
 ) -> Result<(), Fatal> {
     let _lock = Lock::take(&config.state_dir)?;
@@ -102,18 +102,7 @@ pub async fn run(
         policies.extend(policy);
         routes.push(route);
     }
-    let keeping = tokio::spawn(async move {
-        let hung_up = watch::Sender::new(());
-        let endpoints = endpoints::keep_current(endpoints, hung_up.subscribe());
-        let policies = policies::keep_current(policies, hung_up.subscribe());
-        let telling = async {
-            while hangups.recv().await.is_some() {
-                tracing::info!("SIGHUP: reading the kubeconfigs, their files and the policies again");
-                hung_up.send_replace(());
-            }
-        };
-        tokio::join!(endpoints, policies, telling);
-    });
+    let keeping = tokio::spawn(keep_current(endpoints, policies, hangups));
     let outputs: Arc<[_]> = routes.iter().map(|route| Arc::clone(&route.health)).collect();
     let watchdog = tokio::spawn(supervisor::feed_watchdog(Arc::clone(&outputs)));
     let admin_stop = CancellationToken::new();
@@ -151,6 +140,24 @@ pub async fn run(
     let _ = admin.await;
     watchdog.abort();
     result
+}
+
+/// Reads what the outputs need again when it has changed, and all of it at each of `hangups`, until it is dropped.
+async fn keep_current(
+    endpoints: Vec<(Arc<Endpoint>, Arc<RouteMetrics>)>,
+    policies: Vec<PolicyFile>,
+    mut hangups: Signal,
+) {
+    let hung_up = watch::Sender::new(());
+    let endpoints = endpoints::keep_current(endpoints, hung_up.subscribe());
+    let policies = policies::keep_current(policies, hung_up.subscribe());
+    let telling = async {
+        while hangups.recv().await.is_some() {
+            tracing::info!("SIGHUP: reading the kubeconfigs, their files and the policies again");
+            hung_up.send_replace(());
+        }
+    };
+    tokio::join!(endpoints, policies, telling);
 }
 
 /// Copies what the file system will forget when we end, and what is not settled, to the spool.

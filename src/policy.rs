@@ -15,6 +15,7 @@ mod load;
 mod request;
 mod rule;
 mod selector;
+mod texts;
 mod user;
 
 use std::sync::Arc;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::config::{self, Config, Destination, Errors, Loaded, Output};
-use crate::kubeconfig::Endpoint;
+use crate::endpoint::Endpoint;
 use crate::policy::Policy;
 use crate::redact::Key;
 use crate::sink::{self, HttpSink};

@@ -32,6 +32,7 @@ use crate::policy::omit_managed_fields;
 use body::{Findings, How, Scope};
 use class::{Class, Coding};
 use embedded::{Kind, has_escaped_letters, is_key};
+use pair::Pair;
 
 pub use key::{FILE as KEY_FILE, Key, KeyError};
 
@@ -58,7 +59,7 @@ pub struct Redaction {
     config_map: Kind,
     env: Option<Kind>,
     signature: Finder<'static>,
-    extra: Finder<'static>,
+    extra: Pair,
 }
 
 impl Redaction {
@@ -73,7 +74,7 @@ impl Redaction {
             config_map: Kind::config_map(),
             env: config.pod_env.then(Kind::env),
             signature: Finder::new(class::SIGNATURE),
-            extra: Finder::new("\"extra"),
+            extra: Pair::of(b"\"extra", 0, 2),
         }
     }
 
@@ -159,7 +160,7 @@ impl Redaction {
     fn look_at_users(&self, parts: &Parts, findings: &mut Findings<'_>) {
         let line = findings.text();
         for place in [Field::User, Field::ImpersonatedUser].into_iter().filter_map(|user| parts.place(user)) {
-            if self.extra.find(&line[place.clone()]).is_none() {
+            if !self.extra.may_be_in(&line[place.clone()]) {
                 continue;
             }
             for member in json::members(line, place.start) {

@@ -26,7 +26,7 @@ use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::body::Body;
 use crate::config::Destination;
-use crate::kubeconfig::AccessKey;
+use crate::endpoint::AccessKey;
 
 pub use events::{EventRef, Events};
 
@@ -248,6 +248,7 @@ pub(crate) mod tests {
     use super::*;
     use crate::batch::{Batch, Offer, Origin};
     use crate::buffers::Buffers;
+    use crate::demo::replay::Replay;
 
     /// An answer with this status and body.
     pub(crate) fn answer(status: u16, body: &str) -> Answer {
@@ -258,6 +259,18 @@ pub(crate) mod tests {
             body: Bytes::copy_from_slice(body.as_bytes()),
             received_at: SystemTime::UNIX_EPOCH,
         }
+    }
+
+    /// Recorded events by their numbers, without their newlines.
+    pub(crate) fn recorded(numbers: std::ops::Range<u64>) -> Vec<Vec<u8>> {
+        let replay = Replay::bundled();
+        let line = |number| {
+            let mut line = Vec::new();
+            replay.line(number, &mut line);
+            line.pop();
+            line
+        };
+        numbers.map(line).collect()
     }
 
     /// A sealed batch of these lines, all of them events.

@@ -1,6 +1,7 @@
 //! Where an output's events go, and how requests are made: the one section of the output that says so.
 
-use std::path::PathBuf;
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::output::above_zero;
@@ -9,7 +10,8 @@ use super::section::Section;
 use super::settings::INITIAL_BACKOFF;
 use super::value::not_among;
 use super::{
-    Compression, Destination, Requests, elasticsearch, file, loki, ndjson, otlp, quantity, sls, splunk_hec,
+    Elasticsearch, File, Loki, Ndjson, Otlp, Server, Sls, SplunkHec, elasticsearch, file, loki, ndjson, otlp,
+    quantity, sls, splunk_hec,
 };
 use crate::body::Coding;
 
@@ -20,6 +22,98 @@ const SINKS: [&str; 8] = ["ndjson", "elasticsearch", "otlp", "loki", "splunkHec"
 
 pub(super) const COMPRESSIONS: [(&str, Option<Coding>); 3] =
     [("none", None), ("gzip", Some(Coding::Gzip)), ("zstd", Some(Coding::Zstd))];
+
+/// Where events go, and in which form.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Destination {
+    /// An audit webhook, as kube-apiserver is told of one: the path of a kubeconfig (`--audit-webhook-config-file`).
+    Webhook(PathBuf),
+    /// Any HTTP endpoint.
+    Ndjson(Ndjson),
+    /// An endpoint of OpenTelemetry's log protocol.
+    Otlp(Otlp),
+    /// Grafana Loki.
+    Loki(Loki),
+    /// A file that is rotated by size.
+    File(File),
+    /// Standard output.
+    Stdout,
+    /// A data stream.
+    Elasticsearch(Elasticsearch),
+    /// Splunk's HTTP Event Collector.
+    SplunkHec(SplunkHec),
+    /// Alibaba Cloud's Simple Log Service.
+    Sls(Sls),
+}
+
+impl Destination {
+    /// The field of the output that says it.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Webhook(_) => "webhook",
+            Self::Ndjson(_) => "ndjson",
+            Self::Otlp(_) => "otlp",
+            Self::Loki(_) => "loki",
+            Self::File(_) => "file",
+            Self::Stdout => "stdout",
+            Self::Elasticsearch(_) => "elasticsearch",
+            Self::SplunkHec(_) => "splunkHec",
+            Self::Sls(_) => "sls",
+        }
+    }
+
+    /// How many events a request may hold, if its protocol has a limit.
+    #[must_use]
+    pub fn most_events(&self) -> Option<NonZeroUsize> {
+        matches!(self, Self::Sls(_)).then_some(const { NonZeroUsize::new(4096).expect("it is not zero") })
+    }
+
+    /// The endpoint that the output names itself.
+    #[must_use]
+    pub fn server(&self) -> Option<&Server> {
+        match self {
+            Self::Webhook(_) | Self::File(_) | Self::Stdout => None,
+            Self::Ndjson(ndjson) => Some(&ndjson.server),
+            Self::Elasticsearch(elasticsearch) => Some(&elasticsearch.server),
+            Self::SplunkHec(splunk) => Some(&splunk.server),
+            Self::Otlp(otlp) => Some(&otlp.server),
+            Self::Loki(loki) => Some(&loki.server),
+            Self::Sls(sls) => Some(&sls.server),
+        }
+    }
+
+    /// The kubeconfig that names the endpoint.
+    #[must_use]
+    pub fn kubeconfig(&self) -> Option<&Path> {
+        match self {
+            Self::Webhook(kubeconfig) => Some(kubeconfig),
+            _ => None,
+        }
+    }
+}
+
+/// How requests are made.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Requests {
+    /// Wait before the first retry.
+    pub initial_backoff: Duration,
+    /// No wait between retries is longer.
+    pub max_backoff: Duration,
+    /// Limit for one request, from its first byte to the last byte of the answer.
+    pub timeout: Duration,
+    /// `None`: bodies go as they are, as kube-apiserver sends them.
+    pub compression: Option<Compression>,
+}
+
+/// How bodies are compressed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Compression {
+    /// What the endpoint has to understand.
+    pub coding: Coding,
+    /// 1 is the fastest; 9 is the last of gzip, 19 of zstd.
+    pub level: u8,
+}
 
 /// Where events go: one of the sections that say so.
 pub(super) fn read(section: &mut Section<'_>) -> (Destination, Requests) {

@@ -1,13 +1,13 @@
 //! `loki`: Grafana Loki's push API.
 
+use super::encoding::{self, ENCODINGS, Encoding};
 use super::host_name::host_name;
-use super::otlp::{ENCODINGS, Encoding};
 use super::print::{quoted, show_texts, word};
 use super::quantity;
 use super::report::{Located, Report};
 use super::section::Section;
 use super::server::{self, Logins, Server};
-use super::value::{Given, Raw, not_among, not_positive};
+use super::value::{Given, Raw, not_among};
 use crate::sink::loki::REPLAY;
 use crate::yaml::Value;
 
@@ -74,10 +74,7 @@ impl Loki {
 pub(super) fn read(mut section: Section<'_>) -> Option<Loki> {
     let report = section.sources.report;
     let server = server::read(&mut section, "url", Logins::Http);
-    let encoding = section
-        .value("encoding", None)
-        .choice(Encoding::Protobuf, &ENCODINGS, |word| not_among(word, &ENCODINGS))
-        .value;
+    let encoding = encoding::read(&mut section);
     let tenant = section.value("tenant", None).line();
     if let Some(what) = tenant.value.as_deref().and_then(wrong_tenant) {
         report.mistake(&tenant.origin, what);
@@ -86,8 +83,7 @@ pub(super) fn read(mut section: Section<'_>) -> Option<Loki> {
         .value("tooOld", None)
         .choice(TooOld::Restamp, &TOO_OLD, |word| not_among(word, &TOO_OLD))
         .value;
-    let max_request_bytes = section.value("maxRequestSize", None).size(MAX_REQUEST_BYTES.cast_signed());
-    let max_request_bytes = max_request_bytes.positive(report, not_positive).get() as u64;
+    let max_request_bytes = section.value("maxRequestSize", None).size_above_zero(MAX_REQUEST_BYTES);
     let structured_metadata = section.value("structuredMetadata", None).boolean(true).value;
     let labels = labels(&mut section);
     check_compression(&mut section, encoding);

@@ -1,19 +1,17 @@
 //! `otlp`: an endpoint of OpenTelemetry's log protocol.
 
+use super::encoding::{self, ENCODINGS, Encoding};
 use super::host_name::host_name;
 use super::print::{quoted, show_texts, word};
 use super::quantity;
 use super::section::Section;
 use super::server::{self, Logins, Server};
-use super::value::{not_among, not_positive};
+use super::value::not_among;
 
 /// Bytes of a request's body: what all collectors take, with room to spare.
 const MAX_REQUEST_BYTES: u64 = 4 << 20;
 /// Where the protocol has logs.
 const PATH: &str = "/v1/logs";
-
-pub(super) const ENCODINGS: [(&str, Encoding); 2] =
-    [("protobuf", Encoding::Protobuf), ("json", Encoding::Json)];
 
 pub(super) const BODIES: [(&str, BodyForm); 2] = [("string", BodyForm::String), ("kvlist", BodyForm::Kvlist)];
 
@@ -36,15 +34,6 @@ pub struct Otlp {
     pub max_request_bytes: u64,
     /// The node's own name.
     pub host_name: Option<String>,
-}
-
-/// How messages are written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Encoding {
-    /// Protocol Buffers.
-    Protobuf,
-    /// JSON.
-    Json,
 }
 
 /// What a record's body is.
@@ -83,10 +72,7 @@ impl Otlp {
 pub(super) fn read(mut section: Section<'_>) -> Option<Otlp> {
     let report = section.sources.report;
     let server = server::read(&mut section, "url", Logins::Http);
-    let encoding = section
-        .value("encoding", None)
-        .choice(Encoding::Protobuf, &ENCODINGS, |word| not_among(word, &ENCODINGS))
-        .value;
+    let encoding = encoding::read(&mut section);
     let body =
         section.value("body", None).choice(BodyForm::String, &BODIES, |word| not_among(word, &BODIES)).value;
     let resource = section.texts("resource");
@@ -95,8 +81,7 @@ pub(super) fn read(mut section: Section<'_>) -> Option<Otlp> {
     if path.value.as_deref().is_some_and(|path| !path.is_empty() && !path.starts_with(['/', '?'])) {
         report.mistake(&path.origin, "must begin with / or ?, or be empty if the URL is whole");
     }
-    let max_request_bytes = section.value("maxRequestSize", None).size(MAX_REQUEST_BYTES.cast_signed());
-    let max_request_bytes = max_request_bytes.positive(report, not_positive).get() as u64;
+    let max_request_bytes = section.value("maxRequestSize", None).size_above_zero(MAX_REQUEST_BYTES);
     let strict_spec = section.value("strictSpec", None).boolean(false).value;
     section.finish();
     let (path, host_name) = (path.value.unwrap_or_else(|| PATH.to_owned()), host_name());

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use super::host_name::host_name;
 use super::section::Section;
 use super::server::{self, Logins, Server};
 use super::value::not_among;
@@ -13,9 +14,6 @@ const SOURCETYPE: &str = "kube:apiserver:audit";
 /// Paths of the collector, which people copy with its address. Longer ones come first.
 const PATHS: [&str; 3] =
     ["/services/collector/event/1.0", "/services/collector/event", "/services/collector"];
-
-/// Where Linux says what the node is called.
-const NODE_NAME: &str = "/proc/sys/kernel/hostname";
 
 pub(super) const ACKS: [(&str, Ack); 3] = [("auto", Ack::Auto), ("on", Ack::On), ("off", Ack::Off)];
 
@@ -53,7 +51,7 @@ pub enum Ack {
 pub(super) fn read(mut section: Section<'_>) -> Option<SplunkHec> {
     let report = section.sources.report;
     let server = server::read(&mut section, "url", Logins::Only("tokenFile", "Splunk"));
-    let host = section.value("host", None).line().value.or_else(node_name);
+    let host = section.value("host", None).line().value.or_else(host_name);
     let source = section.value("source", None).line().value;
     let sourcetype = section.value("sourcetype", None).line().value;
     let index = section.value("index", None).line().value;
@@ -91,9 +89,4 @@ fn without_path(mut server: Server) -> Server {
         server.url.set_path(&prefix);
     }
     server
-}
-
-fn node_name() -> Option<String> {
-    let name = std::fs::read_to_string(NODE_NAME).ok()?;
-    Some(name.trim()).filter(|name| !name.is_empty()).map(str::to_owned)
 }

@@ -4,6 +4,7 @@ mod compression;
 mod elasticsearch;
 mod file;
 mod hostile;
+mod kube_apiserver;
 mod loki;
 mod mistakes;
 mod otlp;
@@ -13,6 +14,7 @@ mod splunk_hec;
 
 use super::report::Report;
 use super::*;
+use crate::body::Coding;
 
 /// The least that is a configuration.
 const LEAST: &str = "source: {path: /log}\noutputs: [{name: siem, webhook: {kubeconfig: /kc}}]\n";

@@ -55,6 +55,12 @@ impl Given<'_> {
         })
     }
 
+    /// The same, of what must not be 0.
+    pub(super) fn size_above_zero(self, default: u64) -> u64 {
+        let report = self.report;
+        self.size(default.cast_signed()).positive(report, not_positive).get() as u64
+    }
+
     /// Free space of a file system: a share or a number of bytes.
     pub(super) fn free_space(self, default: MinFree) -> Located<MinFree> {
         self.read(default, quantity::free_space, |value| match value {

@@ -203,16 +203,24 @@ impl<'a> Asking<'a> {
             }
             Verdict::Hold { reread_credentials } => {
                 letter.request.body = letter.packed.clone();
-                self.at_once =
-                    reread_credentials && !self.at_once && self.delivery.are_renewed(credentials).await;
-                if self.at_once {
-                    return ControlFlow::Continue(None);
-                }
-                health.misconfigured(&format!("the endpoint answers {}", describe(answer.status)));
-                self.delivery.limits.max_backoff
+                let credentials = reread_credentials.then_some(credentials);
+                return ControlFlow::Continue(self.hold(credentials, answer.status).await);
             }
         };
         ControlFlow::Continue(Some(wait))
+    }
+
+    /// How long to wait for somebody to change something; not at all if `refused` credentials have been renewed.
+    async fn hold(&mut self, refused: Option<Credentials>, status: u16) -> Option<Duration> {
+        self.at_once = match refused.filter(|_| !self.at_once) {
+            Some(refused) => self.delivery.are_renewed(refused).await,
+            None => false,
+        };
+        if self.at_once {
+            return None;
+        }
+        self.delivery.health.misconfigured(&format!("the endpoint answers {}", describe(status)));
+        Some(self.delivery.limits.max_backoff)
     }
 
     fn accepted(&self, letter: &Letter, refused_unnamed: u64) -> Ruling {

@@ -12,7 +12,7 @@ use reqwest::header::{
 };
 use reqwest::{Method, Response, Url};
 
-use crate::kubeconfig::{Endpoint, Session};
+use crate::endpoint::{Endpoint, Session};
 use crate::sink::{Answer, HttpSink, Request, Sent};
 
 mod words;

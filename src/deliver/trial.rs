@@ -7,7 +7,8 @@ use tokio::time::sleep;
 
 use super::asking::Undecided;
 use super::backoff::SHORTEST_WAIT;
-use super::{Decision, Delivered, Delivery, Named, Refused, describe};
+use super::decision::{Decision, Named};
+use super::{Delivered, Delivery, Refused, describe};
 use crate::batch::{Batch, Reason};
 use crate::sink::Events;
 use crate::truncate;

@@ -65,11 +65,22 @@ impl Parts {
     pub fn find(line: &[u8]) -> Option<Self> {
         let mut parts = Self::default();
         let start = line.iter().position(|byte| !byte.is_ascii_whitespace())?;
+        let mut likely = 0;
         for member in json::members(line, start) {
             let key = &line[member.key];
-            let field = KEYS.iter().position(|(_, quoted)| json::is_text(key, bare(quoted)));
-            if let Some(field) = field {
-                parts.note(field, member.value)?;
+            let is_plain = !key.contains(&b'\\');
+            let is_it = |number: &usize| {
+                let quoted = KEYS[*number].1;
+                if is_plain {
+                    quoted.strip_suffix(':').map(str::as_bytes) == Some(key)
+                } else {
+                    json::is_text(key, bare(quoted))
+                }
+            };
+            // kube-apiserver writes them in this order.
+            if let Some(number) = (likely..COUNT).chain(0..likely).find(is_it) {
+                likely = number + 1;
+                parts.note(number, member.value)?;
             }
         }
         Some(parts)

@@ -9,7 +9,7 @@
 //!
 //! To read token by token is to guess at each token what comes next, and the processor guesses wrong most of the time.
 //! Here no byte is asked what it is. Each *block* becomes *masks*, one bit for a byte: its quotes, its commas, and so on
-//! ([`block`]). Which bytes are within strings follows from the quotes, and then almost all of JSON's grammar is about
+//! ([`crate::json::block`]). Which bytes are within strings follows from the quotes, and then almost all of JSON's grammar is about
 //! neighbours: a comma comes after a value, a colon after a key and nowhere else. Such a rule is one operation for all 64
 //! bytes. Masks are carried from block to block by a bit each.
 //!
@@ -18,16 +18,13 @@
 //!
 //! A processor may compare 16 bytes at a time, 32 or all 64. It is asked which, and all of this is compiled for each.
 
-mod block;
-
 use std::borrow::Cow;
 use std::ops::Range;
 
 use fearless_simd::{Level as Instructions, Simd, dispatch};
 
-use block::{BLOCK_BYTES, FILLER, Marks};
-
 use super::{ApiVersion, Event, Field, Level, Parts};
+use crate::json::block::{BLOCK_BYTES, FILLER, Marks, escaped, parity};
 
 /// The stack of containers without any, and with nothing but the event itself.
 const NOWHERE: u64 = 1;
@@ -152,19 +149,7 @@ impl<'a> Scan<'a> {
     /// The bytes that a backslash stands before, if they may stand there.
     #[inline(always)]
     fn escaped(&mut self, backslashes: u64, start: usize) -> Option<u64> {
-        /// Every second bit.
-        const EVEN: u64 = u64::MAX / 3;
-        if backslashes | self.is_escaped == 0 {
-            return Some(0);
-        }
-        // Of a run of backslashes each second one is escaped: those at an odd distance from where the run begins. To add a
-        // bit where a run begins at an odd place finds its end, and so tells the two kinds of runs apart.
-        let backslashes = backslashes & !self.is_escaped;
-        let behind_one = backslashes << 1 | self.is_escaped;
-        let odd_begins = backslashes & !EVEN & !behind_one;
-        let (sum, carried) = odd_begins.overflowing_add(backslashes);
-        self.is_escaped = u64::from(carried);
-        let escaped = (EVEN ^ sum << 1) & behind_one;
+        let escaped = escaped(backslashes, &mut self.is_escaped);
         each(escaped, |bit| match self.line.get(start + bit..)? {
             [b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't', ..] => Some(()),
             [b'u', hex @ ..] => hex.get(..4)?.iter().all(u8::is_ascii_hexdigit).then_some(()),
@@ -280,16 +265,6 @@ fn each(mut mask: u64, mut check: impl FnMut(usize) -> Option<()>) -> Option<()>
         mask &= mask - 1;
     }
     Some(())
-}
-
-/// Which bits have an odd number of `mask`'s bits at or before them.
-#[expect(clippy::inline_always, reason = "as the methods that call it")]
-#[inline(always)]
-fn parity(mut mask: u64) -> u64 {
-    for distance in [1, 2, 4, 8, 16, 32] {
-        mask ^= mask << distance;
-    }
-    mask
 }
 
 /// What is behind the number that `text` begins with.

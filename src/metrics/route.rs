@@ -10,8 +10,8 @@ use prometheus::{Histogram, IntCounter, IntGauge};
 use super::{Inner, Outcome, Shared, Unsettled, lock, signed};
 use crate::batch::{Batch, Reason};
 use crate::body::Size;
+use crate::endpoint::Condition;
 use crate::gap::Gap;
-use crate::kubeconfig::Condition;
 
 /// The books of one output.
 #[derive(Debug)]

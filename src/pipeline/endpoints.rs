@@ -7,7 +7,7 @@ use futures_util::future::join_all;
 use tokio::sync::watch;
 use tokio::time::MissedTickBehavior;
 
-use crate::kubeconfig::Endpoint;
+use crate::endpoint::Endpoint;
 use crate::metrics::RouteMetrics;
 
 /// What is renewed is good for longer than that before what it replaces expires.

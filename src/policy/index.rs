@@ -4,12 +4,9 @@
 //! one bit for each. Of a long policy one or two rules are left, and only these are compared in full, unless masks say all
 //! of what they ask for. A mask may hold a rule too many, never one too few.
 
-use std::collections::HashMap;
-
-use foldhash::fast::FixedState;
-
 use super::request::{Request, Target, Text};
 use super::rule::Rule;
+use super::texts::Texts;
 use super::user::User;
 
 /// Rules of one mask.
@@ -33,15 +30,6 @@ struct Masks {
     /// Those of them that no look at the rule is needed for.
     exact_of_resources: u64,
     exact_of_paths: u64,
-}
-
-/// What rules ask for of one text.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-struct Texts {
-    /// Rules that take any.
-    any: u64,
-    /// Rules that take these.
-    asked: HashMap<Box<[u8]>, u64, FixedState>,
 }
 
 impl Index {
@@ -121,38 +109,14 @@ impl Masks {
     /// The rules that may take `user`.
     fn of_user(&self, user: &User<'_>) -> u64 {
         let rules_of = |texts: &Texts, text: Text<'_>| text.plain().map_or(ALL, |plain| texts.rules(plain));
-        let any = self.user_groups.any;
+        let any = self.user_groups.any();
         let of_groups = user.groups().fold(any, |mask, group| mask | rules_of(&self.user_groups, group));
         of_groups & user.name.map_or(ALL, |name| rules_of(&self.users, name))
     }
 }
 
-impl Texts {
-    /// Of rules that ask for these texts; for none is for any.
-    fn of<'a>(rules: impl Iterator<Item = Vec<&'a str>>) -> Self {
-        let mut texts = Self::default();
-        for (bit, wanted) in rules.enumerate() {
-            if wanted.is_empty() {
-                texts.any |= 1 << bit;
-            }
-            for text in wanted {
-                *texts.asked.entry(text.as_bytes().into()).or_default() |= 1 << bit;
-            }
-        }
-        texts
-    }
-
-    /// The rules that take `text`.
-    fn rules(&self, text: &[u8]) -> u64 {
-        if self.asked.is_empty() {
-            return self.any;
-        }
-        self.any | self.asked.get(text).copied().unwrap_or_default()
-    }
-}
-
 /// The numbers of the bits that are set, in their order.
-fn bits(mut mask: u64) -> impl Iterator<Item = usize> {
+pub(super) fn bits(mut mask: u64) -> impl Iterator<Item = usize> {
     std::iter::from_fn(move || {
         let bit = mask.trailing_zeros() as usize;
         mask &= mask.checked_sub(1)?;

@@ -10,6 +10,7 @@
 
 use std::ops::Range;
 
+use super::index::bits;
 use super::selector;
 use crate::event::{Field, Parts};
 use crate::json;
@@ -161,16 +162,12 @@ struct Derived<'a> {
 /// More parts than these mean nothing: the prefix, a group, a version, a verb, a namespace with its word before it, a
 /// resource, a name and a subresource.
 const MOST_PARTS: usize = 9;
+/// Bytes of a path that are looked at together.
+const WORD_BYTES: usize = size_of::<u64>();
 
 /// `None` if the path means no resource.
 fn derive(path: &[u8]) -> Option<Derived<'_>> {
-    let mut all: [&[u8]; MOST_PARTS] = [b""; MOST_PARTS];
-    let path = trim_slashes(path);
-    let (mut count, mut from) = (0, 0);
-    for slash in memchr::memchr_iter(b'/', path).chain([path.len()]).take(MOST_PARTS) {
-        all[count] = &path[from..slash];
-        (count, from) = (count + 1, slash + 1);
-    }
+    let (all, count) = parts_of(trim_slashes(path));
     let (group, mut parts): (&[u8], &[&[u8]]) = match &all[..count] {
         [b"api", _, rest @ ..] => (b"", rest),
         [b"apis", group, _, rest @ ..] => (group, rest),
@@ -192,6 +189,37 @@ fn derive(path: &[u8]) -> Option<Derived<'_>> {
     let subresource = if has_subresource { part(2) } else { b"" };
     let resource = Requested { group, namespace, resource: parts.first()?, subresource, name: part(1) };
     Some(Derived { resource, has_special_verb: special_verb.is_some() })
+}
+
+/// The first parts of `path`, and how many there are. Parts are short: a search for each slash would begin too often.
+fn parts_of(path: &[u8]) -> ([&[u8]; MOST_PARTS], usize) {
+    let mut parts: [&[u8]; MOST_PARTS] = [b""; MOST_PARTS];
+    let (mut count, mut from) = (0, 0);
+    let mut divide = |at: usize| {
+        if let Some(part) = parts.get_mut(count) {
+            *part = &path[from..at];
+            (count, from) = (count + 1, at + 1);
+        }
+    };
+    let (words, rest) = path.as_chunks();
+    for (word, start) in words.iter().zip((0..).step_by(WORD_BYTES)) {
+        bits(slashes_in(*word)).for_each(|bit| divide(start + bit / u8::BITS as usize));
+    }
+    for (byte, at) in rest.iter().zip(path.len() - rest.len()..) {
+        if *byte == b'/' {
+            divide(at);
+        }
+    }
+    divide(path.len());
+    (parts, count)
+}
+
+/// The highest bit of each byte that is a slash.
+fn slashes_in(word: [u8; WORD_BYTES]) -> u64 {
+    const SLASHES: u64 = u64::from_ne_bytes([b'/'; WORD_BYTES]);
+    const LOW_BITS: u64 = u64::from_ne_bytes([0x7f; WORD_BYTES]);
+    let difference = u64::from_le_bytes(word) ^ SLASHES;
+    !((difference & LOW_BITS).wrapping_add(LOW_BITS) | difference | LOW_BITS)
 }
 
 fn trim_slashes(path: &[u8]) -> &[u8] {

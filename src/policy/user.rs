@@ -27,15 +27,13 @@ pub(super) struct User<'a> {
 /// Users, and masks of the rules that take them, of one policy.
 #[derive(Debug, Default)]
 pub(super) struct Users {
-    places: Vec<Known>,
+    /// The user who has a place; empty for none.
+    known: Vec<Vec<u8>>,
+    /// The masks of each place, one after the other. They are not kept with the user, so that the processor fetches both
+    /// at once.
+    rules: Vec<u64>,
     asked: Vec<u64>,
     hasher: FixedState,
-}
-
-#[derive(Debug, Default, Clone)]
-struct Known {
-    user: Vec<u8>,
-    rules: Vec<u64>,
 }
 
 impl<'a> User<'a> {
@@ -65,22 +63,23 @@ impl<'a> User<'a> {
 impl Users {
     /// The masks of the rules that take the user with this value, as `ask` adds them.
     pub(super) fn rules(&mut self, user: &[u8], ask: impl FnOnce(&User<'_>, &mut Vec<u64>)) -> &[u64] {
-        if user.len() > LONGEST_BYTES {
-            self.asked.clear();
-            ask(&User::of(user), &mut self.asked);
-            return &self.asked;
-        }
-        self.places.resize_with(PLACES, Known::default);
         #[expect(clippy::cast_possible_truncation, reason = "it is below the number of places")]
         let place = (self.hasher.hash_one(user) % PLACES as u64) as usize;
-        let known = &mut self.places[place];
-        // There are masks once somebody was there: every policy has rules.
-        if known.rules.is_empty() || known.user != user {
-            known.user.clear();
-            known.user.extend_from_slice(user);
-            known.rules.clear();
-            ask(&User::of(user), &mut known.rules);
+        let masks = self.asked.len();
+        if !user.is_empty() && self.known.get(place).is_some_and(|known| known == user) {
+            return &self.rules[place * masks..][..masks];
         }
-        &known.rules
+        self.asked.clear();
+        ask(&User::of(user), &mut self.asked);
+        // Their number is that of the policy, and so always the same.
+        let masks = self.asked.len();
+        if user.len() <= LONGEST_BYTES {
+            self.known.resize_with(PLACES, Vec::default);
+            self.rules.resize(PLACES * masks, 0);
+            self.known[place].clear();
+            self.known[place].extend_from_slice(user);
+            self.rules[place * masks..][..masks].copy_from_slice(&self.asked);
+        }
+        &self.asked
     }
 }

@@ -7,6 +7,10 @@ use fearless_simd::{Level, Simd, dispatch, u8x64};
 
 /// Bytes that are compared at a time.
 const BLOCK_BYTES: usize = u64::BITS as usize;
+/// Blocks that are compared before it is asked whether the pair was in one of them: nearly never.
+const GROUP_BLOCKS: usize = 4;
+
+type Block = [u8; BLOCK_BYTES];
 
 /// Two bytes, and how far the second is behind the first.
 #[derive(Debug, Clone, Copy)]
@@ -31,18 +35,25 @@ impl Pair {
     #[inline(always)]
     fn look<S: Simd>(self, simd: S, text: &[u8]) -> bool {
         let Some(behind) = text.get(self.gap..) else { return false };
-        let is_pair = |first: &[u8], second: &[u8]| {
-            let first = u8x64::from_slice(simd, first).simd_eq(self.first);
-            (first & u8x64::from_slice(simd, second).simd_eq(self.second)).any_true()
+        // Zero where the pair is.
+        let differences = |(first, second): (&Block, &Block)| {
+            (u8x64::from_slice(simd, first) ^ self.first) | (u8x64::from_slice(simd, second) ^ self.second)
         };
-        let (firsts, rest) = text[..behind.len()].as_chunks::<BLOCK_BYTES>();
-        let (seconds, rest_behind) = behind.as_chunks::<BLOCK_BYTES>();
-        let found = firsts.iter().zip(seconds).any(|(first, second)| is_pair(first, second));
-        found
-            || rest
-                .iter()
-                .zip(rest_behind)
-                .any(|(first, second)| *first == self.first && *second == self.second)
+        let has_zero = |differences: u8x64<S>| differences.simd_eq(0).any_true();
+        let text = &text[..behind.len()];
+        let (Some(last), Some(last_behind)) = (text.last_chunk(), behind.last_chunk()) else {
+            return text.iter().zip(behind).any(|pair| pair == (&self.first, &self.second));
+        };
+        let (first_groups, firsts) = text.as_chunks().0.as_chunks::<GROUP_BLOCKS>();
+        let (second_groups, seconds) = behind.as_chunks().0.as_chunks::<GROUP_BLOCKS>();
+        let in_group = |(first, second): (&[Block; GROUP_BLOCKS], &[Block; GROUP_BLOCKS])| {
+            let all = u8x64::splat(simd, u8::MAX);
+            has_zero(first.iter().zip(second).fold(all, |least, pair| least.min(differences(pair))))
+        };
+        // The last block overlaps the one before.
+        first_groups.iter().zip(second_groups).any(in_group)
+            || firsts.iter().zip(seconds).any(|blocks| has_zero(differences(blocks)))
+            || has_zero(differences((last, last_behind)))
     }
 }
 
@@ -53,7 +64,7 @@ mod tests {
     #[test]
     fn a_word_is_noticed_wherever_it_is() {
         let pair = Pair::of(b"Secret", 0, 5);
-        for length in 6..300 {
+        for length in 6..600 {
             let empty = vec![b'S'; length];
             assert!(!pair.may_be_in(&empty), "{length}");
             for at in 0..=length - 6 {

@@ -1,5 +1,7 @@
 //! The near half of a route: the next batch out of the log, ready to be sent.
 
+mod pace;
+
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,6 +10,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
+use self::pace::{ACTIVE_TICK, IDLE_AFTER, IDLE_TICK, LONGEST_PACE, pace};
 use crate::batch::{Batch, Limits, Treating, Treatment};
 use crate::buffers::Buffers;
 use crate::checkpoint::Cursor;
@@ -19,20 +22,6 @@ use crate::source::tail::{self, Progress, Tail};
 use crate::source::{Wake, Watch};
 use crate::throttle::Throttle;
 
-/// A look finds the lines of this part of the time for which a batch may wait, so that looking adds little to it.
-const LOOKS_A_WAIT: u32 = 10;
-/// The log is read no more often than this, however little a batch may wait: each look costs the same.
-const SHORTEST_PACE: Duration = Duration::from_millis(2);
-/// The log is read as often as this while it is written to, however long a batch may wait. To read late loses nothing
-/// where files are renamed, since they are held. But what is written between the copy and the truncation of a rotator
-/// that truncates in place is only had if it is read in between.
-const LONGEST_PACE: Duration = Duration::from_millis(50);
-/// How often the log is looked at without a hint, while it is being written.
-const ACTIVE_TICK: Duration = Duration::from_secs(1);
-/// The same when nothing has been written for a while.
-const IDLE_TICK: Duration = Duration::from_secs(15);
-/// How long "a while" is.
-const IDLE_AFTER: Duration = Duration::from_secs(60);
 /// How often the backlog is measured while it is drained, or held back.
 const MEASURE_EVERY: Duration = Duration::from_secs(1);
 
@@ -327,12 +316,6 @@ impl Reading {
         tracing::error!(output = self.output, certain = gap.certain, "events {are} missing: {gap}");
         self.metrics.lost(gap);
     }
-}
-
-/// How long to wait between two looks for a first line, where a batch may wait for so long. With a line in hand there is no
-/// need to hurry: it goes when it is due, with what is there by then.
-fn pace(max_wait: Duration) -> Duration {
-    (max_wait / LOOKS_A_WAIT).clamp(SHORTEST_PACE, LONGEST_PACE)
 }
 
 /// Runs blocking work; a panic in it is ours.

@@ -116,7 +116,7 @@ impl Loki {
                 let block = snap::raw::Encoder::new().compress_vec(&plain);
                 let plain_bytes = plain.len() as u64;
                 // More than 4 GiB are no block; they are split before anybody is asked to read them.
-                Body::packed(Bytes::from(block.unwrap_or(plain)), plain_bytes)
+                Body::packed(Bytes::from(block.unwrap_or(plain).into_boxed_slice()), plain_bytes)
             }
             Encoding::Json => [Bytes::from(push_json(streams))].into_iter().collect(),
         }
@@ -150,9 +150,13 @@ impl HttpSink for Loki {
 
 /// `PushRequest`, by the numbers of `pkg/push/push.proto`.
 fn push_request(streams: &[(Labels, Vec<Entry<'_>>)]) -> Vec<u8> {
-    let mut out = Vec::new();
+    const AROUND_BYTES: usize = 512;
+    let bytes = |entries: &[Entry<'_>]| {
+        entries.iter().map(|entry| entry.line[0].len() + entry.line[1].len() + AROUND_BYTES).sum::<usize>()
+    };
+    let mut out = Vec::with_capacity(streams.iter().map(|(_, entries)| bytes(entries)).sum());
     for (labels, entries) in streams {
-        let mut stream = Vec::new();
+        let mut stream = Vec::with_capacity(bytes(entries));
         protobuf::bytes(&mut stream, 1, &[labels.text().as_bytes()]);
         for entry in entries {
             protobuf::message(&mut stream, 2, |out| add_entry(out, entry));
@@ -194,7 +198,7 @@ fn push_json(streams: &[(Labels, Vec<Entry<'_>>)]) -> Vec<u8> {
             out.extend_from_slice(if index == 0 { b"[\"" } else { b",[\"" });
             out.extend_from_slice(entry.place.nanoseconds.to_string().as_bytes());
             out.extend_from_slice(b"\",");
-            json_text::string(&mut out, &String::from_utf8_lossy(&entry.line.concat()));
+            json_text::string(&mut out, &json_text::lossy(&entry.line.concat()));
             if !entry.metadata.is_empty() {
                 out.push(b',');
                 let pairs = entry.metadata.iter().map(|(name, value)| (*name, &**value));

@@ -64,7 +64,10 @@ impl Otlp {
     }
 
     fn records(&self, events: &Events, observed_unix_nano: u64) -> Vec<u8> {
-        let (mut records, mut line) = (Vec::new(), Vec::new());
+        /// What a record is more than its line, in most cases.
+        const AROUND_BYTES: usize = 1 << 10;
+        let bytes = events.iter().map(|event| event.item.len() + AROUND_BYTES).sum();
+        let (mut records, mut line) = (Vec::with_capacity(bytes), Vec::new());
         for event in events.iter() {
             line.clear();
             event.line().into_iter().for_each(|piece| line.extend_from_slice(piece));

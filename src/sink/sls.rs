@@ -27,7 +27,7 @@ use self::signature::{CONTENT_SHA256, Target};
 use super::{Answer, EventRef, Events, HttpSink, Limits, Request, Sent, Verdict};
 use crate::body::Body;
 use crate::config::{SlsCompression, SlsTime};
-use crate::kubeconfig::AccessKey;
+use crate::endpoint::AccessKey;
 use crate::{config, fingerprint, json};
 
 /// What SLS takes is 10 MB; its own producers stop at half of that.

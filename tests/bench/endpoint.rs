@@ -11,16 +11,20 @@ use std::time::{Duration, Instant};
 
 use rustix::net::RecvFlags;
 
+const OK: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}";
 const BUFFER_BYTES: usize = 64 << 10;
 const DISCARDED_AT_ONCE: usize = 4 << 20;
 
 /// Is given each body and the time at which it was complete.
 pub(crate) type Observer = dyn Fn(&[u8], Instant) + Send + Sync;
+/// Is given the target of each request, in lower case, and its body; returns the answer, from its status line on.
+pub(crate) type Answerer = dyn Fn(&str, &[u8]) -> Vec<u8> + Send + Sync;
 
 /// What an endpoint does with a connection.
 #[derive(Clone)]
 enum Protocol {
     Http(Option<Arc<Observer>>),
+    Answered(Arc<Answerer>),
     /// Bytes until the end.
     Plain,
 }
@@ -70,6 +74,11 @@ impl Endpoint {
 
     pub(crate) fn observed(observer: Arc<Observer>) -> io::Result<Self> {
         Self::serve(Protocol::Http(Some(observer)), "127.0.0.1:0")
+    }
+
+    /// Answers as a protocol has it.
+    pub(crate) fn answering(answerer: Arc<Answerer>) -> io::Result<Self> {
+        Self::serve(Protocol::Answered(answerer), "127.0.0.1:0")
     }
 
     /// For those that cannot post: counts the bytes of a stream.
@@ -131,6 +140,12 @@ impl Drop for Endpoint {
     }
 }
 
+/// What is said of a request before its body.
+struct Head {
+    target: String,
+    length: Length,
+}
+
 /// How long the body of a request is.
 enum Length {
     Known(usize),
@@ -151,45 +166,55 @@ impl Connection {
 
     fn serve(mut self, protocol: &Protocol) {
         match protocol {
-            Protocol::Http(observer) => while self.take_request(observer.as_deref()).is_ok() {},
+            Protocol::Http(None) => while self.discard_request().is_ok() {},
+            Protocol::Http(Some(observer)) => {
+                let observe = |_: &str, body: &[u8]| {
+                    observer(body, Instant::now());
+                    OK.to_owned()
+                };
+                while self.take_request(&observe).is_ok() {}
+            }
+            Protocol::Answered(answerer) => while self.take_request(&**answerer).is_ok() {},
             Protocol::Plain => while matches!(self.discard(DISCARDED_AT_ONCE), Ok(1..)) {},
         }
     }
 
-    fn take_request(&mut self, observer: Option<&Observer>) -> io::Result<()> {
-        let length = self.read_head()?;
-        if let Some(observer) = observer {
-            let mut body = Vec::new();
-            self.each_part(&length, |connection, count| {
-                let start = body.len();
-                body.resize(start + count, 0);
-                connection.stream.read_exact(&mut body[start..])?;
-                connection.seen.note_bytes(count);
-                Ok(())
-            })?;
-            observer(&body, Instant::now());
-        } else {
-            self.each_part(&length, |connection, mut left| {
-                while left > 0 {
-                    left -= connection.discard(left)?;
-                }
-                Ok(())
-            })?;
-        }
-        self.stream.get_mut().write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}")
+    fn take_request(&mut self, answerer: &dyn Fn(&str, &[u8]) -> Vec<u8>) -> io::Result<()> {
+        let head = self.read_head()?;
+        let mut body = Vec::new();
+        self.each_part(&head.length, |connection, count| {
+            let start = body.len();
+            body.resize(start + count, 0);
+            connection.stream.read_exact(&mut body[start..])?;
+            connection.seen.note_bytes(count);
+            Ok(())
+        })?;
+        self.stream.get_mut().write_all(&answerer(&head.target, &body))
     }
 
-    fn read_head(&mut self) -> io::Result<Length> {
-        let (mut line, mut length, mut is_first) = (String::new(), Length::Known(0), true);
+    fn discard_request(&mut self) -> io::Result<()> {
+        let head = self.read_head()?;
+        self.each_part(&head.length, |connection, mut left| {
+            while left > 0 {
+                left -= connection.discard(left)?;
+            }
+            Ok(())
+        })?;
+        self.stream.get_mut().write_all(OK)
+    }
+
+    fn read_head(&mut self) -> io::Result<Head> {
+        let (mut line, mut length, mut target) = (String::new(), Length::Known(0), None);
         while line != "\r\n" {
             line.clear();
             if self.stream.read_line(&mut line)? == 0 {
                 return Err(io::ErrorKind::UnexpectedEof.into());
             }
-            if std::mem::take(&mut is_first) {
-                self.seen.note_head();
-            }
             line.make_ascii_lowercase();
+            if target.is_none() {
+                self.seen.note_head();
+                target = line.split(' ').nth(1).map(str::to_owned);
+            }
             if let Some(value) = line.strip_prefix("content-length:") {
                 length = Length::Known(value.trim().parse().map_err(io::Error::other)?);
             } else if line.starts_with("transfer-encoding: chunked") {
@@ -198,7 +223,7 @@ impl Connection {
                 self.stream.get_mut().write_all(b"HTTP/1.1 100 Continue\r\n\r\n")?;
             }
         }
-        Ok(length)
+        Ok(Head { target: target.unwrap_or_default(), length })
     }
 
     /// Has each part of the body taken.

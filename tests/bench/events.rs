@@ -22,6 +22,7 @@ static RECORDED: [&[u8]; 3] = [
     include_bytes!("../../src/demo/events.log.gz"),
 ];
 const AUDIT_ID: &[u8] = b"\"auditID\":\"";
+const AUDIT_ID_KEY: &[u8] = b"auditID";
 const AUDIT_ID_BYTES: usize = 36;
 /// From here on an event is large.
 const LARGE_BYTES: usize = 20_000;
@@ -105,14 +106,23 @@ fn audit_id(n: u64) -> String {
     format!("{:08x}-{:04x}-4{:03x}-8{:03x}-{n:012x}", group(32, 8), group(16, 4), group(48, 3), group(0, 3))
 }
 
-/// The running numbers of the events in a request's body.
+/// The running numbers of the events in a body, of whatever protocol. An event whose audit ID is repeated beside it is there
+/// twice.
 pub(crate) fn numbers_in(body: &[u8]) -> impl Iterator<Item = u64> {
-    memmem::find_iter(body, AUDIT_ID).filter_map(|found| {
-        let start = found + AUDIT_ID.len();
-        let id = str::from_utf8(body.get(start..start + AUDIT_ID_BYTES)?).ok()?;
-        let n = u64::from_str_radix(id.get(24..)?, 16).ok()?;
-        (audit_id(n) == id).then_some(n)
+    /// From the end of the key to the ID: a string's end, a colon and a string's beginning, each escaped or not, or what
+    /// Protocol Buffers have between two strings, or between one and another in a message.
+    const GAPS: [usize; 4] = [3, 5, 2, 4];
+    memmem::find_iter(body, AUDIT_ID_KEY).filter_map(|found| {
+        let key_end = found + AUDIT_ID_KEY.len();
+        GAPS.into_iter().find_map(|gap| number_at(body.get(key_end + gap..)?))
     })
+}
+
+/// The running number in the ID at the beginning of `text`, if it is one of ours.
+fn number_at(text: &[u8]) -> Option<u64> {
+    let id = str::from_utf8(text.get(..AUDIT_ID_BYTES)?).ok()?;
+    let n = u64::from_str_radix(id.get(24..)?, 16).ok()?;
+    (audit_id(n) == id).then_some(n)
 }
 
 /// A log in a directory of its own: a live file and, it may be, backups.

@@ -14,6 +14,7 @@
 //! | truncating | the same with 5% large events, cut | yes |
 //! | filtering | the same with an audit policy and redaction | yes |
 //! | redaction | looking for what must not leave, and masking it, beside the check of an event | yes |
+//! | sinks | a drain to each kind of destination, in its forms | yes |
 //! | gzip | a backlog of compressed backups, beside bare decompression | yes |
 //! | compression | compressed requests, beside the bare compressor | yes |
 //! | latency | write to receipt at 1,000 events/s | yes |
@@ -57,6 +58,7 @@ mod report;
 mod rotation;
 mod scale;
 mod simulate;
+mod sinks;
 mod stage;
 mod start;
 mod steady;
@@ -77,11 +79,12 @@ struct Section {
     run: fn(&mut Bench) -> anyhow::Result<()>,
 }
 
-const SECTIONS: [Section; 21] = [
+const SECTIONS: [Section; 22] = [
     by_default("drain", drain::run),
     by_default("truncating", truncating::run),
     by_default("filtering", filtering::run),
     by_default("redaction", redaction::run),
+    by_default("sinks", sinks::run),
     by_default("gzip", gzip::run),
     by_default("compression", compression::run),
     by_default("latency", latency::run),

@@ -119,12 +119,12 @@ pub(crate) struct Daemon {
 
 impl Daemon {
     /// Starts `audit-shipper` with these arguments and waits until it listens.
-    pub(crate) fn start(arguments: &[String], log: &Path) -> anyhow::Result<Self> {
+    pub(crate) fn start(arguments: &[String], log: &Path, stdout: Stdio) -> anyhow::Result<Self> {
         let mut process = Process::start(
             Command::new(env!("CARGO_BIN_EXE_audit-shipper"))
                 .args(arguments)
                 .stdin(Stdio::null())
-                .stdout(Stdio::null())
+                .stdout(stdout)
                 .stderr(File::create(log)?),
         )?;
         loop {

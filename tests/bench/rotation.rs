@@ -14,6 +14,7 @@
 use std::collections::HashMap;
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use audit_shipper::demo::lumberjack::{Lumberjack, Options};
@@ -138,7 +139,7 @@ impl Scene {
     fn receiver(&self) -> anyhow::Result<Daemon> {
         let bind = format!("--bind-address={}", self.receiver);
         let output = format!("--output={}", self.path("received.log").display());
-        Daemon::start(&["receive".to_owned(), bind, output], &self.path("receiver.stderr"))
+        Daemon::start(&["receive".to_owned(), bind, output], &self.path("receiver.stderr"), Stdio::null())
     }
 
     /// Notes what a life came to, just before it ends.

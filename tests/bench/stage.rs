@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
@@ -47,26 +47,37 @@ pub(crate) struct Stage {
 }
 
 impl Stage {
+    /// For the webhook at `endpoint`.
     pub(crate) fn new(log: &Path, endpoint: SocketAddr, settings: &Settings) -> anyhow::Result<Self> {
         let directory = tempfile::tempdir()?;
-        let path = |name: &str| directory.path().join(name);
-        std::fs::create_dir(path("state"))?;
+        let path = directory.path().join("kubeconfig");
         let kubeconfig = format!(
             "apiVersion: v1\nkind: Config\nclusters:\n- name: c\n  cluster: {{ server: 'http://{endpoint}/audit' }}\n\
              users:\n- name: u\n  user: {{}}\ncontexts:\n- name: x\n  context: {{ cluster: c, user: u }}\ncurrent-context: x\n"
         );
-        std::fs::write(path("kubeconfig"), kubeconfig)?;
-        let field = |name: &str, value: Option<&str>| value.map(|value| format!(", {name}: {value}"));
-        let output = [
-            field("compression", settings.compression).unwrap_or_default(),
-            field("initialBackoff", settings.initial_backoff).unwrap_or_default(),
-            field("maxWait", settings.max_wait).unwrap_or_default(),
-            settings.max_in_flight.map(|most| format!(", maxInFlight: {most}")).unwrap_or_default(),
-            settings
-                .truncate_above
-                .map(|size| format!(", truncate: {{ enabled: true, maxEventSize: {size} }}"))
-                .unwrap_or_default(),
-        ];
+        std::fs::write(&path, kubeconfig)?;
+        let compression = field("compression", settings.compression);
+        let initial_backoff = field("initialBackoff", settings.initial_backoff);
+        let kubeconfig = path.display();
+        let webhook = format!("webhook: {{ kubeconfig: '{kubeconfig}'{compression}{initial_backoff} }}");
+        Self::of(directory, log, &webhook, settings)
+    }
+
+    /// For the destination that this section names. Of the settings, those of a webhook do not count.
+    pub(crate) fn to(log: &Path, section: &str, settings: &Settings) -> anyhow::Result<Self> {
+        Self::of(tempfile::tempdir()?, log, section, settings)
+    }
+
+    fn of(directory: TempDir, log: &Path, section: &str, settings: &Settings) -> anyhow::Result<Self> {
+        let path = |name: &str| directory.path().join(name);
+        std::fs::create_dir(path("state"))?;
+        let max_wait = field("maxWait", settings.max_wait);
+        let max_in_flight =
+            settings.max_in_flight.map(|most| format!(", maxInFlight: {most}")).unwrap_or_default();
+        let truncate = settings
+            .truncate_above
+            .map(|size| format!(", truncate: {{ enabled: true, maxEventSize: {size} }}"))
+            .unwrap_or_default();
         let policy = match settings.policy {
             Some(policy) => {
                 std::fs::write(path("policy.yaml"), policy.text())?;
@@ -74,15 +85,12 @@ impl Stage {
             }
             None => String::new(),
         };
-        let [compression, initial_backoff, max_wait, max_in_flight, truncate] = output;
         let config = format!(
             "source: {{ path: '{}', pinMinFree: 1% }}\nstateDir: '{}'\nbindAddress: 127.0.0.1:0\noutputs:\n\
-             - {{ name: siem, webhook: {{ kubeconfig: '{}'{compression}{initial_backoff} }}, \
-             redact: {{ enabled: {redact} }}, \
+             - {{ name: siem, {section}, redact: {{ enabled: {redact} }}, \
              batch: {{ throttle: {{ enable: false }}{max_wait} }}{max_in_flight}{truncate}{policy} }}\n",
             log.display(),
             path("state").display(),
-            path("kubeconfig").display(),
             redact = settings.redact,
         );
         std::fs::write(path("config.yaml"), config)?;
@@ -94,7 +102,13 @@ impl Stage {
     }
 
     pub(crate) fn start(&self) -> anyhow::Result<Daemon> {
-        Daemon::start(&["run".to_owned(), self.config_flag()], &self.directory.path().join("stderr"))
+        self.start_into(Stdio::null())
+    }
+
+    /// The same with a standard output.
+    pub(crate) fn start_into(&self, stdout: Stdio) -> anyhow::Result<Daemon> {
+        let arguments = ["run".to_owned(), self.config_flag()];
+        Daemon::start(&arguments, &self.directory.path().join("stderr"), stdout)
     }
 
     /// Whether this version of the program knows every field of the configuration.
@@ -109,6 +123,11 @@ impl Stage {
         let is_warning = |line: &&str| line.contains(" WARN ") || line.contains(" ERROR ");
         Ok(text.lines().filter(is_warning).map(str::to_owned).collect())
     }
+}
+
+/// A further field of a section, if it has a value.
+fn field(name: &str, value: Option<&str>) -> String {
+    value.map(|value| format!(", {name}: {value}")).unwrap_or_default()
 }
 
 /// What it took to bring a log to an endpoint, or only to read it.

@@ -1,4 +1,6 @@
-//! What is written for people is true: the README, the example configuration, the unit.
+//! What is written for people is true: the README, the page of destinations, the example configuration, the unit.
+
+mod destinations;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -24,14 +26,16 @@ fn rows(heading: &str) -> Vec<Vec<String>> {
     let start = readme.find(&format!("\n## {heading}\n")).unwrap_or_else(|| panic!("no heading {heading}"));
     let section = &readme[start + 1..];
     let section = &section[..section[1..].find("\n## ").map_or(section.len(), |end| end + 1)];
-    let cells = |line: &str| -> Vec<String> {
-        let inner = line.trim_start_matches("| ").trim_end_matches(" |");
-        inner.split(" | ").map(|cell| cell.trim().to_owned()).collect()
-    };
     let lines: Vec<&str> = section.lines().collect();
     let is_head = |index: usize| lines.get(index + 1).is_some_and(|next| next.starts_with("|---"));
     let is_row = |index: usize| lines[index].starts_with("| ") && !is_head(index);
     (0..lines.len()).filter(|index| is_row(*index)).map(|index| cells(lines[index])).collect()
+}
+
+/// The cells of a row.
+fn cells(row: &str) -> Vec<String> {
+    let inner = row.trim_start_matches("| ").trim_end_matches(" |");
+    inner.split(" | ").map(|cell| cell.trim().to_owned()).collect()
 }
 
 /// The text between the only pair of backticks, or what stands for nothing.
@@ -232,19 +236,27 @@ fn the_example_is_a_configuration() {
     assert!(effective_example().starts_with("source:\n  path: /var/log/kubernetes/audit.log\n"));
 }
 
+/// What a link to a heading calls it.
+fn slug(heading: &str) -> String {
+    heading.to_lowercase().replace(' ', "-").replace(|c: char| !c.is_alphanumeric() && c != '-', "")
+}
+
 #[test]
 fn the_links_lead_somewhere() {
-    let readme = read("README.md");
-    let links: Vec<&str> = readme.split("](").skip(1).filter_map(|rest| rest.split(')').next()).collect();
-    assert!(links.len() > 3, "{links:?}");
-    for link in links.into_iter().filter(|link| !link.starts_with("https://")) {
-        let (path, anchor) = link.split_once('#').unwrap_or((link, ""));
-        assert!(root().join(path).exists(), "{link}");
-        let slug = |heading: &str| {
-            heading.to_lowercase().replace(' ', "-").replace(|c: char| !c.is_alphanumeric() && c != '-', "")
-        };
-        let headings = readme.lines().filter_map(|line| line.strip_prefix("## "));
-        assert!(anchor.is_empty() || headings.map(slug).any(|heading| heading == anchor), "{link}");
+    for name in ["README.md", "docs/destinations.md"] {
+        let (page, path) = (read(name), root().join(name));
+        let links: Vec<&str> = page.split("](").skip(1).filter_map(|rest| rest.split(')').next()).collect();
+        assert!(links.len() > 3, "{name}: {links:?}");
+        for link in links.into_iter().filter(|link| !link.starts_with("https://")) {
+            let (to, anchor) = link.split_once('#').unwrap_or((link, ""));
+            let to = if to.is_empty() { path.clone() } else { path.parent().unwrap().join(to) };
+            assert!(to.exists(), "{name}: {link}");
+            if !anchor.is_empty() {
+                let there = std::fs::read_to_string(to).unwrap();
+                let mut headings = there.lines().filter_map(|line| line.strip_prefix("## "));
+                assert!(headings.any(|heading| slug(heading) == anchor), "{name}: {link}");
+            }
+        }
     }
 }
 

@@ -6,7 +6,7 @@ use super::super::{
     Destination, Elasticsearch, File, Login, Ndjson, Requests, Server, ServerTls, Sls, SplunkHec,
 };
 use super::super::{elasticsearch, loki, ndjson, otlp, quantity, sls, splunk_hec};
-use super::{quoted, show_compression, show_file, show_path, word};
+use super::{quoted, show_compression, show_file, show_path, show_texts, word};
 
 /// What only requests have.
 pub(super) fn show_request(destination: &Destination, requests: &Requests) -> String {
@@ -60,19 +60,17 @@ fn show_splunk_hec(splunk: &SplunkHec) -> String {
     let SplunkHec { server, host, source, sourcetype, index, fields, ack } = splunk;
     let [host, source, index] =
         [host, source, index].map(|text| text.as_deref().map_or_else(|| "~".to_owned(), quoted));
-    let fields: Vec<String> =
-        fields.iter().map(|(name, value)| format!("{}: {}", quoted(name), quoted(value))).collect();
     format!(
         "{server}      host: {host}
       source: {source}
       sourcetype: {sourcetype}
       index: {index}
-      fields: {{ {fields} }}
+      fields: {fields}
       ack: {ack}
 ",
         server = show_server(server, "url"),
         sourcetype = quoted(sourcetype),
-        fields = fields.join(", "),
+        fields = show_texts(&Vec::from_iter(fields.clone())),
         ack = quoted(word(&splunk_hec::ACKS, *ack)),
     )
 }
@@ -80,8 +78,6 @@ fn show_splunk_hec(splunk: &SplunkHec) -> String {
 fn show_sls(sls: &Sls) -> String {
     let Sls { server, project, logstore, topic, source, hostname, pack_id, .. } = sls;
     let or_null = |text: &Option<String>| text.as_deref().map_or_else(|| "~".to_owned(), quoted);
-    let tags: Vec<String> =
-        sls.tags.iter().map(|(key, value)| format!("{}: {}", quoted(key), quoted(value))).collect();
     let fields = [
         ("project", quoted(project)),
         ("logstore", quoted(logstore)),
@@ -90,7 +86,7 @@ fn show_sls(sls: &Sls) -> String {
         ("topic", quoted(topic)),
         ("source", quoted(source)),
         ("hostname", quoted(hostname)),
-        ("tags", format!("{{ {} }}", tags.join(", "))),
+        ("tags", show_texts(&sls.tags)),
         ("time", word(&sls::TIMES, sls.time).to_owned()),
         ("packId", pack_id.to_string()),
     ];
@@ -131,15 +127,7 @@ fn show_server(server: &Server, url_field: &str) -> String {
             .collect();
         line(format!("headers: {{ {} }}", names.join(", ")));
     }
-    lines
-        .iter()
-        .flat_map(|line| {
-            [
-                "      ", line, "
-",
-            ]
-        })
-        .collect()
+    lines.iter().flat_map(|line| ["      ", line, "\n"]).collect()
 }
 
 fn show_proxy(url: Option<&str>) -> String {

@@ -1,7 +1,9 @@
+use proptest::prelude::*;
 use serde::Deserialize;
 
 use super::*;
 use crate::event::Event;
+use crate::properties::cases;
 
 #[derive(Deserialize)]
 struct Case {
@@ -108,4 +110,18 @@ fn a_path_is_decoded_before_it_is_taken_apart() {
         assert_eq!(decoded(wrong), wrong);
     }
     assert_eq!(decoded_path(b"%ff", &mut Vec::new()), b"\xff");
+}
+
+proptest! {
+    #![proptest_config(cases(2_000))]
+
+    /// The parts of a path are what its slashes divide it into, as many as there is room for.
+    #[test]
+    fn parts_are_what_slashes_divide(
+        path in prop::collection::vec(prop::sample::select(&b"///ab.\xaf\x0f\xff\0\x2e\x30"[..]), 0..80),
+    ) {
+        let (parts, count) = super::parts_of(&path);
+        let expected: Vec<&[u8]> = path.split(|byte| *byte == b'/').take(MOST_PARTS).collect();
+        prop_assert_eq!(&parts[..count], &expected);
+    }
 }

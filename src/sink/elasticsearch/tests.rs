@@ -1,15 +1,16 @@
 //! What is posted, read back by serde and held against the lines that it was made of.
 
-use std::collections::BTreeMap;
+mod json;
+
 use std::io::Read as _;
 use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
 use flate2::read::GzDecoder;
 use proptest::prelude::*;
-use serde::Deserialize;
 use serde::de::IgnoredAny;
 
+use self::json::Json;
 use super::*;
 use crate::batch::{Batch, Limits, Offer, Origin};
 use crate::buffers::Buffers;
@@ -80,61 +81,6 @@ fn log(name: &str) -> Vec<Vec<u8>> {
     let mut text = Vec::new();
     GzDecoder::new(std::fs::File::open(path).unwrap()).read_to_end(&mut text).unwrap();
     text.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).map(<[u8]>::to_vec).collect()
-}
-
-/// Any JSON.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
-#[serde(untagged)]
-enum Json {
-    Null,
-    Bool(bool),
-    Number(f64),
-    Text(String),
-    List(Vec<Json>),
-    Object(BTreeMap<String, Json>),
-}
-
-impl Json {
-    fn read(text: impl AsRef<[u8]>) -> Self {
-        serde_json::from_slice(text.as_ref()).unwrap()
-    }
-
-    fn at(&self, path: &[&str]) -> Option<&Self> {
-        path.iter().try_fold(self, |json, key| match json {
-            Self::Object(members) => members.get(*key),
-            _ => None,
-        })
-    }
-
-    fn member_mut(&mut self, key: &str) -> Option<&mut Self> {
-        match self {
-            Self::Object(members) => members.get_mut(key),
-            _ => None,
-        }
-    }
-
-    fn remove(&mut self, key: &str) {
-        if let Self::Object(members) = self {
-            members.remove(key);
-        }
-    }
-
-    /// All keys in it, renamed.
-    fn renamed(self, name: &impl Fn(&str) -> String) -> Self {
-        match self {
-            Self::List(items) => Self::List(items.into_iter().map(|item| item.renamed(name)).collect()),
-            Self::Object(members) => Self::Object(
-                members.into_iter().map(|(key, value)| (name(&key), value.renamed(name))).collect(),
-            ),
-            other => other,
-        }
-    }
-
-    fn rename_in(&mut self, key: &str, name: &impl Fn(&str) -> String) {
-        if let Some(value) = self.member_mut(key) {
-            *value = std::mem::replace(value, Self::Null).renamed(name);
-        }
-    }
 }
 
 fn all_dots(key: &str) -> String {

@@ -5,9 +5,9 @@ use proptest::prelude::*;
 use prost::Message as _;
 
 use super::*;
-use crate::demo::replay::Replay;
 use crate::properties::{cases, mutated, mutations, real_line};
 use crate::sink::otlp::tests::{events, golden_lines, server};
+use crate::sink::tests::recorded;
 
 mod decoded;
 
@@ -31,17 +31,6 @@ fn decode(request: &Request) -> decoded::Push {
     let plain = snap::raw::Decoder::new().decompress_vec(&request.body.concat()).unwrap();
     assert_eq!(request.body.unpacked_len(), plain.len() as u64);
     decoded::Push::decode(&*plain).unwrap()
-}
-
-fn real_lines() -> Vec<Vec<u8>> {
-    let replay = Replay::bundled();
-    let line = |number| {
-        let mut line = Vec::new();
-        replay.line(number, &mut line);
-        line.pop();
-        line
-    };
-    (0..1000).map(line).collect()
 }
 
 /// When the last of them happened.
@@ -94,7 +83,7 @@ fn the_stream_is_the_nodes_unless_the_configuration_says_otherwise() {
 
 #[test]
 fn every_real_event_is_there_as_it_stands_in_the_log() {
-    let lines = real_lines();
+    let lines = recorded(0..1000);
     let now = time_of_the_last(&lines);
     let events = events(lines.iter().map(Vec::as_slice));
     let push = decode(&request(Encoding::Protobuf, &events, now));
@@ -119,7 +108,7 @@ fn every_real_event_is_there_as_it_stands_in_the_log() {
 
 #[test]
 fn both_forms_say_the_same() {
-    let lines = real_lines();
+    let lines = recorded(0..1000);
     let now = time_of_the_last(&lines) + Duration::from_secs(1800);
     let events = events(lines.iter().map(Vec::as_slice));
     let protobuf = decode(&request(Encoding::Protobuf, &events, now));
@@ -207,13 +196,7 @@ proptest! {
     /// line in every try: so Loki stores none of them twice.
     #[test]
     fn an_event_is_the_same_entry_in_every_try(from in 0..900_u64, count in 2..100_u64, picks: u128, later in 0..5_u64) {
-        let replay = Replay::bundled();
-        let lines: Vec<Vec<u8>> = (from..from + count).map(|number| {
-            let mut line = Vec::new();
-            replay.line(number, &mut line);
-            line.pop();
-            line
-        }).collect();
+        let lines = recorded(from..from + count);
         let now = time_of_the_last(&lines);
         let all = events(lines.iter().map(Vec::as_slice));
         let some = all.at(all.places().filter(|place| picks >> (place % 128) & 1 == 1));

@@ -2,8 +2,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::*;
-use crate::demo::replay::Replay;
-use crate::sink::tests::{answer, sealed};
+use crate::sink::tests::{answer, recorded, sealed};
 
 pub(crate) fn sink(format: Format) -> Ndjson {
     Ndjson { format }
@@ -11,14 +10,7 @@ pub(crate) fn sink(format: Format) -> Ndjson {
 
 /// Recorded events, and one whose line begins otherwise than kube-apiserver's.
 fn lines() -> Vec<Vec<u8>> {
-    let replay = Replay::bundled();
-    let line = |number| {
-        let mut line = Vec::new();
-        replay.line(number, &mut line);
-        line.pop();
-        line
-    };
-    let mut lines: Vec<_> = (0..20).map(line).collect();
+    let mut lines = recorded(0..20);
     lines.push(br#"{"apiVersion":"audit.k8s.io/v1","kind":"Event","auditID":"x"}"#.to_vec());
     lines
 }

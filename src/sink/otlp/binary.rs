@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use super::BodyForm;
 use super::node::Node;
 use super::record::{EVENT_NAME, Record};
+use crate::sink::json_text;
 use crate::sink::protobuf::{bytes, fixed32, fixed64, message, varint};
 
 /// `Resource`.
@@ -32,7 +33,7 @@ pub(super) fn record(out: &mut Vec<u8>, record: &Record<'_>, observed_unix_nano:
     varint(out, 2, record.severity.number().into());
     bytes(out, 3, &[record.severity.text().as_bytes()]);
     message(out, 5, |out| match form {
-        BodyForm::String => bytes(out, 1, &[String::from_utf8_lossy(record.line).as_bytes()]),
+        BodyForm::String => bytes(out, 1, &[json_text::lossy(record.line).as_bytes()]),
         BodyForm::Kvlist => any_value(out, &Node::of(record.line.trim_ascii())),
     });
     for (key, value) in &record.attributes {

@@ -139,15 +139,7 @@ fn kube_apiserver_is_the_resource_unless_the_configuration_says_otherwise() {
 
 #[test]
 fn every_real_event_is_there_as_it_stands_in_the_log() {
-    let replay = crate::demo::replay::Replay::bundled();
-    let lines: Vec<Vec<u8>> = (0..1000)
-        .map(|number| {
-            let mut line = Vec::new();
-            replay.line(number, &mut line);
-            line.pop();
-            line
-        })
-        .collect();
+    let lines = crate::sink::tests::recorded(0..1000);
     let events = events(lines.iter().map(Vec::as_slice));
     let records = decode(&request(Encoding::Protobuf, BodyForm::String, &events)).records();
     assert_eq!(records.len(), lines.len());

@@ -43,7 +43,7 @@ pub(super) fn record(out: &mut Vec<u8>, record: &Record<'_>, observed_unix_nano:
     match form {
         BodyForm::String => {
             out.extend_from_slice(b"{\"stringValue\":");
-            json_text::string(out, &String::from_utf8_lossy(record.line));
+            json_text::string(out, &json_text::lossy(record.line));
             out.push(b'}');
         }
         BodyForm::Kvlist => any_value(out, &Node::of(record.line.trim_ascii())),

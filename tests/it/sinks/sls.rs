@@ -241,11 +241,11 @@ fn alibabas_own_sdk_reads_and_signs_the_same() {
         let script = format!("{}/tests/it/sinks/sls/sdk.py", env!("CARGO_MANIFEST_DIR"));
         let output = match Command::new("python3").arg(&script).arg(&path).output() {
             Ok(output) => output,
-            Err(error) => return eprintln!("skipped: python3 cannot be run: {error}"),
+            Err(error) => return crate::support::leave_out(format_args!("python3 cannot be run: {error}")),
         };
         let said = String::from_utf8_lossy(&output.stderr);
         if output.status.code() == Some(77) {
-            return eprintln!("skipped: aliyun-log-python-sdk is not installed: {said}");
+            return crate::support::leave_out(format_args!("aliyun-log-python-sdk is not installed: {said}"));
         }
         assert!(output.status.success(), "{said}");
         let text = String::from_utf8(output.stdout).unwrap();

@@ -14,9 +14,9 @@ use rustls::sign::CertifiedKey;
 use rustls::{ClientConfig, RootCertStore};
 use secrecy::{ExposeSecret, SecretSlice, SecretString};
 
-use super::file::{Cluster, Text, User};
+use super::report::{Report, Reported};
+use super::source::{Cluster, Text, User};
 use super::verifier::{Checked, Verifier};
-use super::{Report, Reported};
 
 /// A client certificate with less to live is worth a word.
 const EXPIRES_SOON: SignedDuration = SignedDuration::from_hours(7 * 24);

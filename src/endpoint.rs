@@ -1,40 +1,46 @@
-//! The webhook's kubeconfig: where batches go, over which TLS, with which credentials.
+//! Where an output's requests go: the URL, over which TLS, with which credentials. All of it is renewed while we run.
 //!
-//! kube-apiserver names its audit webhook by a kubeconfig (`--audit-webhook-config-file`), so whatever
-//! kubectl can write may stand in it. This module reads it the way client-go's `clientcmd` does with an
-//! explicit path:
+//! kube-apiserver names its audit webhook by a *kubeconfig* (`--audit-webhook-config-file`), so whatever kubectl can
+//! write may stand in it. It is read the way client-go's `clientcmd` does with an explicit path:
 //!
 //! - The **current context** picks one *cluster* (the endpoint) and at most one *user* (the credentials).
 //! - The **server** is the cluster's URL. Over `http` no credentials are read or sent, as in client-go.
 //! - The **token file** wins over the inline token once it could be read, and is read again while we run.
-//!
 //! - An **exec** plugin is run when there is nothing to show yet, before that expires, and after it was refused.
 //!
-//! The kubeconfig and every file that it names are looked at while we run, and read again when they have
-//! changed: `current.rs` says what takes the place of what. All mistakes are reported together, each with the
-//! file and the line it stands on. No text of a kubeconfig is ever part of a message unless it is a name or a
+//! Every other server is named by a section of *our own configuration*, which is made into the cluster and the user that
+//! a kubeconfig would have. From there on both are the same.
+//!
+//! Every file that is named is looked at while we run, and all are read again when one has changed: `current.rs` says
+//! what takes the place of what. All mistakes are reported together, each with the file and the line it stands on, or
+//! with the field of our configuration. No text of a kubeconfig is ever part of a message unless it is a name or a
 //! path, since nearly every other field can hold a secret.
 //!
 //! | file | what it holds |
 //! |---|---|
-//! | `file.rs` | the YAML, and the rules of which cluster and user count |
-//! | `named.rs` | the same from our own configuration, for endpoints that no kubeconfig names |
+//! | `kubeconfig.rs` | the YAML of a kubeconfig, and the rules of which cluster and user count |
+//! | `configured.rs` | the same from a section of our own configuration |
+//! | `source.rs` | the cluster and the user that come of either |
+//! | `report.rs` | what is wrong with them |
 //! | `server.rs` | `server` as the URL that is posted to |
 //! | `tls.rs` | certificate authorities, the client certificate |
 //! | `verifier.rs` | which certificates of a server are believed |
 //! | `credentials.rs` | the `Authorization` header, the token file |
 //! | `exec.rs` | commands that print credentials |
 //! | `exec/run.rs` | one run of such a command |
+//! | `exec/info.rs` | what such a command is told of the cluster |
 //! | `client.rs` | all of it as a `reqwest::Client`: proxies, timeouts, `tls-server-name` |
 //! | `current.rs` | what is in use, and what takes its place |
 
 mod client;
+mod configured;
 mod credentials;
 mod current;
 mod exec;
-mod file;
-mod named;
+mod kubeconfig;
+mod report;
 mod server;
+mod source;
 mod tls;
 mod verifier;
 
@@ -59,12 +65,12 @@ use crate::config::{self, Server};
 use client::Connection;
 pub use credentials::AccessKey;
 use current::Current;
-use file::Source;
+use report::Report;
 
-/// No file that a kubeconfig is or points to is longer; a bundle of all public authorities is a tenth of it.
+/// No file that names an endpoint or is named for one is longer; a bundle of all public authorities is a tenth of it.
 const MAX_FILE_BYTES: u64 = 4 << 20;
 
-/// The endpoint that a kubeconfig names: URL, TLS, credentials, as they are now.
+/// One server: URL, TLS, credentials, as they are now.
 pub struct Endpoint {
     subject: Subject,
     timeout: Duration,
@@ -305,67 +311,6 @@ impl Session {
     /// Which credentials and connection these are, for [`Endpoint::refused`].
     pub fn generation(&self) -> u64 {
         self.generation
-    }
-}
-
-/// A mistake that is in the report already: the reader of the field has nothing to return.
-#[derive(Debug, Clone, Copy)]
-struct Reported;
-
-/// Collects what is wrong and what is worth a word, each with its place in the kubeconfig.
-struct Report<'a> {
-    subject: &'a Subject,
-    /// Whether nothing is in use yet that could stay in use.
-    is_first: bool,
-    errors: Vec<String>,
-    warnings: Vec<String>,
-}
-
-impl<'a> Report<'a> {
-    fn new(subject: &'a Subject, is_first: bool) -> Report<'a> {
-        Report { subject, is_first, errors: Vec::new(), warnings: Vec::new() }
-    }
-
-    fn kubeconfig(&self) -> Option<&'a Path> {
-        match self.subject {
-            Subject::Kubeconfig(path) => Some(path),
-            Subject::Server(_) => None,
-        }
-    }
-
-    /// What the endpoint is made of.
-    fn source(&mut self) -> Result<Source, Reported> {
-        match self.subject {
-            Subject::Kubeconfig(path) => file::read(path, self),
-            Subject::Server(server) => Ok(named::source(server)),
-        }
-    }
-
-    /// Returns the proof that there is something to say, for the caller to return.
-    fn error(&mut self, line: u64, field: &str, message: impl fmt::Display) -> Reported {
-        self.errors.push(self.place(line, field, message));
-        Reported
-    }
-
-    fn warn(&mut self, line: u64, field: &str, message: impl fmt::Display) {
-        self.warnings.push(self.place(line, field, message));
-    }
-
-    /// `file:line: field: message`; line 0 and an empty field are left out.
-    fn place(&self, line: u64, field: &str, message: impl fmt::Display) -> String {
-        if let Subject::Server(server) = self.subject {
-            let message = named::in_our_words(&format!("{field}: {message}"));
-            return format!("{}.{message}", server.place);
-        }
-        let line = if line > 0 { format!(":{line}") } else { String::new() };
-        let field = if field.is_empty() { String::new() } else { format!("{field}: ") };
-        format!("{}{line}: {field}{message}", self.subject)
-    }
-
-    /// A path of the kubeconfig: relative ones start at the kubeconfig's directory.
-    fn resolve(&self, path: impl AsRef<Path>) -> PathBuf {
-        let directory = self.kubeconfig().and_then(Path::parent).unwrap_or(Path::new(""));
-        directory.join(path)
     }
 }
 

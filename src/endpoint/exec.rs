@@ -19,9 +19,10 @@ use serde::Deserialize;
 use tokio::process::Command;
 use tokio::time::Instant;
 
-use super::file::{Cluster, Exec};
+use super::credentials;
+use super::report::{Report, Reported};
+use super::source::{Cluster, Exec};
 use super::tls::Identity;
-use super::{Report, Reported, credentials};
 
 const V1: &str = "client.authentication.k8s.io/v1";
 const V1BETA1: &str = "client.authentication.k8s.io/v1beta1";
@@ -164,7 +165,7 @@ impl Plugin {
         let command = find(exec, line, report);
         let info = info::info(exec, cluster, report);
         let texts =
-            |texts: &[super::file::Text]| texts.iter().map(|text| text.or_empty().to_owned()).collect();
+            |texts: &[super::source::Text]| texts.iter().map(|text| text.or_empty().to_owned()).collect();
         let env = exec.env.iter().flatten();
         let env =
             env.map(|variable| (variable.name.or_empty().to_owned(), variable.value.or_empty().to_owned()));

@@ -5,8 +5,8 @@
 
 use reqwest::Url;
 
-use super::file::{Cluster, User};
-use super::{Report, Reported};
+use super::report::{Report, Reported};
+use super::source::{Cluster, User};
 
 /// The URL without a query.
 pub(super) fn parse(cluster: &Cluster, user: &User, report: &mut Report<'_>) -> Result<Url, Reported> {

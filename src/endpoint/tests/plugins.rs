@@ -14,7 +14,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::connections::{authority, load};
 use super::far_end::FarEnd;
 use super::{kubeconfig, load_from};
-use crate::kubeconfig::Endpoint;
+use crate::endpoint::Endpoint;
 
 const USER: &str = "exec:\n  apiVersion: client.authentication.k8s.io/v1\n  command: ./plugin\n  \
                     interactiveMode: IfAvailable\n  installHint: install it\n  args: [\"a b\", \"\"]\n  \

@@ -16,10 +16,11 @@ use reqwest::header::{HOST, HeaderMap, HeaderValue};
 use reqwest::{Client, ClientBuilder, Proxy, Url, redirect, retry};
 use rustls::pki_types::ServerName;
 
-use super::file::{Cluster, Source};
+use super::report::{Report, Reported};
+use super::server;
+use super::source::{Cluster, Source};
 use super::tls::{Identity, Tls};
 use super::verifier::Checked;
-use super::{Report, Reported, server};
 use crate::config::show_duration;
 
 /// A connection is given up after this, or after nine tenths of the timeout of a request if that is less: so what has no

@@ -2,8 +2,9 @@
 
 use serde::Serialize;
 
-use crate::kubeconfig::file::{Cluster, Exec};
-use crate::kubeconfig::{Report, Reported, tls};
+use crate::endpoint::report::{Report, Reported};
+use crate::endpoint::source::{Cluster, Exec};
+use crate::endpoint::tls;
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]

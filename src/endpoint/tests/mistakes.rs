@@ -7,7 +7,7 @@ use base64::engine::general_purpose::STANDARD;
 
 use super::far_end::Authority;
 use super::{TIMEOUT, errors, kubeconfig, load_from};
-use crate::kubeconfig::{Endpoint, MAX_FILE_BYTES};
+use crate::endpoint::{Endpoint, MAX_FILE_BYTES};
 
 /// The one error of a kubeconfig, which never repeats what the field held.
 fn check(cluster: &str, user: &str, expected: &str) {

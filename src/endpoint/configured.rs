@@ -8,8 +8,9 @@ use base64::engine::general_purpose::STANDARD;
 use secrecy::{ExposeSecret as _, SecretString};
 
 use super::credentials::{AccessKey, Credentials};
-use super::file::{Cluster, Source, Text, User};
-use super::{Report, Reported, read_file};
+use super::read_file;
+use super::report::{Report, Reported};
+use super::source::{Cluster, Source, Text, User};
 use crate::config::{Login, Server};
 
 /// A kubeconfig's names of fields, and ours. Longer names come first.

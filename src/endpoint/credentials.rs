@@ -14,8 +14,8 @@ use reqwest::header::HeaderValue;
 use secrecy::{ExposeSecret, SecretString};
 
 use super::exec::Plugin;
-use super::file::{Source, User};
-use super::{Report, Reported};
+use super::report::{Report, Reported};
+use super::source::{Source, User};
 
 /// What identifies us in a header; a client certificate is part of the connection instead.
 #[derive(Clone)]

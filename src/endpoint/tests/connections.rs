@@ -15,7 +15,7 @@ use tokio::net::{TcpListener, TcpStream};
 
 use super::far_end::{Authority, FarEnd, Pair, Seen, self_signed};
 use super::{TIMEOUT, kubeconfig, load_from, session};
-use crate::kubeconfig::Endpoint;
+use crate::endpoint::Endpoint;
 
 /// A directory with `ca.crt`, and an authority to fill it from.
 pub(super) fn authority() -> (Authority, TempDir) {

@@ -12,7 +12,7 @@ use rustix::fs::{CWD, Mode, mkfifoat};
 use super::connections::{authority, load, post, seen};
 use super::far_end::{Authority, FarEnd, Pair};
 use super::kubeconfig;
-use crate::kubeconfig::Endpoint;
+use crate::endpoint::Endpoint;
 
 /// A look at the files, and what is sent after it.
 async fn token_after_look(endpoint: &Arc<Endpoint>, far_end: &FarEnd) -> String {

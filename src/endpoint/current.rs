@@ -14,8 +14,9 @@ use std::time::{Duration, Instant};
 use super::client::{Connection, Target};
 use super::credentials::{self, Credentials};
 use super::exec::{Issued, Plugin};
-use super::file::{Cluster, Source, User};
-use super::{Condition, Report, Reported, Session, named};
+use super::report::{Report, Reported};
+use super::source::{Cluster, Source, User};
+use super::{Condition, Session, configured};
 use crate::stamp::Stamp;
 
 /// Files that look the same are read again all the same after this long.
@@ -72,7 +73,7 @@ fn read_files(source: Arc<Source>, report: &mut Report<'_>, timeout: Duration) -
     }
     source.user.warn_of_ignored(report);
     let credentials = match &source.server {
-        Some(server) => named::credentials(&server.login, report),
+        Some(server) => configured::credentials(&server.login, report),
         None if target.as_ref().map_or(true, Target::is_encrypted) => credentials::read(&source, report),
         None => Ok(Credentials::None),
     };

@@ -1,0 +1,115 @@
+//! What kube-apiserver refuses is refused, in its own words, and so is what its flags cannot say.
+
+use super::mistakes::{check, check_flags};
+use super::*;
+
+#[test]
+fn kube_apiservers_rules_hold_in_its_own_words() {
+    check_flags(
+        &[("audit-webhook-mode", "async")],
+        &[
+            "--audit-webhook-mode: invalid audit webhook mode async, allowed modes are \"batch,blocking,blocking-strict\"",
+        ],
+    );
+    check_flags(
+        &[
+            ("audit-webhook-batch-buffer-size", "-1"),
+            ("audit-webhook-batch-max-size", "0"),
+            ("audit-webhook-batch-throttle-qps", "0"),
+            ("audit-webhook-batch-throttle-burst", "-2"),
+            ("audit-webhook-truncate-max-event-size", "0"),
+            ("audit-webhook-version", "audit.k8s.io/v1beta1"),
+        ],
+        &[
+            "--audit-webhook-batch-buffer-size: invalid audit batch webhook buffer size -1, must be a positive number",
+            "--audit-webhook-batch-max-size: invalid audit batch webhook max batch size 0, must be a positive number",
+            "--audit-webhook-batch-throttle-qps: invalid audit batch webhook throttle QPS 0, must be a positive number",
+            "--audit-webhook-batch-throttle-burst: invalid audit batch webhook throttle burst -2, must be a positive number",
+            "--audit-webhook-truncate-max-event-size: invalid audit truncate webhook max event size 0, must be a positive number",
+            "--audit-webhook-version: invalid group version, allowed versions are [\"audit.k8s.io/v1\"]",
+        ],
+    );
+    let too_small =
+        "invalid audit truncate webhook max batch size 99, must be greater than max event size (100)";
+    check_flags(
+        &[("audit-webhook-truncate-max-batch-size", "99"), ("audit-webhook-truncate-max-event-size", "100")],
+        &[&format!("--audit-webhook-truncate-max-batch-size: {too_small}")],
+    );
+    check_flags(
+        &[("audit-webhook-truncate-max-event-size", "10485761")],
+        &[
+            "--audit-webhook-truncate-max-event-size: invalid audit truncate webhook max batch size 10485760, must be greater than max event size (10485761)",
+        ],
+    );
+    let yaml = LEAST.replace("}}]", "}, truncate: {maxBatchSize: 99, maxEventSize: 100}, batch: {mode: x}}]");
+    check(
+        load_yaml(&yaml),
+        &[
+            &format!("f.yaml:2: outputs[0].truncate.maxBatchSize: {too_small}"),
+            "f.yaml:2: outputs[0].batch.mode: invalid audit webhook mode x, allowed modes are \"batch,blocking,blocking-strict\"",
+        ],
+    );
+}
+
+#[test]
+fn equal_truncate_limits_and_an_idle_throttle_are_legal() {
+    assert!(
+        load_flags(&[
+            ("audit-webhook-truncate-max-batch-size", "100"),
+            ("audit-webhook-truncate-max-event-size", "100"),
+            ("audit-webhook-batch-throttle-enable", "false"),
+            ("audit-webhook-batch-throttle-qps", "0"),
+        ])
+        .is_ok()
+    );
+}
+
+#[test]
+fn log_flags_are_checked() {
+    check_flags(
+        &[
+            ("audit-log-format", "legacy"),
+            ("audit-log-version", "v2"),
+            ("audit-log-mode", "x"),
+            ("audit-log-maxage", "-1"),
+            ("audit-log-maxsize", "100M"),
+            ("audit-log-compress", "yes"),
+        ],
+        &[
+            "--audit-log-format: lines of the legacy format cannot be turned back into events; legal is json",
+            "--audit-log-version: invalid group version, allowed versions are [\"audit.k8s.io/v1\"]",
+            "--audit-log-mode: invalid audit log mode x, allowed modes are \"batch,blocking,blocking-strict\"",
+            "--audit-log-maxage: --audit-log-maxage -1 can't be a negative number",
+            "--audit-log-maxsize: \"100M\" is not a whole number",
+            "--audit-log-compress: \"yes\" is not a boolean; legal are true and false",
+        ],
+    );
+    check_flags(
+        &[("audit-log-format", "xml")],
+        &["--audit-log-format: invalid audit log format xml, allowed formats are \"legacy,json\""],
+    );
+}
+
+#[test]
+fn values_outside_pflags_syntax_are_refused() {
+    check_flags(
+        &[
+            ("audit-webhook-truncate-max-event-size", "100KiB"),
+            ("audit-webhook-batch-max-wait", "30"),
+            ("audit-webhook-batch-throttle-qps", "NaN"),
+            ("audit-webhook-batch-throttle-burst", "4294967296"),
+            ("shutdown-grace", "-1s"),
+            ("log-format", "xml"),
+            ("bind-address", "localhost:9465"),
+        ],
+        &[
+            "--audit-webhook-truncate-max-event-size: \"100KiB\" is not a whole number",
+            "--audit-webhook-batch-max-wait: \"30\" has no unit; legal are such as 30s, 1m30s or 1.5h",
+            "--audit-webhook-batch-throttle-qps: NaN is out of range; legal are 0.000001 to 1000000 batches a second; without a limit, turn the throttle off",
+            "--audit-webhook-batch-throttle-burst: 4294967296 is out of range; legal are 1 to 4294967295",
+            "--shutdown-grace: \"-1s\" is negative; legal are 0 and above",
+            "--log-format: \"xml\" is not known; legal are text and json",
+            "--bind-address: \"localhost:9465\" is not an address; legal are such as 127.0.0.1:9465, 0.0.0.0:9465 or [::1]:0",
+        ],
+    );
+}
