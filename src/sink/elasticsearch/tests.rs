@@ -283,13 +283,14 @@ fn an_event_without_a_time_is_as_old_as_its_request() {
 #[test]
 fn a_patch_with_a_key_twice_is_stored() {
     let line = |verb: &str| {
-        let body = r#"{"data":{".x":1,"_x":2},"data":{"a":1,"a":2}}"#;
+        // Without a dot, at which it would be looked through anyhow.
+        let body = r#"{"data":{"x":1,"_x":2},"data":{"a":1,"a":2}}"#;
         format!(r#"{{"kind":"Event","apiVersion":"audit.k8s.io/v1","verb":"{verb}","requestObject":{body}}}"#)
     };
     for (mode, verb, stored) in [
-        (DocumentMode::Ecs, "patch", r#"{"data":{"_x":1,"_x_2":2},"data_2":{"a":1,"a_2":2}}"#),
-        (DocumentMode::EcsRaw, "patch", r#"{"data":{"_x":1,"_x_2":2},"data_2":{"a":1,"a_2":2}}"#),
-        (DocumentMode::Raw, "patch", r#"{"data":{".x":1,"_x":2},"data":{"a":1,"a":2}}"#),
+        (DocumentMode::Ecs, "patch", r#"{"data":{"x":1,"_x":2},"data_2":{"a":1,"a_2":2}}"#),
+        (DocumentMode::EcsRaw, "patch", r#"{"data":{"x":1,"_x":2},"data_2":{"a":1,"a_2":2}}"#),
+        (DocumentMode::Raw, "patch", r#"{"data":{"x":1,"_x":2},"data":{"a":1,"a":2}}"#),
     ] {
         let (_, document) = post_one(&of_mode(mode), &line(verb));
         assert!(document.contains(&format!(r#""requestObject":{stored}"#)), "{document}");
