@@ -58,20 +58,30 @@ pub trait HttpSink: Send + Sync {
         verdict_by_status(answer)
     }
 
+    /// How many of the events that an answer acknowledges are kept elsewhere than where they were sent.
+    fn diverted(&self, _: &Answer) -> u64 {
+        0
+    }
+
     /// What a request may hold.
     fn limits(&self) -> Limits {
         Limits::default()
     }
 
-    /// The request that asks what became of the requests with these tickets. Only for a sink that says
-    /// [`Verdict::Poll`].
-    fn poll(&self, _tickets: &[u64]) -> Option<Request> {
+    /// What is added to a request that goes in this lane: the endpoint numbers the tickets of each lane for itself.
+    fn lane(&self, _: u64) -> Option<(HeaderName, HeaderValue)> {
         None
     }
 
-    /// Which of these tickets an answer to [`HttpSink::poll`] says are settled.
-    fn settled(&self, _tickets: &[u64], _answer: &Answer) -> Vec<u64> {
-        Vec::new()
+    /// The request that asks what became of the one that was `taken` with this ticket. Only for a sink that says
+    /// [`Verdict::Poll`].
+    fn poll(&self, _lane: u64, _ticket: u64, _taken: &Answer) -> Option<Request> {
+        None
+    }
+
+    /// Whether it is settled, if an answer to [`HttpSink::poll`] says so.
+    fn is_settled(&self, _ticket: u64, _answer: &Answer) -> Option<bool> {
+        None
     }
 }
 
@@ -81,7 +91,7 @@ pub fn of(destination: &Destination, log: &Path) -> Option<Arc<dyn HttpSink>> {
     Some(match destination {
         Destination::Webhook(_) => Arc::new(webhook::Webhook),
         Destination::Ndjson(ndjson) => Arc::new(ndjson::Ndjson::new(ndjson)),
-        Destination::Elasticsearch(config) => Arc::new(elasticsearch::Elasticsearch::new(config)),
+        Destination::Elasticsearch(config) => Arc::new(elasticsearch::Elasticsearch::new(config, log)),
         Destination::SplunkHec(splunk) => Arc::new(splunk_hec::SplunkHec::new(splunk)),
         Destination::Otlp(otlp) => Arc::new(otlp::Otlp::new(otlp)),
         Destination::Loki(loki) => Arc::new(loki::Loki::new(loki)),
@@ -194,6 +204,8 @@ pub enum EventVerdict {
     Accepted,
     /// Not now.
     Retry,
+    /// Nothing is said of it, since another one is refused: sent again without that.
+    Again,
     /// Not before somebody changes something.
     Hold,
     /// Never.

@@ -28,6 +28,8 @@ pub struct NoAnswer {
     pub reason: String,
     /// Whether the endpoint was connected and took too long.
     pub timed_out: bool,
+    /// Whether there is one, of more bytes than are read of any.
+    pub too_long: bool,
 }
 
 /// The credentials of one request.
@@ -77,7 +79,7 @@ impl Exchange {
     /// There is no complete answer.
     pub async fn send(&self, method: Method, request: Request) -> Result<(Answer, Credentials), NoAnswer> {
         let session = self.endpoint.session().await;
-        let session = session.map_err(|reason| NoAnswer { reason, timed_out: false })?;
+        let session = session.map_err(|reason| NoAnswer { reason, timed_out: false, too_long: false })?;
         let answer = self.send_over(&session, &method, &request).await;
         if answer.as_ref().is_err_and(|no_answer| no_answer.timed_out) {
             self.endpoint.reconnect(&session);
@@ -102,7 +104,11 @@ impl Exchange {
                 None => return complete(response, self.sink.limits().answer_bytes).await,
             }
         }
-        Err(NoAnswer { reason: format!("more than {MOST_REDIRECTS} redirects"), timed_out: false })
+        Err(NoAnswer {
+            reason: format!("more than {MOST_REDIRECTS} redirects"),
+            timed_out: false,
+            too_long: false,
+        })
     }
 
     /// All headers of one try. What the sink says comes last, since it may speak of the others.
@@ -165,8 +171,13 @@ async fn complete(mut response: Response, longest: usize) -> Result<Answer, NoAn
     while let Some(piece) = response.chunk().await.map_err(|error| in_words(&error))? {
         body.extend_from_slice(&piece);
         if body.len() > longest {
+            // A page of whatever length that says no is a no. What else says yes, and to how many, is not known.
+            if !(200..=299).contains(&status) {
+                body.truncate(longest);
+                break;
+            }
             let reason = format!("status {status}, and an answer of more than {longest} bytes");
-            return Err(NoAnswer { reason, timed_out: false });
+            return Err(NoAnswer { reason, timed_out: false, too_long: true });
         }
     }
     Ok(Answer { status, retry_after, headers, body: Bytes::from(body), received_at })

@@ -18,6 +18,7 @@ mod keys;
 pub mod template;
 
 use std::borrow::Cow;
+use std::path::Path;
 use std::time::SystemTime;
 
 use bytes::Bytes;
@@ -46,13 +47,13 @@ pub struct Elasticsearch {
 }
 
 impl Elasticsearch {
-    /// What `config` says.
+    /// What `config` says, of events of `log`.
     #[must_use]
-    pub fn new(config: &config::Elasticsearch) -> Self {
+    pub fn new(config: &config::Elasticsearch, log: &Path) -> Self {
         Self {
             target: format!("/{}/_bulk?filter_path={ASKED_FOR}", config.data_stream),
             dedupe: config.dedupe,
-            writer: Writer::new(config),
+            writer: Writer::new(config, log),
         }
     }
 
@@ -92,6 +93,10 @@ impl HttpSink for Elasticsearch {
         answer::verdict(events, answer)
     }
 
+    fn diverted(&self, answer: &Answer) -> u64 {
+        answer::diverted(answer)
+    }
+
     /// Amazon's small instances take 10 MiB; elsewhere 100 MB are usual.
     fn limits(&self) -> Limits {
         Limits { body_bytes: 10 << 20, answer_bytes: 32 << 20 }
@@ -99,4 +104,4 @@ impl HttpSink for Elasticsearch {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

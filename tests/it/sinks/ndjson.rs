@@ -116,6 +116,24 @@ fn what_is_refused_by_a_status_is_set_aside_and_nothing_else() {
     assert!(good.iter().all(|line| arrived.iter().flatten().any(|other| other == line)));
 }
 
+/// More is said than anybody reads: a refusal is one all the same, and of what was taken fewer are asked about.
+#[test]
+fn an_endpoint_that_talks_too_much_is_understood() {
+    let events = real_events(60);
+    for status in [413, 200] {
+        let page = "<p>".repeat(1 << 19);
+        let endpoint = Endpoint::start(move |request, _| {
+            if lines(request).len() > 8 { Answer::with_body(status, page.clone()) } else { Answer::ok() }
+        });
+        let shipper = shipper(&endpoint, "compression: none").log(&events).batches_of(30);
+        let daemon = shipper.start();
+        let metrics = wait_until_settled(&daemon, events.len());
+        assert_eq!(count(&metrics, "audit_shipper_delivered_events_total", &[]), 60, "{status}");
+        let arrived: Vec<_> = endpoint.requests().iter().map(lines).collect();
+        assert_holds(&arrived, &events);
+    }
+}
+
 #[test]
 fn credentials_and_headers_are_sent_and_renewed() {
     let events = real_events(30);
