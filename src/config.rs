@@ -17,6 +17,7 @@ mod load;
 mod log_flags;
 mod loki;
 mod ndjson;
+mod node_address;
 mod otlp;
 mod output;
 mod print;

@@ -37,6 +37,7 @@ mod acks;
 mod asking;
 mod backoff;
 mod decision;
+mod diverted;
 mod exchange;
 mod gate;
 mod packing;
@@ -46,10 +47,11 @@ mod trial;
 mod wire;
 mod writing;
 
-use acks::Acks;
-use asking::{Asking, Judged, Ruling};
+use acks::Lanes;
+use asking::{Asking, Judged, Ruling, Undecided};
 use backoff::{Backoff, SHORTEST_WAIT, wait_asked_for};
-use decision::Decision;
+use decision::{Decision, Pace};
+use diverted::Diverted;
 pub use exchange::{Certificate, Credentials, Exchange, Line, NoAnswer};
 use gate::Gate;
 use packing::Packing;
@@ -59,6 +61,9 @@ pub use writing::Writing;
 
 /// A delivery that waits learns at once that another was taken, but does not ask again sooner than this.
 const NOTICE_AFTER: Duration = Duration::from_secs(1);
+/// Answers in a row that refuse one event each and say nothing of the others, after which these are halved: where many
+/// are at fault, that finds those that are not.
+const MOST_PICKED: usize = 8;
 
 /// How the batches of an output go their way.
 pub enum Transport {
@@ -88,7 +93,8 @@ pub struct Delivery {
     strict: bool,
     gate: Gate,
     packing: Packing,
-    acks: Acks,
+    lanes: Lanes,
+    diverted: Diverted,
     metrics: Arc<RouteMetrics>,
     health: Arc<Health>,
 }
@@ -100,6 +106,8 @@ pub struct Delivered {
     pub events: u64,
     /// Events of acknowledged requests that the endpoint will not have, and nobody can tell which they are.
     pub refused_unnamed: u64,
+    /// All events that may be among these, as far as they are to be kept.
+    pub uncertain: Vec<Refused>,
     /// How large the acknowledged bodies are.
     pub size: Size,
     /// Events that are given up, by their place in the batch.
@@ -137,7 +145,8 @@ impl Delivery {
             strict: output.batch.mode == Mode::BlockingStrict,
             gate: Gate::new(output.max_in_flight.get(), Arc::clone(&metrics)),
             packing: Packing::new(output, buffers),
-            acks: Acks::default(),
+            lanes: Lanes::default(),
+            diverted: Diverted::default(),
             metrics,
             health,
         }
@@ -156,9 +165,11 @@ impl Delivery {
     async fn send(&self, mut events: Events) -> Decision {
         let mut decision = Decision::default();
         let mut backoff = Backoff::new(&self.limits);
+        let mut picked = 0;
         loop {
             match Asking::new(self, &events, &mut backoff).run().await {
-                Ruling::Accepted { size, refused_unnamed } => {
+                Ruling::Accepted { size, refused_unnamed, uncertain } => {
+                    decision.uncertain.extend(uncertain);
                     decision.size += size;
                     decision.taken += (events.len() as u64).saturating_sub(refused_unnamed);
                     decision.refused_unnamed += refused_unnamed;
@@ -167,22 +178,37 @@ impl Delivery {
                     return decision;
                 }
                 Ruling::Each { verdicts, status, size } => {
-                    let (left, is_held) = decision.note(&events, verdicts, status, size);
+                    let (left, pace) = decision.note(&events, verdicts, status, size);
                     if left.is_empty() {
                         return decision;
                     }
                     let failed = self.health.now();
-                    let wait = if is_held {
-                        self.health.misconfigured("the endpoint does not take some of the events");
-                        self.limits.max_backoff
-                    } else if left.len() < events.len() {
-                        backoff = Backoff::new(&self.limits);
-                        backoff.next_wait()
-                    } else {
-                        self.health.unavailable("the endpoint takes none of the events now");
-                        backoff.next_wait()
+                    let fewer = left.len() < events.len();
+                    if fewer {
+                        events = events.at(left);
+                    }
+                    let wait = match pace {
+                        Pace::AtOnce if fewer => {
+                            picked += 1;
+                            if picked % MOST_PICKED == 0 && events.len() > 1 {
+                                decision.left = Some((events, Undecided::Picked));
+                                return decision;
+                            }
+                            continue;
+                        }
+                        Pace::Hold => {
+                            self.health.misconfigured("the endpoint does not take some of the events");
+                            self.limits.max_backoff
+                        }
+                        Pace::AtOnce | Pace::Backoff if fewer => {
+                            backoff = Backoff::new(&self.limits);
+                            backoff.next_wait()
+                        }
+                        Pace::AtOnce | Pace::Backoff => {
+                            self.health.unavailable("the endpoint takes none of the events now");
+                            backoff.next_wait()
+                        }
                     };
-                    events = events.at(left);
                     self.pause(wait, failed).await;
                 }
                 Ruling::Undecided(why) => {
@@ -199,7 +225,12 @@ impl Delivery {
         if events == 0 {
             tracing::warn!(output, "the endpoint has taken events with a warning");
         } else {
-            tracing::error!(output, events, "the endpoint has refused events, and does not say which");
+            tracing::error!(
+                output,
+                events,
+                "the endpoint has refused events of a request and does not say which; those that are kept are in the \
+                 file of rejected events"
+            );
         }
     }
 
@@ -209,8 +240,10 @@ impl Delivery {
     }
 
     /// Sends one request, when the gate lets it through, and has the gate and the books learn from the answer.
-    async fn try_once(&self, request: Request, events: usize) -> Result<Judged, NoAnswer> {
+    async fn try_once(&self, mut request: Request, events: usize) -> Result<Judged, NoAnswer> {
         let pass = self.gate.enter().await;
+        let lane = self.lanes.enter();
+        request.headers.extend(self.sink.lane(lane));
         let (began, started) = (self.health.now(), Instant::now());
         let result = self.exchange.post(request).await;
         let result = result.map(|(answer, credentials)| Judged {
@@ -218,7 +251,12 @@ impl Delivery {
             answer,
             credentials,
             began,
+            lane,
         });
+        self.lanes.ended(lane, &result);
+        if let Ok(Judged { answer, verdict: Verdict::Accepted | Verdict::Each(_), .. }) = &result {
+            self.diverted.note(self.sink.diverted(answer), &self.output, &self.metrics);
+        }
         let outcome = match &result {
             Ok(judged) => match &judged.verdict {
                 Verdict::Accepted | Verdict::AcceptedBut { .. } => {

@@ -24,6 +24,11 @@ pub(crate) fn is_at(file: &File, path: &Path) -> io::Result<bool> {
     Ok((here.dev(), here.ino()) == (there.dev(), there.ino()))
 }
 
+/// Cuts off what is behind the first `length` bytes. A file that is shorter, since others truncate it too, stays as it is.
+pub(crate) fn cut_to(file: &File, length: u64) -> io::Result<()> {
+    if file.metadata()?.len() > length { file.set_len(length) } else { Ok(()) }
+}
+
 /// Where the whole lines among the first `length` bytes end: behind the last newline.
 pub(crate) fn end_of_lines(mut file: &File, length: u64) -> io::Result<u64> {
     let mut chunk = Vec::with_capacity(CHUNK);
@@ -43,6 +48,8 @@ pub(crate) fn end_of_lines(mut file: &File, length: u64) -> io::Result<u64> {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write as _;
+
     use super::*;
 
     #[test]
@@ -62,6 +69,16 @@ mod tests {
             std::fs::write(&path, content).unwrap();
             let file = File::open(&path).unwrap();
             assert_eq!(end_of_lines(&file, content.len() as u64).unwrap(), end);
+        }
+    }
+
+    #[test]
+    fn to_cut_a_file_never_makes_it_longer() {
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(b"abc").unwrap();
+        for (length, expect) in [(5, 3), (3, 3), (2, 2), (0, 0)] {
+            cut_to(&file, length).unwrap();
+            assert_eq!(file.metadata().unwrap().len(), expect);
         }
     }
 

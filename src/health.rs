@@ -26,6 +26,7 @@ pub struct Health {
     clock: AtomicU64,
     newest_accepted: watch::Sender<u64>,
     in_doubt: watch::Sender<usize>,
+    waiting_for_acks: watch::Sender<usize>,
     pulse: Pulse,
 }
 
@@ -58,6 +59,7 @@ impl Health {
             clock: AtomicU64::new(0),
             newest_accepted: watch::Sender::new(0),
             in_doubt: watch::Sender::new(0),
+            waiting_for_acks: watch::Sender::new(0),
             pulse: Pulse::default(),
         }
     }
@@ -176,9 +178,21 @@ impl Health {
 
     /// While the returned guard lives, the route sends more batches than usual, to see whether any is taken.
     #[must_use]
-    pub fn doubt(&self) -> Doubt<'_> {
-        self.in_doubt.send_modify(|count| *count += 1);
-        Doubt(self)
+    pub fn doubt(&self) -> Counted<'_> {
+        Counted::new(&self.in_doubt)
+    }
+
+    /// While the returned guard lives, a delivery has no request under way and waits for the endpoint to make safe what it
+    /// took: the route may send another one meanwhile.
+    #[must_use]
+    pub fn waits_for_ack(&self) -> Counted<'_> {
+        Counted::new(&self.waiting_for_acks)
+    }
+
+    /// A receiver of the number of deliveries that wait like this.
+    #[must_use]
+    pub fn waiting_for_acks(&self) -> watch::Receiver<usize> {
+        self.waiting_for_acks.subscribe()
     }
 
     /// A receiver of the number of deliveries in doubt.
@@ -271,13 +285,20 @@ impl Health {
     }
 }
 
-/// See [`Health::doubt`].
+/// Counts while it lives.
 #[derive(Debug)]
-pub struct Doubt<'a>(&'a Health);
+pub struct Counted<'a>(&'a watch::Sender<usize>);
 
-impl Drop for Doubt<'_> {
+impl<'a> Counted<'a> {
+    fn new(count: &'a watch::Sender<usize>) -> Self {
+        count.send_modify(|count| *count += 1);
+        Self(count)
+    }
+}
+
+impl Drop for Counted<'_> {
     fn drop(&mut self) {
-        self.0.in_doubt.send_modify(|count| *count -= 1);
+        self.0.send_modify(|count| *count -= 1);
     }
 }
 

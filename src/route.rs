@@ -90,13 +90,14 @@ struct Shipping {
     /// A cursor that could not be written.
     unwritten: Option<Cursor>,
     doubts: watch::Receiver<usize>,
+    waiting_for_acks: watch::Receiver<usize>,
 }
 
 impl Route {
     /// Ships until `stop`, then finishes what is in memory within `grace`.
     pub async fn run(self, stop: CancellationToken, grace: Duration) {
         let health = Arc::clone(&self.health);
-        let doubts = health.doubts();
+        let (doubts, waiting_for_acks) = (health.doubts(), health.waiting_for_acks());
         let mut shipping = Shipping {
             route: self,
             window: Window::default(),
@@ -106,6 +107,7 @@ impl Route {
             syncing: None,
             unwritten: None,
             doubts,
+            waiting_for_acks,
         };
         let grace_over = async {
             stop.cancelled().await;
@@ -159,15 +161,16 @@ impl Shipping {
                 () = tokio::time::sleep_until(self.synced_at + SYNC_EVERY),
                     if self.committed || self.unwritten.is_some() => self.sync(),
                 _ = self.doubts.changed() => {}
+                _ = self.waiting_for_acks.changed() => {}
                 () = stop.cancelled(), if reading.is_none() && !stop.is_cancelled() => {}
             }
         }
     }
 
-    /// Batches that may be under way now.
+    /// Batches that may be under way now. One that the endpoint has, and is yet to make safe, is no request under way.
     fn most_in_flight(&self) -> usize {
         let probes = if *self.doubts.borrow() > 0 { PROBES } else { 0 };
-        self.route.config.max_in_flight.get() + probes
+        self.route.config.max_in_flight.get() + probes + *self.waiting_for_acks.borrow()
     }
 
     /// What may be read now; `None` while memory is full.
@@ -231,10 +234,22 @@ impl Shipping {
                 let detail = "the endpoint refuses it".to_owned();
                 batch.aside_of(refused.index, refused.reason, detail, Some(refused.answer))
             }));
+            let uncertain: Vec<Aside> = delivered
+                .uncertain
+                .drain(..)
+                .map(|refused| {
+                    let detail =
+                        "the endpoint refuses some events of a request, and does not say whether this one"
+                            .to_owned();
+                    batch.aside_of(refused.index, refused.reason, detail, Some(refused.answer))
+                })
+                .collect();
             let (gap_record, end) = (batch.is_gap_record(), batch.end().cloned());
             let finished = batch.finished().to_vec();
             drop(batch);
+            // They are in the books already, as taken or refused by the endpoint.
             let set_aside = asides.iter().map(|aside| aside.reason).collect();
+            asides.extend(uncertain);
             set_aside_all(&asides.into(), &rejected, &health, &metrics, pause).await;
             Done { gap_record, delivered, set_aside, end, finished }
         })

@@ -22,7 +22,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
-use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
+use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Method, Url};
 
 use crate::body::Body;
@@ -60,20 +60,30 @@ pub trait HttpSink: Send + Sync {
         verdict_by_status(answer)
     }
 
+    /// How many of the events that an answer acknowledges are kept elsewhere than where they were sent.
+    fn diverted(&self, _: &Answer) -> u64 {
+        0
+    }
+
     /// What a request may hold.
     fn limits(&self) -> Limits {
         Limits::default()
     }
 
-    /// The request that asks what became of the requests with these tickets. Only for a sink that says
-    /// [`Verdict::Poll`].
-    fn poll(&self, _tickets: &[u64]) -> Option<Request> {
+    /// What is added to a request that goes in this lane: the endpoint numbers the tickets of each lane for itself.
+    fn lane(&self, _: u64) -> Option<(HeaderName, HeaderValue)> {
         None
     }
 
-    /// Which of these tickets an answer to [`HttpSink::poll`] says are settled.
-    fn settled(&self, _tickets: &[u64], _answer: &Answer) -> Vec<u64> {
-        Vec::new()
+    /// The request that asks what became of the one that was `taken` with this ticket. Only for a sink that says
+    /// [`Verdict::Poll`].
+    fn poll(&self, _lane: u64, _ticket: u64, _taken: &Answer) -> Option<Request> {
+        None
+    }
+
+    /// Whether it is settled, if an answer to [`HttpSink::poll`] says so.
+    fn is_settled(&self, _ticket: u64, _answer: &Answer) -> Option<bool> {
+        None
     }
 
     /// Requests that carry no event and store nothing, and together show as much as the protocol lets them: that the
@@ -87,7 +97,7 @@ pub fn of(destination: &Destination, log: &Path) -> Option<Arc<dyn HttpSink>> {
     Some(match destination {
         Destination::Webhook(_) => Arc::new(webhook::Webhook),
         Destination::Ndjson(ndjson) => Arc::new(ndjson::Ndjson::new(ndjson)),
-        Destination::Elasticsearch(config) => Arc::new(elasticsearch::Elasticsearch::new(config)),
+        Destination::Elasticsearch(config) => Arc::new(elasticsearch::Elasticsearch::new(config, log)),
         Destination::SplunkHec(splunk) => Arc::new(splunk_hec::SplunkHec::new(splunk)),
         Destination::Otlp(otlp) => Arc::new(otlp::Otlp::new(otlp)),
         Destination::Loki(loki) => Arc::new(loki::Loki::new(loki)),
@@ -163,6 +173,8 @@ pub enum Verdict {
     AcceptedBut {
         /// How many.
         refused: u64,
+        /// Whether all of them are to be kept in the file of rejected events, so that none is lost.
+        keep: bool,
         /// Why, in the endpoint's words. They may quote an event, so they go to no log (invariant I11).
         reason: String,
     },
@@ -200,11 +212,18 @@ pub enum EventVerdict {
     Accepted,
     /// Not now.
     Retry,
+    /// Nothing is said of it, since another one is refused: sent again without that.
+    Again,
     /// Not before somebody changes something.
     Hold,
     /// Never.
     Refused {
         /// What the endpoint says of it, for people.
+        reason: String,
+    },
+    /// Never, for its own sake: no look at whether the endpoint takes others is needed.
+    Unfit {
+        /// The same.
         reason: String,
     },
 }
@@ -214,6 +233,15 @@ impl Answer {
     #[must_use]
     pub fn excerpt(&self) -> String {
         excerpt(&self.body)
+    }
+
+    /// Whether it is a page for people: a proxy, a portal or another service says so with any status, and has not taken
+    /// anything.
+    #[must_use]
+    pub fn is_web_page(&self) -> bool {
+        let content_type = self.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+        self.body.trim_ascii_start().starts_with(b"<")
+            || content_type.is_some_and(|content_type| content_type.starts_with("text/html"))
     }
 }
 

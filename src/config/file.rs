@@ -89,6 +89,18 @@ pub(super) fn problem_of_place(path: &Path, log: &Path, state_dir: &Path) -> Opt
     path.starts_with(state_dir).then_some("is in the state directory; name a file elsewhere")
 }
 
+/// Why the file of an output must not be at `path` if `other` is that of the earlier output of this number.
+pub(super) fn problem_of_two(path: &Path, other: &Path, number: usize) -> Option<String> {
+    let (path, other) = (resolved(path), resolved(other));
+    let problem = if Series::new(&other).entry_at(&path).is_some() {
+        format!("is the file of outputs[{number}], or has the name of one of its backups")
+    } else {
+        Series::new(&path).entry_at(&other)?;
+        format!("gives its backups names such as the file of outputs[{number}] has")
+    };
+    Some(problem + "; name another file")
+}
+
 /// The path without links and dots, but for its last part.
 pub(super) fn resolved(path: &Path) -> PathBuf {
     let directory = directory_of(path);

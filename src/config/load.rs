@@ -101,7 +101,27 @@ fn config(sources: Sources<'_>, document: Option<&Node>, state_directory: Option
             sources.report.general(format!("outputs[{index}].file.path: {} {problem}", path.display()));
         }
     }
+    check_apart(sources.report, &outputs);
     Config { source, outputs, state_dir, bind_address, shutdown_grace }
+}
+
+/// No two outputs write to one place: a file has one writer, and lines from two would be mixed up.
+fn check_apart(report: &Report, outputs: &[Output]) {
+    for (index, output) in outputs.iter().enumerate() {
+        for (first, earlier) in outputs[..index].iter().enumerate() {
+            match (&output.destination, &earlier.destination) {
+                (Destination::Stdout, Destination::Stdout) => report.general(format!(
+                    "outputs[{index}].stdout: is the destination of outputs[{first}] already; their lines would be mixed up"
+                )),
+                (Destination::File(File { path, .. }), Destination::File(other)) => {
+                    if let Some(problem) = file::problem_of_two(path, &other.path, first) {
+                        report.general(format!("outputs[{index}].file.path: {} {problem}", path.display()));
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
 }
 
 fn source(mut section: Section<'_>) -> (Source, Located<i64>) {

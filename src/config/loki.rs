@@ -8,7 +8,7 @@ use super::report::{Located, Report};
 use super::section::Section;
 use super::server::{self, Logins, Server};
 use super::value::{Given, Raw, not_among};
-use crate::sink::loki::REPLAY;
+use crate::sink::loki::{REPLAY, TARGET};
 use crate::yaml::Value;
 
 /// Bytes of a request's body before it is compressed: less than a tenant may send at once (`ingestion_burst_size_mb`, 6),
@@ -88,7 +88,7 @@ pub(super) fn read(mut section: Section<'_>) -> Option<Loki> {
     let labels = labels(&mut section);
     check_compression(&mut section, encoding);
     section.finish();
-    let (tenant, host_name, defaults) = (tenant.value, host_name(), Loki::new(server?));
+    let (tenant, host_name, defaults) = (tenant.value, host_name(), Loki::new(without_path(server?)));
     Some(Loki {
         encoding,
         tenant,
@@ -99,6 +99,15 @@ pub(super) fn read(mut section: Section<'_>) -> Option<Loki> {
         host_name,
         ..defaults
     })
+}
+
+/// Other clients' configurations have the whole URL.
+fn without_path(mut server: Server) -> Server {
+    let path = server.url.path().trim_end_matches('/');
+    if let Some(base) = path.strip_suffix(TARGET).map(str::to_owned) {
+        server.url.set_path(&base);
+    }
+    server
 }
 
 /// What the codings of every destination mean here.

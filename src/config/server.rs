@@ -5,7 +5,7 @@
 use std::path::PathBuf;
 
 use reqwest::Url;
-use reqwest::header::{HeaderName, HeaderValue};
+use reqwest::header::{AUTHORIZATION, COOKIE, HeaderName, HeaderValue, PROXY_AUTHORIZATION};
 
 use super::report::Origin;
 use super::section::Section;
@@ -96,13 +96,41 @@ pub(super) fn read(section: &mut Section<'_>, url_field: &'static str, logins: L
     let proxy_url = section.value("proxyUrl", None).line().value;
     let headers = headers(section);
     let url = url?;
-    let is_sent = matches!(login, Login::Token { .. } | Login::Basic { .. });
-    if url.scheme() == "http" && is_sent && !is_loopback(&url) {
-        let what =
-            "credentials would be sent in the clear; use https (plain http only to this machine itself)";
-        section.sources.report.mistake(&section.place_of(url_field).unwrap_or(Origin::Default), what);
-    }
+    check_secrecy(section, url_field, &url, &login, &headers);
     Some(Server { place: section.place(), url, headers, login, tls, proxy_url })
+}
+
+/// Credentials are given once, and go to no other machine in the clear.
+fn check_secrecy(
+    section: &Section<'_>,
+    url_field: &str,
+    url: &Url,
+    login: &Login,
+    headers: &[(HeaderName, HeaderValue)],
+) {
+    const CREDENTIALS: [HeaderName; 3] = [AUTHORIZATION, PROXY_AUTHORIZATION, COOKIE];
+    /// In names of headers that hold a secret as a rule.
+    const SECRETS: [&str; 5] = ["key", "token", "secret", "password", "auth"];
+    let report = section.sources.report;
+    let place_of = |field| section.place_of(field).unwrap_or(Origin::Default);
+    let has = |is: fn(&HeaderName) -> bool| headers.iter().any(|(name, _)| is(name));
+    if !matches!(login, Login::None) && has(|name| *name == AUTHORIZATION) {
+        let what = "holds Authorization beside other credentials; keep one of them";
+        report.mistake(&place_of("headers"), what);
+    }
+    if url.scheme() != "http" || is_loopback(url) {
+        return;
+    }
+    let clear = "credentials would be sent in the clear; use https (plain http only to this machine itself)";
+    if matches!(login, Login::Token { .. } | Login::Basic { .. }) {
+        report.mistake(&place_of(url_field), clear);
+    }
+    if has(|name| CREDENTIALS.contains(name)) {
+        report.mistake(&place_of("headers"), clear);
+    } else if has(|name| SECRETS.iter().any(|secret| name.as_str().contains(secret))) {
+        let what = "are sent in the clear; use https if one of them is a secret";
+        report.warn(&place_of("headers"), what);
+    }
 }
 
 /// The URL of a field that must be there; what is wrong with it has been told.

@@ -1,7 +1,8 @@
 //! `sls`: a logstore of Alibaba Cloud's Simple Log Service.
 
 use super::host_name::host_name;
-use super::report::Located;
+use super::node_address::node_address;
+use super::report::{Located, Origin};
 use super::section::Section;
 use super::server::{self, Logins, Server};
 use super::value::not_among;
@@ -31,7 +32,7 @@ pub struct Sls {
     pub hash_key: Option<String>,
     /// The topic of all logs; may be empty.
     pub topic: String,
-    /// The source of all logs, an address as a rule; may be empty.
+    /// The source of all logs, the node's address if nothing else is said; may be empty.
     pub source: String,
     /// The tag `__hostname__`; without it if empty.
     pub hostname: String,
@@ -66,6 +67,10 @@ pub enum SlsTime {
 /// Reads the section.
 pub(super) fn read(mut section: Section<'_>) -> Option<Sls> {
     let server = server::read(&mut section, "url", Logins::Key);
+    if server.as_ref().is_some_and(|server| server.url.path() != "/" || server.url.query().is_some()) {
+        let what = "must not hold a path or a query; SLS has one of its own, which comes by itself";
+        section.sources.report.mistake(&section.place_of("url").unwrap_or(Origin::Default), what);
+    }
     let project = name(&mut section, "project", b"-");
     let logstore = name(&mut section, "logstore", b"-_");
     let region = given_name(&section.value("region", None).line(), &section, b"-");
@@ -78,7 +83,8 @@ pub(super) fn read(mut section: Section<'_>) -> Option<Sls> {
     let hash_key = hash_key(&mut section);
     let text = |section: &mut Section<'_>, field| section.value(field, None).line_or_empty().value;
     let topic = text(&mut section, "topic").unwrap_or_default();
-    let source = text(&mut section, "source").unwrap_or_default();
+    let source = text(&mut section, "source");
+    let source = source.or_else(|| Some(node_address()?.to_string())).unwrap_or_default();
     let hostname = text(&mut section, "hostname").or_else(host_name).unwrap_or_default();
     let tags = tags(&mut section);
     let pack_id = section.value("packId", None).boolean(true).value;

@@ -9,6 +9,7 @@ mod loki;
 mod mistakes;
 mod otlp;
 mod printed;
+mod server;
 mod sls;
 mod splunk_hec;
 mod without_webhook;

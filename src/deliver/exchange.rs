@@ -30,6 +30,8 @@ pub struct NoAnswer {
     pub reason: String,
     /// Whether the endpoint was connected and took too long.
     pub timed_out: bool,
+    /// Whether there is one, of more bytes than are read of any.
+    pub too_long: bool,
 }
 
 /// The credentials of one request.
@@ -105,7 +107,7 @@ impl Exchange {
     /// There are no credentials.
     pub async fn session(&self) -> Result<Session, NoAnswer> {
         let session = self.endpoint.session().await;
-        session.map_err(|reason| NoAnswer { reason, timed_out: false })
+        session.map_err(|reason| NoAnswer { reason, timed_out: false, too_long: false })
     }
 
     async fn send_over(
@@ -136,7 +138,11 @@ impl Exchange {
                 None => return Ok((complete(response, self.sink.limits().answer_bytes).await?, line)),
             }
         }
-        Err(NoAnswer { reason: format!("more than {MOST_REDIRECTS} redirects"), timed_out: false })
+        Err(NoAnswer {
+            reason: format!("more than {MOST_REDIRECTS} redirects"),
+            timed_out: false,
+            too_long: false,
+        })
     }
 
     /// All headers of one try. What the sink says comes last, since it may speak of the others.
@@ -164,7 +170,7 @@ impl Exchange {
     }
 }
 
-/// The URL of a request: `target` is a path, a query, or both.
+/// The URL of a request: `target` is a path, a query, or both. A query of the endpoint's own may hold what lets us in.
 fn with_target(base: &Url, target: &str) -> Url {
     let mut url = base.clone();
     if target.is_empty() {
@@ -174,7 +180,11 @@ fn with_target(base: &Url, target: &str) -> Url {
     if !path.is_empty() {
         url.set_path(&format!("{}{path}", base.path().trim_end_matches('/')));
     }
-    url.set_query(query);
+    match (base.query(), query) {
+        (Some(own), Some(query)) => url.set_query(Some(&format!("{own}&{query}"))),
+        (None, Some(_)) => url.set_query(query),
+        _ => {}
+    }
     url
 }
 
@@ -196,8 +206,13 @@ async fn complete(mut response: Response, longest: usize) -> Result<Answer, NoAn
     while let Some(piece) = response.chunk().await.map_err(|error| in_words(&error))? {
         body.extend_from_slice(&piece);
         if body.len() > longest {
+            // A page of whatever length that says no is a no. What else says yes, and to how many, is not known.
+            if !(200..=299).contains(&status) {
+                body.truncate(longest);
+                break;
+            }
             let reason = format!("status {status}, and an answer of more than {longest} bytes");
-            return Err(NoAnswer { reason, timed_out: false });
+            return Err(NoAnswer { reason, timed_out: false, too_long: true });
         }
     }
     Ok(Answer { status, retry_after, headers, body: Bytes::from(body), received_at })
@@ -241,5 +256,7 @@ mod tests {
         assert_eq!(url("https://h", "/_bulk?a=b&c=%20"), "https://h/_bulk?a=b&c=%20");
         assert_eq!(url("https://h/loki/", "/api/v1/push"), "https://h/loki/api/v1/push");
         assert_eq!(url("https://h/x", "?a=1"), "https://h/x?a=1");
+        assert_eq!(url("https://h/x?key=k", "/push"), "https://h/x/push?key=k");
+        assert_eq!(url("https://h/?key=k", "/_bulk?a=1"), "https://h/_bulk?key=k&a=1");
     }
 }

@@ -7,7 +7,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, Semaphore, SemaphorePermit};
 use tokio::task::spawn_blocking;
 use tokio_util::sync::CancellationToken;
 
@@ -27,7 +27,11 @@ pub(super) struct Packing {
     field: String,
     compressor: Option<Arc<Mutex<Compressor>>>,
     not_understood: AtomicBool,
+    turns: Semaphore,
 }
+
+/// Bodies that are there at a time before they are compressed: one that is compressed, and the next one.
+const MOST_PLAIN: usize = 2;
 
 impl Packing {
     /// As `output` wants it, into `buffers`.
@@ -38,6 +42,7 @@ impl Packing {
             field: format!("{}.compression", output.destination.name()),
             compressor: compressor.map(|compressor| Arc::new(Mutex::new(compressor))),
             not_understood: AtomicBool::new(false),
+            turns: Semaphore::new(MOST_PLAIN),
         }
     }
 
@@ -49,6 +54,11 @@ impl Packing {
     /// The field that says how.
     pub(super) fn field(&self) -> &str {
         &self.field
+    }
+
+    /// The right to make a body that is to be compressed, which may be as large as its events; until it is compressed.
+    pub(super) async fn turn(&self) -> Option<SemaphorePermit<'_>> {
+        if self.compresses() { self.turns.acquire().await.ok() } else { None }
     }
 
     /// `plain` as it is to be sent.

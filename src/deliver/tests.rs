@@ -1,5 +1,7 @@
 //! Deliveries under a paused clock, against an endpoint that is a script.
 
+mod collectors;
+mod each;
 mod far;
 mod packing;
 mod properties;
@@ -12,6 +14,7 @@ use tokio::time::{Instant, sleep};
 use crate::config::Mode;
 use far::{Setting, batch};
 
+pub(crate) use collectors::Collectors;
 pub(crate) use far::{Act, Far, event, output};
 
 const fn seconds(seconds: u64) -> Duration {
@@ -24,6 +27,13 @@ fn assert_began(far: &Far, expect: &[f64]) {
     let near = began.len() == expect.len()
         && began.iter().zip(expect).all(|(began, expect)| (began - expect).abs() < 0.05);
     assert!(near, "{began:?} instead of {expect:?}");
+}
+
+/// What a metric of the output says.
+fn metric_of(setting: &Setting, name: &str) -> u64 {
+    let page = setting.metrics.render();
+    let start = format!("audit_shipper_{name}{{output=\"siem\"}} ");
+    page.lines().find_map(|line| line.strip_prefix(&start)).unwrap().parse().unwrap()
 }
 
 /// How many requests began together, time after time, where each takes as long as the others.

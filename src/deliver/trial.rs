@@ -27,6 +27,8 @@ pub(super) struct Trial<'a> {
     refused_at: Option<u64>,
     refusals_in_a_row: usize,
     suspects: VecDeque<Suspect>,
+    /// Those that were named and are yet to be asked about alone, and whether others were taken since.
+    named: VecDeque<(Suspect, bool)>,
 }
 
 struct Suspect {
@@ -45,6 +47,7 @@ impl<'a> Trial<'a> {
             refused_at: None,
             refusals_in_a_row: 0,
             suspects: VecDeque::new(),
+            named: VecDeque::new(),
         }
     }
 
@@ -65,6 +68,11 @@ impl<'a> Trial<'a> {
             let mut decision = self.delivery.send(piece).await;
             let left = decision.left.take();
             self.note(decision);
+            while let Some((mut named, is_evident)) = self.named.pop_front() {
+                if !self.send_again(&mut named).await {
+                    self.was_refused(named, is_evident);
+                }
+            }
             match left {
                 None => {}
                 Some((event, Undecided::Refused { too_large, answer })) if event.len() == 1 => {
@@ -82,7 +90,7 @@ impl<'a> Trial<'a> {
                         pieces.push_front(first);
                     }
                 }
-                Some((events, Undecided::TooMuch | Undecided::TooSlow)) => {
+                Some((events, Undecided::TooMuch | Undecided::TooSlow | Undecided::Picked)) => {
                     // To the end from which the next piece is taken, so that both go now, in order.
                     let (first, second) = events.halves();
                     if self.in_doubt() {
@@ -109,14 +117,16 @@ impl<'a> Trial<'a> {
         }
         self.delivered.events += decision.taken;
         self.delivered.refused_unnamed += decision.refused_unnamed;
+        self.delivered.uncertain.extend(decision.uncertain);
         self.delivered.size += decision.size;
-        for Named { refused, is_evident } in decision.refused {
-            self.refused();
-            if (is_evident || self.has_evidence()) && !self.delivery.strict {
-                self.delivered.refused.push(refused);
+        for Named { refused, is_evident, is_sure } in decision.refused {
+            let event = Events::all(Arc::clone(&self.batch)).at([refused.index]);
+            let suspect = Suspect { refused, event, is_cut: false };
+            if is_sure {
+                self.refused();
+                self.was_refused(suspect, is_evident);
             } else {
-                let event = Events::all(Arc::clone(&self.batch)).at([refused.index]);
-                self.suspects.push_back(Suspect { refused, event, is_cut: false });
+                self.named.push_back((suspect, is_evident));
             }
         }
     }
@@ -151,7 +161,12 @@ impl<'a> Trial<'a> {
                 }
             }
         }
-        if self.has_evidence() && !self.delivery.strict {
+        self.was_refused(suspect, false);
+    }
+
+    /// An event is given up if others are taken; else it is a suspect.
+    fn was_refused(&mut self, suspect: Suspect, is_evident: bool) {
+        if (is_evident || self.has_evidence()) && !self.delivery.strict {
             self.delivered.refused.push(suspect.refused);
         } else {
             self.suspects.push_back(suspect);
@@ -165,7 +180,7 @@ impl<'a> Trial<'a> {
         let answer = match decision.left.take() {
             Some((_, Undecided::Refused { answer, .. })) => Some(answer),
             // Only of several events.
-            Some((_, Undecided::TooMuch | Undecided::TooSlow)) | None => named,
+            Some((_, Undecided::TooMuch | Undecided::TooSlow | Undecided::Picked)) | None => named,
         };
         let is_decided = decision.taken + decision.refused_unnamed > 0;
         if is_decided && suspect.is_cut {

@@ -84,26 +84,59 @@ pub(super) fn credentials(login: &Login, report: &mut Report<'_>) -> Result<Cred
     Ok(credentials)
 }
 
-/// What a file holds, without the line break at its end.
+/// What a file holds, without blanks around, and without the mark that some editors put before all they save as UTF-8:
+/// nobody could see what is wrong.
 fn read(path: &Path, field: &str, report: &mut Report<'_>) -> Result<SecretString, Reported> {
     let bytes = read_file(path)
         .map_err(|error| report.error(0, field, format_args!("cannot read {}: {error}", path.display())))?;
-    let is_legal = |text: &str| !text.is_empty() && !text.chars().any(char::is_control);
-    match String::from_utf8(bytes).map(SecretString::from) {
-        Ok(text) if is_legal(text.expose_secret().trim()) => {
-            Ok(SecretString::from(text.expose_secret().trim()))
-        }
-        Ok(text) if text.expose_secret().trim().is_empty() => {
-            Err(report.error(0, field, format_args!("{} is empty", path.display())))
-        }
-        _ => {
-            let what = format_args!("{} must hold one line of text", path.display());
-            Err(report.error(0, field, what))
-        }
+    let text = String::from_utf8(bytes).map(SecretString::from);
+    let text = text.as_ref().map(|text| text.expose_secret().trim_start_matches('\u{feff}').trim());
+    match text {
+        Ok("") => Err(report.error(0, field, format_args!("{} is empty", path.display()))),
+        Ok(text) if !text.chars().any(char::is_control) => Ok(SecretString::from(text)),
+        _ => Err(report.error(0, field, format_args!("{} must hold one line of text", path.display()))),
     }
 }
 
 /// A message in the words of our configuration.
 pub(super) fn in_our_words(message: &str) -> String {
     FIELDS.iter().fold(message.to_owned(), |message, (theirs, ours)| message.replace(theirs, ours))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+    use crate::endpoint::Subject;
+
+    #[test]
+    fn a_file_holds_one_line_and_nothing_that_cannot_be_seen() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("file");
+        let subject = Subject::Kubeconfig(path.clone());
+        for (content, expect) in [
+            (&b"s3cret"[..], Ok("s3cret")),
+            (b"s3cret\n", Ok("s3cret")),
+            (b" s3cret \r\n\n", Ok("s3cret")),
+            (b"\xef\xbb\xbfs3cret\r\n", Ok("s3cret")),
+            (b"", Err("is empty")),
+            (b" \n", Err("is empty")),
+            (b"\xef\xbb\xbf\n", Err("is empty")),
+            (b"s3\ncret", Err("must hold one line of text")),
+            (b"s3\0cret", Err("must hold one line of text")),
+            (b"s3\xffcret", Err("must hold one line of text")),
+        ] {
+            fs::write(&path, content).unwrap();
+            let mut report = Report::new(&subject, true);
+            let found = read(&path, "bearerTokenFile", &mut report);
+            let told = report.errors.join("\n");
+            match expect {
+                Ok(expect) => assert_eq!(found.ok().unwrap().expose_secret(), expect),
+                Err(expect) => {
+                    assert!(told.contains(expect) && !told.contains("cret"), "{content:?}: {told}");
+                }
+            }
+        }
+    }
 }

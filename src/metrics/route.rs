@@ -24,6 +24,7 @@ pub struct RouteMetrics {
     pub(super) delivered_bytes: IntCounter,
     pub(super) sent_bytes: IntCounter,
     pub(super) buffered: IntGauge,
+    pub(super) diverted: IntCounter,
     pub(super) truncated: IntCounter,
     pub(super) requests: [IntCounter; 4],
     pub(super) durations: Histogram,
@@ -100,6 +101,11 @@ impl RouteMetrics {
         let index = Outcome::ALL.iter().position(|(other, _)| *other == outcome).unwrap_or_default();
         self.requests[index].inc();
         self.durations.observe(took.as_secs_f64());
+    }
+
+    /// The endpoint keeps so many of the acknowledged events elsewhere.
+    pub fn diverted(&self, events: u64) {
+        self.diverted.inc_by(events);
     }
 
     /// Events were cut after they had been taken.

@@ -6,7 +6,7 @@ pub type Row = (&'static str, &'static str, &'static [&'static str], &'static st
 const OUTPUT: &[&str] = &["output"];
 
 /// All metrics but those of the process, in the order of the README.
-pub const TABLE: [Row; 29] = [
+pub const TABLE: [Row; 30] = [
     (
         "audit_event_total",
         "counter",
@@ -60,6 +60,12 @@ pub const TABLE: [Row; 29] = [
         "counter",
         OUTPUT,
         "Audit events that the endpoint acknowledged without keeping them.",
+    ),
+    (
+        "audit_shipper_diverted_events_total",
+        "counter",
+        OUTPUT,
+        "Acknowledged audit events that the endpoint keeps elsewhere, as in the failure store of Elasticsearch.",
     ),
     ("audit_shipper_buffered_events", "gauge", OUTPUT, "Audit events in memory, read ahead plus in flight."),
     ("audit_shipper_truncated_events_total", "counter", OUTPUT, "Audit events that were cut to fit."),

@@ -13,11 +13,12 @@ use crate::batch::Treatment;
 use crate::buffers::Buffers;
 use crate::checkpoint::Store;
 use crate::config::{self, Pins, StartAt};
-use crate::deliver::tests::{Act, Far, event, output};
-use crate::deliver::{Delivery, Transport};
+use crate::deliver::tests::{Act, Collectors, Far, event, output};
+use crate::deliver::{Delivery, Transport, Wire};
 use crate::health::Health;
 use crate::metrics::{Metrics, RouteMetrics};
 use crate::rejected::RejectedFile;
+use crate::sink::HttpSink;
 use crate::sink::webhook::Webhook;
 use crate::source::Watch;
 use crate::source::pins::PinSet;
@@ -37,6 +38,16 @@ fn log_of(events: u64) -> tempfile::TempDir {
 }
 
 fn route(directory: &Path, output: &config::Output, far: &Far, metrics: &Metrics) -> Route {
+    route_to(Box::new(far.clone()), Arc::new(Webhook), directory, output, metrics)
+}
+
+fn route_to(
+    exchange: Box<dyn Wire>,
+    sink: Arc<dyn HttpSink>,
+    directory: &Path,
+    output: &config::Output,
+    metrics: &Metrics,
+) -> Route {
     let source = config::Source {
         path: directory.join("audit.log"),
         start_at: StartAt::Oldest,
@@ -50,7 +61,6 @@ fn route(directory: &Path, output: &config::Output, far: &Far, metrics: &Metrics
     let health = Arc::new(Health::new(&output.name, output.ready_after, Arc::clone(&metrics)));
     let (seen_by, buffers) = (Arc::clone(&health), Buffers::default());
     let untreated = watch::channel(Treatment::default()).1;
-    let (exchange, sink) = (Box::new(far.clone()), Arc::new(Webhook));
     Route {
         config: output.clone(),
         pins,
@@ -134,6 +144,31 @@ async fn after_an_outage_the_whole_window_is_back_with_the_first_acceptance() {
     let first = far.began().into_iter().find(|began| *began >= outage).unwrap();
     assert!(done < first + 5.0, "the first was taken after {first} s, the last after {done} s");
     assert!(far.under_way().iter().all(|count| *count <= 4));
+}
+
+/// What the endpoint has and is yet to make safe takes room in memory, and none of the requests that may be under way.
+#[tokio::test(start_paused = true)]
+async fn other_batches_go_while_one_waits_to_be_made_safe() {
+    let mut output = output();
+    output.max_in_flight = 2.try_into().unwrap();
+    output.batch.max_size = usize::try_from(BATCH).unwrap().try_into().unwrap();
+    output.batch.buffer_size = usize::try_from(BUFFER).unwrap().try_into().unwrap();
+    let collectors = Collectors::new(1, Duration::from_secs(20), []);
+    let (directory, metrics, stop) = (log_of(EVENTS), Metrics::new(), CancellationToken::new());
+    let wire = Box::new(collectors.clone());
+    let route = route_to(wire, Collectors::sink(), directory.path(), &output, &metrics);
+    let began = Instant::now();
+    let running = tokio::spawn(route.run(stop.clone(), Duration::from_secs(30)));
+    while value(&metrics, "audit_shipper_delivered_events_total") < EVENTS {
+        assert!(value(&metrics, "audit_shipper_buffered_events") <= BUFFER);
+        sleep(Duration::from_secs(1)).await;
+    }
+    // Eight batches at a time fill the buffer, and of each time the last question comes after 25 s.
+    let rounds = EVENTS / BUFFER;
+    assert!(began.elapsed() < Duration::from_secs(28 * rounds), "{:?}", began.elapsed());
+    assert_eq!(collectors.most_under_way(), 2);
+    stop.cancel();
+    running.await.unwrap();
 }
 
 /// What is refused alone waits for evidence, which the rest of the log has: less room than for a full batch will do.

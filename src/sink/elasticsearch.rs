@@ -19,6 +19,7 @@ mod probe;
 pub mod template;
 
 use std::borrow::Cow;
+use std::path::Path;
 use std::time::SystemTime;
 
 use bytes::Bytes;
@@ -50,15 +51,15 @@ pub struct Elasticsearch {
 }
 
 impl Elasticsearch {
-    /// What `config` says.
+    /// What `config` says, of events of `log`.
     #[must_use]
-    pub fn new(config: &config::Elasticsearch) -> Self {
+    pub fn new(config: &config::Elasticsearch, log: &Path) -> Self {
         Self {
             data_stream: config.data_stream.clone(),
             template: (config.mode != DocumentMode::EcsRaw).then(|| template::name(config)),
             target: format!("/{}/_bulk?filter_path={ASKED_FOR}", config.data_stream),
             dedupe: config.dedupe,
-            writer: Writer::new(config),
+            writer: Writer::new(config, log),
         }
     }
 
@@ -98,6 +99,10 @@ impl HttpSink for Elasticsearch {
         answer::verdict(events, answer)
     }
 
+    fn diverted(&self, answer: &Answer) -> u64 {
+        answer::diverted(answer)
+    }
+
     fn probes(&self) -> Vec<Probe<'_>> {
         probe::of(self)
     }
@@ -109,4 +114,4 @@ impl HttpSink for Elasticsearch {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -8,6 +8,7 @@
 //! same entry at the same time is stored once.
 
 mod labels;
+mod learned;
 mod metadata;
 mod probe;
 mod time;
@@ -15,13 +16,15 @@ mod verdict;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::SystemTime;
 
 use bytes::Bytes;
 use jiff::Timestamp;
 use reqwest::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 
-use super::{Answer, EventRef, Events, HttpSink, Limits, Probe, Request, Verdict, json_text, protobuf};
+use super::{
+    Answer, EventRef, EventVerdict, Events, HttpSink, Limits, Probe, Request, Verdict, json_text, protobuf,
+};
 use crate::body::Body;
 use crate::config::{self, Encoding, TooOld};
 use crate::event::{Field, Parts};
@@ -29,12 +32,14 @@ use crate::json;
 
 use labels::Labels;
 pub(crate) use labels::REPLAY;
-use time::Place;
+use learned::{Complaint, Learned};
+use time::{Place, There};
 
-const TARGET: &str = "/loki/api/v1/push";
+/// What comes behind the URL.
+pub(crate) const TARGET: &str = "/loki/api/v1/push";
 
 /// Encodes a `PushRequest`.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Loki {
     encoding: Encoding,
     tenant: Option<HeaderValue>,
@@ -42,6 +47,7 @@ pub struct Loki {
     structured_metadata: bool,
     too_old: TooOld,
     max_request_bytes: u64,
+    learned: Learned,
 }
 
 /// One event, as it goes into a stream.
@@ -74,20 +80,21 @@ impl Loki {
             structured_metadata: config.structured_metadata,
             too_old: config.too_old,
             max_request_bytes: config.max_request_bytes,
+            learned: Learned::default(),
         }
     }
 
-    fn entry<'a>(&self, event: &EventRef<'a>, now: i64) -> Entry<'a> {
+    fn entry<'a>(&self, event: &EventRef<'a>, there: There) -> Entry<'a> {
         let offset = event.origin.map_or(0, |origin| origin.offset);
-        self.entry_of(event.item, event.line(), offset, now)
+        self.entry_of(event.item, event.line(), offset, there)
     }
 
-    fn entry_of<'a>(&self, item: &'a [u8], line: [&'a [u8]; 2], offset: u64, now: i64) -> Entry<'a> {
+    fn entry_of<'a>(&self, item: &'a [u8], line: [&'a [u8]; 2], offset: u64, there: There) -> Entry<'a> {
         let parts = Parts::find(item).unwrap_or_default();
         let time = parts.value(item, Field::StageTimestamp).and_then(json::unescaped);
         let time = time.and_then(|time| time.parse::<Timestamp>().ok());
         let time = time.and_then(|time| i64::try_from(time.as_nanosecond()).ok());
-        let place = time::place(time, offset, now, self.too_old == TooOld::Restamp);
+        let place = time::place(time, offset, there, self.too_old == TooOld::Restamp);
         let mut metadata = if self.structured_metadata { metadata::of(item, &parts) } else { Vec::new() };
         if self.structured_metadata && place.moved {
             metadata.push(("restamped", Cow::Borrowed("true")));
@@ -139,9 +146,8 @@ impl Loki {
 
 impl HttpSink for Loki {
     fn request(&self, events: &Events, now: SystemTime) -> Request {
-        let now = now.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos());
-        let now = i64::try_from(now).unwrap_or(i64::MAX);
-        let entries = events.iter().map(|event| self.entry(&event, now)).collect::<Vec<_>>();
+        let there = self.learned.there(now);
+        let entries = events.iter().map(|event| self.entry(&event, there)).collect::<Vec<_>>();
         self.carrying(&self.streams(entries.into_iter()))
     }
 
@@ -149,8 +155,21 @@ impl HttpSink for Loki {
         probe::of(self)
     }
 
-    fn verdict(&self, _: usize, answer: &Answer) -> Verdict {
-        verdict::of(answer)
+    fn verdict(&self, events: usize, answer: &Answer) -> Verdict {
+        match verdict::of(answer) {
+            Verdict::Accepted => {
+                self.learned.note_accepted(answer);
+                Verdict::Accepted
+            }
+            refused @ Verdict::Refused { .. } => match self.learned.note_refused(answer) {
+                Complaint::Heeded => Verdict::Again,
+                Complaint::TooOld if events == 1 && self.too_old == TooOld::Reject => {
+                    Verdict::Each(vec![EventVerdict::Unfit { reason: answer.excerpt() }])
+                }
+                Complaint::TooOld | Complaint::Other => refused,
+            },
+            verdict => verdict,
+        }
     }
 
     fn limits(&self) -> Limits {

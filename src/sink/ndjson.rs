@@ -11,6 +11,7 @@ use bytes::Bytes;
 use reqwest::Method;
 use reqwest::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use serde::Deserialize;
+use serde_json::value::RawValue;
 use sha2::{Digest as _, Sha256};
 
 use super::probe::by_status;
@@ -18,6 +19,7 @@ use super::{Answer, EventVerdict, Events, HttpSink, Probe, Request, Verdict, exc
 use crate::body::Body;
 use crate::config::{self, Format};
 use crate::fingerprint::hex_of;
+use crate::json;
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 const BATCH_ID: HeaderName = HeaderName::from_static("x-audit-batch-id");
@@ -34,15 +36,15 @@ pub struct Ndjson {
 /// What an endpoint may say of single events.
 #[derive(Deserialize)]
 struct Reply<'a> {
-    #[serde(borrow, default)]
-    rejected: Vec<Rejection<'a>>,
+    #[serde(borrow)]
+    rejected: Option<&'a RawValue>,
 }
 
 #[derive(Deserialize)]
 struct Rejection<'a> {
     index: usize,
-    #[serde(borrow, default)]
-    reason: Cow<'a, str>,
+    #[serde(borrow)]
+    reason: Option<&'a RawValue>,
 }
 
 impl Ndjson {
@@ -91,7 +93,7 @@ impl HttpSink for Ndjson {
     fn verdict(&self, events: usize, answer: &Answer) -> Verdict {
         match answer.status {
             200..=299 => match serde_json::from_slice::<Reply<'_>>(&answer.body) {
-                Ok(reply) if !reply.rejected.is_empty() => each(events, &reply.rejected),
+                Ok(Reply { rejected: Some(rejected) }) => taken_but(events, rejected),
                 // Whatever else it says: it has taken them.
                 _ => Verdict::Accepted,
             },
@@ -103,15 +105,32 @@ impl HttpSink for Ndjson {
     }
 }
 
-/// All are taken but those that are named.
-fn each(events: usize, rejected: &[Rejection<'_>]) -> Verdict {
+/// All are taken but those that are named. Where it is not clear which are meant, nothing may be taken for granted: it
+/// comes out when they are halved.
+fn taken_but(events: usize, rejected: &RawValue) -> Verdict {
+    let unclear = Verdict::Refused { too_large: false };
+    let Ok(rejected) = serde_json::from_str::<Vec<&RawValue>>(rejected.get()) else {
+        let count = serde_json::from_str::<f64>(rejected.get());
+        return if count.is_ok_and(|count| count > 0.0) { unclear } else { Verdict::Accepted };
+    };
+    if rejected.is_empty() {
+        return Verdict::Accepted;
+    }
     let mut verdicts = vec![EventVerdict::Accepted; events];
-    for Rejection { index, reason } in rejected {
-        if let Some(verdict) = verdicts.get_mut(*index) {
-            *verdict = EventVerdict::Refused { reason: excerpt(reason.as_bytes()) };
+    for rejection in rejected {
+        let named = serde_json::from_str::<Rejection<'_>>(rejection.get()).ok();
+        match named.and_then(|named| Some((verdicts.get_mut(named.index)?, named.reason))) {
+            Some((verdict, reason)) => *verdict = EventVerdict::Refused { reason: in_words(reason) },
+            None => return unclear,
         }
     }
     Verdict::Each(verdicts)
+}
+
+/// A reason that is no text is shown as it stands.
+fn in_words(reason: Option<&RawValue>) -> String {
+    let said = reason.map_or("", RawValue::get).as_bytes();
+    excerpt(json::unescaped(said).as_deref().map_or(said, str::as_bytes))
 }
 
 /// The lines with `between` them.
@@ -137,4 +156,4 @@ fn key(events: &Events) -> String {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

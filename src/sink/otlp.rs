@@ -2,7 +2,7 @@
 //!
 //! The body of a record is the event's line, byte for byte, or the same as a map (`kvlist`). What one searches by is there
 //! a second time as attributes (`record`). An endpoint may take a request and refuse some of its records without saying
-//! which (*partial success*), and must not be sent them again.
+//! which (*partial success*), and must not be sent them again: they are counted, and all that may be among them are kept.
 
 mod answer;
 mod binary;
@@ -19,10 +19,13 @@ use reqwest::Method;
 use reqwest::header::{CONTENT_TYPE, HeaderValue};
 
 use super::probe::by_status;
-use super::{Answer, Events, HttpSink, Limits, Probe, Request, Verdict, protobuf, verdict_by_status};
+use super::{
+    Answer, EventVerdict, Events, HttpSink, Limits, Probe, Request, Verdict, protobuf, verdict_by_status,
+};
 use crate::body::Body;
 use crate::config::{self, BodyForm, Encoding};
 
+use answer::Partial;
 use record::Record;
 
 /// Bytes of an answer, by the specification.
@@ -63,6 +66,16 @@ impl Otlp {
             resource,
             scope,
         }
+    }
+
+    /// Of a request of which so many records are refused. If it is all of them, it is known which, and an endpoint that
+    /// refuses everything must not empty the log.
+    fn partly(&self, events: usize, rejected: u64, reason: String) -> Verdict {
+        let keep = !self.strict_spec;
+        if keep && rejected >= events as u64 {
+            return Verdict::Each(vec![EventVerdict::Refused { reason }; events]);
+        }
+        Verdict::AcceptedBut { refused: rejected.min(events as u64), keep, reason }
     }
 
     fn records(&self, events: &Events, observed_unix_nano: u64) -> Vec<u8> {
@@ -150,12 +163,10 @@ impl HttpSink for Otlp {
     }
 
     fn verdict(&self, events: usize, answer: &Answer) -> Verdict {
-        let events = u64::try_from(events).unwrap_or(u64::MAX);
         match answer.status {
+            200..=299 if answer.is_web_page() => Verdict::Hold { reread_credentials: false },
             200..=299 => match answer::partial_success(answer, self.encoding) {
-                Some(partial) => {
-                    Verdict::AcceptedBut { refused: partial.rejected.min(events), reason: partial.reason }
-                }
+                Some(Partial { rejected, reason }) => self.partly(events, rejected, reason),
                 None => Verdict::Accepted,
             },
             429 | 502 | 503 | 504 => Verdict::Retry { after: answer.retry_after },
@@ -163,7 +174,8 @@ impl HttpSink for Otlp {
             413 => Verdict::Refused { too_large: true },
             // By the letter a client must drop these. Audit events are worth more than the letter.
             400..=599 if self.strict_spec => {
-                Verdict::AcceptedBut { refused: events, reason: answer::error_message(answer, self.encoding) }
+                let (refused, reason) = (events as u64, answer::error_message(answer, self.encoding));
+                Verdict::AcceptedBut { refused, keep: false, reason }
             }
             500 => Verdict::Hold { reread_credentials: false },
             _ => verdict_by_status(answer),

@@ -7,7 +7,9 @@
 //! - *Reply*: the JSON of an answer; its *code* says more than the HTTP status.
 //! - *Acknowledgement*: of an indexer. 200 says only that the collector has the events in memory; a token with indexer
 //!   acknowledgement gives an `ackId` with it, and says later whether what it stands for is on disk.
-//! - *Channel*: which sender an `ackId` was given to. Each sink makes one up and keeps it.
+//! - *Channel*: which sender an `ackId` was given to. A collector counts from 0 in each, again after a restart, and each
+//!   collector behind a load balancer for itself: in one channel for all, the `ackId` of a request that was lost would
+//!   soon be that of another. So each lane has a channel of its own, made up anew in each process.
 
 mod probe;
 
@@ -18,7 +20,7 @@ use std::time::SystemTime;
 
 use bytes::Bytes;
 use jiff::Timestamp;
-use reqwest::header::{CONTENT_TYPE, HeaderName, HeaderValue};
+use reqwest::header::{CONTENT_TYPE, COOKIE, HeaderName, HeaderValue, SET_COOKIE};
 use serde::{Deserialize, Serialize};
 
 use super::{Answer, EventVerdict, Events, HttpSink, Limits, Probe, Request, Verdict, verdict_by_status};
@@ -30,19 +32,21 @@ const MOST_BODY_BYTES: u64 = 1_000_000;
 
 const EVENTS_PATH: &str = "/services/collector/event";
 const ACKS_PATH: &str = "/services/collector/ack";
+const JSON: (HeaderName, HeaderValue) = (CONTENT_TYPE, HeaderValue::from_static("application/json"));
 const CHANNEL: HeaderName = HeaderName::from_static("x-splunk-request-channel");
 
 /// Codes of a 400 that say nothing about any event: the index is not one of the token's, the channel is missing or wrong,
 /// the token knows no acknowledgements, its kind of authorization is turned off.
 const WRONG_CONFIGURATION: [u64; 5] = [7, 10, 11, 14, 16];
 
-/// Encodes envelopes, and keeps track of what the indexers have acknowledged.
+/// Encodes envelopes, and asks what the indexers have acknowledged.
 #[derive(Debug)]
 pub struct SplunkHec {
     /// All of an envelope between the time and the event.
     metadata: String,
     ack: Ack,
-    channel: String,
+    /// The channel of lane 0.
+    channel: u128,
     /// What events name.
     index: Option<String>,
 }
@@ -73,8 +77,8 @@ struct Reply {
 }
 
 #[derive(Serialize)]
-struct Question<'a> {
-    acks: &'a [u64],
+struct Question {
+    acks: [u64; 1],
 }
 
 #[derive(Deserialize)]
@@ -89,23 +93,22 @@ impl SplunkHec {
         Self {
             metadata: metadata(config),
             ack: config.ack,
-            channel: guid(fastrand::u128(..)),
+            channel: fastrand::u128(..),
             index: config.index.clone(),
         }
     }
 
-    fn headers(&self) -> Vec<(HeaderName, HeaderValue)> {
-        let channel = (self.ack != Ack::Off).then(|| HeaderValue::from_str(&self.channel).ok()).flatten();
-        let content_type = (CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        std::iter::once(content_type).chain(channel.map(|channel| (CHANNEL, channel))).collect()
+    fn channel(&self, lane: u64) -> String {
+        guid(self.channel ^ u128::from(lane))
     }
 
-    /// What became of the requests with these tickets?
-    fn question(&self, tickets: &[u64]) -> Option<Request> {
-        let body = serde_json::to_vec(&Question { acks: tickets }).ok()?;
+    /// What became of the request with this ticket?
+    fn question(&self, lane: u64, ticket: u64, cookies: Option<HeaderValue>) -> Option<Request> {
+        let body = serde_json::to_vec(&Question { acks: [ticket] }).ok()?;
+        let cookies = cookies.map(|cookies| (COOKIE, cookies));
         Some(Request {
-            target: Cow::Owned(format!("{ACKS_PATH}?channel={}", self.channel)),
-            headers: self.headers(),
+            target: Cow::Owned(format!("{ACKS_PATH}?channel={}", self.channel(lane))),
+            headers: [JSON].into_iter().chain(self.lane(lane)).chain(cookies).collect(),
             body: [Bytes::from(body)].into_iter().collect(),
         })
     }
@@ -148,7 +151,7 @@ impl HttpSink for SplunkHec {
         let body = lengths.into_iter().zip(events.lines()).flat_map(|(length, [first, rest])| {
             [heads.split_to(length), first, rest, Bytes::from_static(b"}\n")]
         });
-        Request { target: Cow::Borrowed(EVENTS_PATH), headers: self.headers(), body: body.collect() }
+        Request { target: Cow::Borrowed(EVENTS_PATH), headers: vec![JSON], body: body.collect() }
     }
 
     fn verdict(&self, events: usize, answer: &Answer) -> Verdict {
@@ -170,16 +173,23 @@ impl HttpSink for SplunkHec {
         Limits { body_bytes: MOST_BODY_BYTES, ..Limits::default() }
     }
 
-    fn poll(&self, tickets: &[u64]) -> Option<Request> {
-        self.question(tickets)
+    fn lane(&self, lane: u64) -> Option<(HeaderName, HeaderValue)> {
+        let channel = HeaderValue::from_str(&self.channel(lane)).ok()?;
+        (self.ack != Ack::Off).then_some((CHANNEL, channel))
     }
 
-    fn settled(&self, tickets: &[u64], answer: &Answer) -> Vec<u64> {
+    /// A load balancer that has told in a cookie which collector has taken the request is told it again: nobody else knows
+    /// what became of it.
+    fn poll(&self, lane: u64, ticket: u64, taken: &Answer) -> Option<Request> {
+        self.question(lane, ticket, cookies(taken))
+    }
+
+    fn is_settled(&self, ticket: u64, answer: &Answer) -> Option<bool> {
         if !(200..=299).contains(&answer.status) {
-            return Vec::new();
+            return None;
         }
-        let acks = serde_json::from_slice(&answer.body).map_or(HashMap::new(), |Acknowledged { acks }| acks);
-        tickets.iter().copied().filter(|ticket| acks.get(ticket) == Some(&true)).collect()
+        let Acknowledged { acks } = serde_json::from_slice(&answer.body).ok()?;
+        Some(acks.get(&ticket) == Some(&true))
     }
 
     fn probes(&self) -> Vec<Probe<'_>> {
@@ -198,7 +208,7 @@ impl Reply {
 fn all_but_one(events: usize, wrong: Option<i64>, answer: &Answer) -> Option<Vec<EventVerdict>> {
     let wrong = usize::try_from(wrong?).ok().filter(|wrong| events > 1 && *wrong < events)?;
     let verdict = |place| {
-        if place == wrong { EventVerdict::Refused { reason: answer.excerpt() } } else { EventVerdict::Retry }
+        if place == wrong { EventVerdict::Refused { reason: answer.excerpt() } } else { EventVerdict::Again }
     };
     Some((0..events).map(verdict).collect())
 }
@@ -233,6 +243,16 @@ fn write_time(time: Timestamp, out: &mut Vec<u8>) {
     let _ = write!(out, "\"time\":{}.{:06},", micros / MICROS, micros % MICROS);
 }
 
+/// The cookies that an answer sets, as they are sent back.
+fn cookies(answer: &Answer) -> Option<HeaderValue> {
+    let set = answer.headers.get_all(SET_COOKIE).iter().map(HeaderValue::as_bytes);
+    let pairs = set.filter_map(|cookie| cookie.split(|byte| *byte == b';').next().map(<[u8]>::trim_ascii));
+    let pairs: Vec<&[u8]> = pairs.filter(|pair| pair.contains(&b'=')).collect();
+    let mut cookies = HeaderValue::from_bytes(&pairs.join(&b"; "[..])).ok().filter(|_| !pairs.is_empty())?;
+    cookies.set_sensitive(true);
+    Some(cookies)
+}
+
 /// 128 random bits as a UUID of version 4 (RFC 9562, 5.4).
 fn guid(random: u128) -> String {
     let bits = random & !(0xf << 76) & !(0b11 << 62) | 4 << 76 | 0b10 << 62;
@@ -241,4 +261,4 @@ fn guid(random: u128) -> String {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

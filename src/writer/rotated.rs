@@ -18,7 +18,7 @@ use rustix::fs::{Access, OFlags, access};
 use super::backups::Backups;
 use super::{WriteError, pieces};
 use crate::config;
-use crate::durable::{end_of_lines, is_at, sync_directory_of};
+use crate::durable::{cut_to, end_of_lines, is_at, sync_directory_of};
 use crate::sink::Events;
 use crate::source::series::directory_of;
 
@@ -112,13 +112,14 @@ impl Rotated {
         let written = write_all(&live.file, events).and_then(|()| live.file.sync_data());
         // Whoever has moved it away meanwhile may be done with it.
         let written = written.and_then(|()| {
-            let is_there = is_at(&live.file, &self.path)?;
-            if is_there { Ok(()) } else { Err(io::Error::other("it was moved away meanwhile")) }
+            let is_whole = is_at(&live.file, &self.path)?
+                && live.file.metadata()?.len() == live.length.saturating_add(bytes);
+            if is_whole { Ok(()) } else { Err(io::Error::other("it was moved away or truncated meanwhile")) }
         });
         match written {
             Ok(()) => live.length += bytes,
             // If this fails too, it is done before anything else.
-            Err(_) => live.torn = live.file.set_len(live.length).is_err(),
+            Err(_) => live.torn = cut_to(&live.file, live.length).is_err(),
         }
         self.live = Some(live);
         Ok(written?)
@@ -128,7 +129,7 @@ impl Rotated {
     fn current(&mut self) -> Result<Live, Failure> {
         let Some(mut live) = self.live.take() else { return self.open() };
         if live.torn {
-            if let Err(error) = live.file.set_len(live.length) {
+            if let Err(error) = cut_to(&live.file, live.length) {
                 self.live = Some(live);
                 return Err(error.into());
             }

@@ -1,12 +1,17 @@
 //! Standard output: what is written is gone, so a batch that failed half way goes on where it stopped.
 //!
+//! If it is a file, a process that was killed may have left half a line there. It stays, since the file is another's, and
+//! ends before the first of ours: glued together neither would be a line.
+//!
 //! A reader that does not read must not hold the process up for ever: no write waits longer than some seconds.
 
 use std::fs::File;
-use std::io::{self, ErrorKind, Write as _};
-use std::os::fd::AsFd as _;
+use std::io::{self, ErrorKind, Seek as _, Write as _};
+use std::os::fd::{AsFd as _, AsRawFd as _};
+use std::os::unix::fs::{FileExt as _, FileTypeExt as _, MetadataExt as _};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::OFlags;
 
 use super::{WriteError, pieces};
 use crate::fingerprint;
@@ -21,6 +26,8 @@ const LONGEST_WAIT: Timespec = Timespec { tv_sec: 5, tv_nsec: 0 };
 pub(super) struct Stream {
     pub(super) file: File,
     is_file: bool,
+    /// Whether nothing was written yet.
+    is_fresh: bool,
     /// How long one write waits for a reader.
     pub(super) patience: Timespec,
     half: Option<Half>,
@@ -43,7 +50,7 @@ impl Stream {
 
     pub(super) fn of(file: File) -> io::Result<Self> {
         let is_file = file.metadata()?.is_file();
-        Ok(Self { file, is_file, patience: LONGEST_WAIT, half: None })
+        Ok(Self { file, is_file, is_fresh: true, patience: LONGEST_WAIT, half: None })
     }
 
     /// Returns how many bytes the lines have.
@@ -54,6 +61,10 @@ impl Stream {
     }
 
     pub(super) fn write_lines(&mut self, lines: &[u8]) -> io::Result<()> {
+        if self.is_fresh {
+            self.begin()?;
+            self.is_fresh = false;
+        }
         let mut written = match self.half.take() {
             Some(half) if half.hash == fingerprint::short(lines) => half.bytes,
             Some(half) if !half.ends_line => {
@@ -77,6 +88,31 @@ impl Stream {
         if self.is_file { self.file.sync_data() } else { Ok(()) }
     }
 
+    fn begin(&mut self) -> io::Result<()> {
+        if is_nowhere(&self.file) {
+            tracing::warn!(
+                "standard output is closed or goes to /dev/null: whatever is written to it is lost"
+            );
+        }
+        if self.is_file && self.is_in_a_line()? {
+            self.write_some(b"\n")?;
+        }
+        Ok(())
+    }
+
+    /// Whether what will be written next comes behind half a line. Also said where that cannot be read: an empty line does
+    /// less harm than half a one.
+    fn is_in_a_line(&self) -> io::Result<bool> {
+        let appends = rustix::fs::fcntl_getfl(&self.file)?.contains(OFlags::APPEND);
+        let at = if appends { self.file.metadata()?.len() } else { (&self.file).stream_position()? };
+        let Some(before) = at.checked_sub(1) else { return Ok(false) };
+        // The descriptor itself is open for writing only.
+        let path = format!("/proc/self/fd/{}", self.file.as_raw_fd());
+        let mut last = [0];
+        let read = File::open(path).and_then(|file| file.read_exact_at(&mut last, before));
+        Ok(read.is_err() || last != *b"\n")
+    }
+
     fn write_some(&mut self, bytes: &[u8]) -> io::Result<usize> {
         loop {
             let mut writable = [PollFd::new(&self.file, PollFlags::OUT)];
@@ -94,6 +130,14 @@ impl Stream {
             }
         }
     }
+}
+
+/// A closed one is there too: Rust opens `/dev/null` in its place, so that no other file gets its number.
+fn is_nowhere(file: &File) -> bool {
+    let device = |metadata: io::Result<std::fs::Metadata>| {
+        metadata.ok().filter(|found| found.file_type().is_char_device()).map(|found| found.rdev())
+    };
+    device(file.metadata()).is_some_and(|here| device(std::fs::metadata("/dev/null")) == Some(here))
 }
 
 fn error(source: io::Error) -> WriteError {

@@ -9,3 +9,4 @@ mod protobuf;
 mod python;
 mod sls;
 mod splunk_hec;
+mod suite;

@@ -72,6 +72,7 @@ pub(super) fn retry(
             writeln!(std::io::stderr(), "warning: {warning}")?;
         }
         let sending = Sending {
+            lane: 0,
             runtime: &runtime,
             stop: &mut stop,
             // What the one learns from an answer, the other signs with.

@@ -5,7 +5,7 @@
 //! backing index on; that is said and not done, since a rollover is the operator's.
 
 use std::io::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
@@ -51,7 +51,7 @@ pub(super) fn setup(args: &Args) -> Result<(), Failure> {
     }
     let server = Server {
         place: endpoint.display(),
-        exchange: Exchange::new(Arc::new(endpoint), Arc::new(Elasticsearch::new(config))),
+        exchange: Exchange::new(Arc::new(endpoint), Arc::new(Elasticsearch::new(config, Path::new("")))),
     };
     let said = runtime()?.block_on(async {
         let product = match args.product.as_deref() {

@@ -3,6 +3,7 @@
 use std::os::unix::fs::symlink;
 use std::path::Path;
 
+use super::mistakes::check;
 use super::*;
 use crate::config::file::{problem_of_place, read};
 use crate::config::section::{Section, Sources};
@@ -93,4 +94,26 @@ fn the_log_and_the_state_are_no_places_to_write_to() {
         Path::new("/nowhere/state"),
     );
     assert_eq!(nowhere, None);
+}
+
+#[test]
+fn two_outputs_never_write_to_one_place() {
+    let outputs = |first: &str, second: &str| {
+        load_yaml(&format!(
+            "source: {{path: /log}}\noutputs: [{{name: a, {first}}}, {{name: b, webhook: {{kubeconfig: /kc}}}}, {{name: c, {second}}}]\n"
+        ))
+    };
+    let file = |path: &str| format!("file: {{path: {path}}}");
+    for second in ["/nowhere/x.log", "/nowhere/./x.log", "/nowhere/x-2026-07-18T04-24-44.123.log"] {
+        let expect = format!(
+            "outputs[2].file.path: {second} is the file of outputs[0], or has the name of one of its backups; name another file"
+        );
+        check(outputs(&file("/nowhere/x.log"), &file(second)), &[&expect]);
+    }
+    let other_way = "outputs[2].file.path: /nowhere/x.log gives its backups names such as the file of outputs[0] has; name another file";
+    check(outputs(&file("/nowhere/x-2026-07-18T04-24-44.123.log"), &file("/nowhere/x.log")), &[other_way]);
+    let twice = "outputs[2].stdout: is the destination of outputs[0] already; their lines would be mixed up";
+    check(outputs("stdout: {}", "stdout: {}"), &[twice]);
+    outputs(&file("/nowhere/x.log"), &file("/nowhere/y.log")).unwrap();
+    outputs(&file("/nowhere/x.log"), "stdout: {}").unwrap();
 }

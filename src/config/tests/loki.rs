@@ -78,3 +78,16 @@ fn there_is_room_for_labels_of_our_own() {
         "f.yaml:2: outputs[0].loki.labels: has 13 labels; Loki takes 15, of which 3 are ours: remove 1";
     check(load_yaml(&yaml(&format!("url: http://l, labels: {{{}}}", labels(13)))), &[too_many]);
 }
+
+/// Promtail's and others' configurations have the whole URL.
+#[test]
+fn a_url_may_be_whole() {
+    for (given, expect) in [
+        ("http://l:3100/loki/api/v1/push", "http://l:3100/"),
+        ("http://l/loki/api/v1/push/", "http://l/"),
+        ("http://l/gateway/loki/api/v1/push", "http://l/gateway"),
+        ("http://l/gateway", "http://l/gateway"),
+    ] {
+        assert_eq!(load(&format!("url: '{given}'")).server.url.as_str(), expect);
+    }
+}

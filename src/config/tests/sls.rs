@@ -18,7 +18,9 @@ fn sls(fields: &str) -> Sls {
 
 #[test]
 fn the_least_has_the_defaults_of_logtail() {
-    let Sls { server, project, logstore, hostname, .. } = sls("");
+    let Sls { server, project, logstore, hostname, source, .. } = sls("");
+    // Without a network there is none.
+    assert!(source.is_empty() || source.parse().is_ok_and(|ip: std::net::IpAddr| !ip.is_unspecified()));
     assert_eq!((project.as_str(), logstore.as_str()), ("p", "audit-c01"));
     assert_eq!(server.url.as_str(), "https://p.cn-hangzhou.log.aliyuncs.com/");
     let login =
@@ -32,13 +34,14 @@ fn the_least_has_the_defaults_of_logtail() {
         compression: SlsCompression::Lz4,
         hash_key: None,
         topic: String::new(),
-        source: String::new(),
+        source,
         hostname,
         tags: Vec::new(),
         time: SlsTime::Shipped,
         pack_id: true,
     };
     assert_eq!(sls(""), expect);
+    assert_eq!(sls("source: ''").source, "");
 }
 
 #[test]
@@ -92,4 +95,15 @@ fn no_request_holds_more_events_than_sls_takes() {
     for (batch, most) in [("", 400), ("maxSize: 10000", 4096)] {
         assert_eq!(load(batch).unwrap().config.outputs[0].batch.max_size.get(), most);
     }
+}
+
+#[test]
+fn a_url_has_no_path_of_its_own() {
+    let fields = LEAST_OF_SLS.replace(".com", ".com/logstores/audit-c01");
+    check(
+        with(&fields),
+        &[
+            "f.yaml:2: outputs[0].sls.url: must not hold a path or a query; SLS has one of its own, which comes by itself",
+        ],
+    );
 }

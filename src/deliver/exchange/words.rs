@@ -47,7 +47,7 @@ pub(super) fn in_words(error: &reqwest::Error) -> NoAnswer {
     let plain = error.url().is_some_and(|url| url.scheme() == "http");
     let mut words = vec![kind.to_owned()];
     words.extend(error.source().map(|cause| causes(cause, plain)).filter(|causes| !causes.is_empty()));
-    NoAnswer { reason: words.join(": "), timed_out }
+    NoAnswer { reason: words.join(": "), timed_out, too_long: false }
 }
 
 /// A chain of causes from `cause` on.

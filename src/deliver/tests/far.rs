@@ -19,7 +19,7 @@ use crate::health::Health;
 use crate::metrics::Metrics;
 use crate::sink::tests::answer;
 use crate::sink::webhook::{Webhook, list};
-use crate::sink::{self, Answer};
+use crate::sink::{self, Answer, HttpSink};
 
 /// What becomes of a request.
 #[derive(Debug, Clone)]
@@ -139,7 +139,8 @@ impl Far {
             let accepted = history.iter().filter(|request| request.accepted_as.is_some()).count();
             history[n].accepted_as = Some(accepted);
         }
-        let no_answer = |reason: &str, timed_out| NoAnswer { reason: reason.to_owned(), timed_out };
+        let no_answer =
+            |reason: &str, timed_out| NoAnswer { reason: reason.to_owned(), timed_out, too_long: false };
         let answer = |status, retry_after| Answer { retry_after, ..answer(status, "") };
         match act {
             Act::Status(status) => Ok(answer(status, None)),
@@ -272,12 +273,20 @@ pub(super) struct Setting {
 impl Setting {
     /// Delivers to `far`, within the limits of an output that is changed like this.
     pub(super) fn new(far: &Far, change: impl FnOnce(&mut config::Output)) -> Self {
+        Self::of(Box::new(far.clone()), Arc::new(Webhook), change)
+    }
+
+    /// The same with any endpoint and protocol.
+    pub(super) fn of(
+        exchange: Box<dyn Wire>,
+        sink: Arc<dyn HttpSink>,
+        change: impl FnOnce(&mut config::Output),
+    ) -> Self {
         let mut output = output();
         change(&mut output);
         let metrics = Metrics::new();
         let books = Arc::new(metrics.route(&output.name));
         let health = Arc::new(Health::new(&output.name, output.ready_after, Arc::clone(&books)));
-        let (exchange, sink) = (Box::new(far.clone()), Arc::new(Webhook));
         let delivery = Delivery::new(exchange, sink, &output, books, Arc::clone(&health), Buffers::default());
         Self { delivery, metrics, health }
     }

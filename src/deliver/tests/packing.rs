@@ -10,12 +10,6 @@ fn compressing(coding: Coding) -> impl Fn(&mut config::Output) {
     move |output| output.requests.compression = Some(Compression { coding, level: 1 })
 }
 
-fn metric(setting: &Setting, name: &str) -> u64 {
-    let page = setting.metrics.render();
-    let start = format!("audit_shipper_{name}{{output=\"siem\"}} ");
-    page.lines().find_map(|line| line.strip_prefix(&start)).unwrap().parse().unwrap()
-}
-
 #[tokio::test(start_paused = true)]
 async fn each_try_sends_the_same_bytes() {
     for coding in BOTH {
@@ -67,7 +61,7 @@ async fn an_endpoint_that_does_not_understand_it_gets_bodies_as_they_are_at_once
         assert_eq!(compressed[..4], [true; 4]);
         // The other two were compressed before anybody knew.
         assert!(compressed[4..].iter().filter(|compressed| **compressed).count() <= 2, "{compressed:?}");
-        assert_eq!(metric(&setting, "misconfigured"), 0);
+        assert_eq!(metric_of(&setting, "misconfigured"), 0);
         setting.delivery.deliver(&batch(20, 2)).await;
         assert_eq!(far.bodies().last().unwrap().0, None);
     }

@@ -5,7 +5,7 @@
 //! | 2xx | stored | accepted |
 //! | 409 `version_conflict_engine_exception` | stored before, under the same `_id` | accepted |
 //! | 408, 425, 429, 5xx, any other 409 | no room, or trouble in the cluster | retry |
-//! | `cluster_block_exception` of any status | read only, as when the disk is full | hold |
+//! | `cluster_block_exception`, `index_closed_exception`, `validation_exception` of any status | read only, as when the disk is full; closed; as many shards as the cluster may have | hold |
 //! | 400, 413, 422 | the index cannot take it | refused |
 //! | any other, as 401, 403, 404 | credentials or configuration | hold |
 //!
@@ -14,11 +14,16 @@
 
 use std::fmt;
 
+use memchr::memmem;
 use serde::Deserialize;
 use serde::de::{Error, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use crate::sink::{Answer, EventVerdict, Verdict, excerpt, verdict_by_status};
+
+/// Errors that say nothing of any document, whatever their status.
+const OF_THE_CLUSTER: [&str; 3] =
+    ["cluster_block_exception", "index_closed_exception", "validation_exception"];
 
 /// What `answer` to a request with so many `events` means.
 pub(super) fn verdict(events: usize, answer: &Answer) -> Verdict {
@@ -42,6 +47,18 @@ pub(super) fn verdict(events: usize, answer: &Answer) -> Verdict {
     } else {
         Verdict::Each(items.into_iter().map(|item| item.verdict).collect())
     }
+}
+
+/// How many of the documents of an answer are in the failure store of the data stream, which takes what the index would
+/// refuse.
+pub(super) fn diverted(answer: &Answer) -> u64 {
+    // It is rare, and answers are read once more for it.
+    if memmem::find(&answer.body, b"failure_store").is_none() {
+        return 0;
+    }
+    let bulk = serde_json::from_slice(&answer.body).ok();
+    let items = bulk.and_then(|Bulk { items, .. }| items).unwrap_or_default();
+    items.iter().filter(|item| item.is_diverted).count() as u64
 }
 
 /// The error of an answer to a request that failed as a whole, for people; nothing if it says nothing.
@@ -68,6 +85,7 @@ struct Item {
     verdict: EventVerdict,
     /// Whether others might have let it in.
     credentials: bool,
+    is_diverted: bool,
 }
 
 /// What stands below the name of the action.
@@ -76,6 +94,8 @@ struct Outcome<'a> {
     status: u16,
     #[serde(borrow)]
     error: Option<&'a RawValue>,
+    #[serde(borrow)]
+    failure_store: Option<&'a RawValue>,
 }
 
 #[derive(Deserialize)]
@@ -95,14 +115,14 @@ impl Cause {
 
 impl Item {
     fn of(outcome: &Outcome<'_>) -> Self {
-        let Outcome { status, error } = *outcome;
+        let Outcome { status, error, failure_store } = *outcome;
         let stored = (200..=299).contains(&status);
         let error = error.filter(|_| !stored);
         let cause: Option<Cause> = error.and_then(|error| serde_json::from_str(error.get()).ok());
         let kind = cause.as_ref().and_then(|cause| cause.kind.as_deref());
         let verdict = match status {
             _ if stored => EventVerdict::Accepted,
-            _ if kind == Some("cluster_block_exception") => EventVerdict::Hold,
+            _ if kind.is_some_and(|kind| OF_THE_CLUSTER.contains(&kind)) => EventVerdict::Hold,
             409 if kind.is_none_or(|kind| kind == "version_conflict_engine_exception") => {
                 EventVerdict::Accepted
             }
@@ -111,7 +131,9 @@ impl Item {
             _ => EventVerdict::Hold,
         };
         let credentials = matches!(status, 401 | 403) && verdict == EventVerdict::Hold;
-        Self { verdict, credentials: credentials && kind != Some("cluster_block_exception") }
+        let credentials = credentials && !kind.is_some_and(|kind| OF_THE_CLUSTER.contains(&kind));
+        let is_diverted = stored && failure_store.is_some_and(|used| used.get() == r#""used""#);
+        Self { verdict, credentials, is_diverted }
     }
 }
 

@@ -11,12 +11,13 @@
 use std::borrow::Cow;
 use std::net::IpAddr;
 use std::ops::Range;
+use std::path::Path;
 use std::time::SystemTime;
 
 use jiff::Timestamp;
 
 use super::fields::{Fields, text};
-use super::keys::{self, Which};
+use super::keys::{self, Names, Which};
 use crate::batch::Origin;
 use crate::config::{self, DocumentMode};
 use crate::json::{self, Edits};
@@ -34,10 +35,13 @@ pub(super) struct Writer {
     replace_dots: bool,
     /// What is the same in each document of mode `ecs`, up to the members of `event` that are not.
     constant: String,
+    /// Of the log's files, as JSON.
+    directory: String,
 }
 
 impl Writer {
-    pub(super) fn new(config: &config::Elasticsearch) -> Self {
+    pub(super) fn new(config: &config::Elasticsearch, log: &Path) -> Self {
+        let directory = log.parent().map(|directory| directory.join("").to_string_lossy().into_owned());
         let data_stream = data_stream(&config.data_stream);
         let dataset = data_stream.map_or(DATASET, |[_, dataset, _]| dataset);
         let data_stream = data_stream.map(|[kind, dataset, namespace]| {
@@ -49,6 +53,7 @@ impl Writer {
             mode: config.mode,
             keep_metadata: config.keep_metadata,
             replace_dots: config.replace_dots,
+            directory: json_text(&directory.unwrap_or_default()),
             constant: data_stream.unwrap_or_default() + ecs + &event,
         }
     }
@@ -107,14 +112,22 @@ impl Writer {
         }
         let which = if self.replace_dots { Which::Dotted } else { Which::Nameless };
         if self.replace_dots || self.mode != DocumentMode::Raw {
-            bodies().for_each(|body| keys::make_safe(item, body, which, &mut edits));
+            // A patch is what the client has sent, byte for byte; all other bodies were written by kube-apiserver.
+            let is_patch = fields.verb.as_ref().is_some_and(|verb| &item[verb.clone()] == br#""patch""#);
+            if let Some(body) = &fields.request_object {
+                let names = if is_patch { Names::AnyTimes } else { Names::Once };
+                keys::make_safe(item, body, which, names, &mut edits);
+            }
+            if let Some(body) = &fields.response_object {
+                keys::make_safe(item, body, which, Names::Once, &mut edits);
+            }
             let annotations = fields.annotations.as_ref();
             let members = annotations.into_iter().flat_map(|place| json::members(item, place.start));
             members.for_each(|member| keys::make_key_safe(item, member.key, Which::Dotted, &mut edits));
         }
         if self.replace_dots {
             for extra in [&fields.user_extra, &fields.impersonated_extra].into_iter().flatten() {
-                keys::make_safe(item, extra, which, &mut edits);
+                keys::make_safe(item, extra, which, Names::Once, &mut edits);
             }
         }
         edits
@@ -146,10 +159,17 @@ impl Writer {
             write_all(out, &[b"\"source\":{\"ip\":", &ips, b"},\"client\":{\"ip\":", &ips, b"},"]);
         }
         if let Some(Origin { file, offset }) = event.origin {
-            let file = serde_json::to_vec(&**file).unwrap_or_else(|_| b"\"\"".to_vec());
-            let offset = offset.to_string();
-            let pieces: [&[u8]; 5] =
-                [b"\"log\":{\"file\":{\"path\":", &file, b"},\"offset\":", offset.as_bytes(), b"},"];
+            let directory = self.directory.strip_suffix('"').unwrap_or_default();
+            let (file, offset) = (json_text(file), offset.to_string());
+            let path = [directory.as_bytes(), &file.as_bytes()[1..]];
+            let pieces: [&[u8]; 6] = [
+                b"\"log\":{\"file\":{\"path\":",
+                path[0],
+                path[1],
+                b"},\"offset\":",
+                offset.as_bytes(),
+                b"},",
+            ];
             write_all(out, &pieces);
         }
     }
@@ -163,6 +183,10 @@ fn write_event(event: &EventRef<'_>, safe: &[u8], out: &mut Vec<u8>) {
         None => out.extend_from_slice(safe),
     }
     out.extend_from_slice(b"}}");
+}
+
+fn json_text(text: &str) -> String {
+    serde_json::to_string(text).unwrap_or_else(|_| "\"\"".to_owned())
 }
 
 fn write_all(out: &mut Vec<u8>, pieces: &[&[u8]]) {

@@ -3,7 +3,13 @@
 //! To an index `a.b` is a field `b` in an object `a`. So a key with nothing before, between or behind its dots is no name
 //! of a field (`.` in managed fields, `.dockerconfigjson` in a Secret), and a document that has one is refused where its
 //! fields are mapped as they come. There, `app` beside `app.kubernetes.io/name` is refused too, since `app` cannot be both.
+//!
+//! The same key twice in an object is refused too, wherever it stands. kube-apiserver takes a patch that has one and logs
+//! it as it came, and a key that is changed may become one that is there: whoever sends that must not be able to keep the
+//! event out of the index. Of two the later one gets another name.
 
+use std::borrow::Cow;
+use std::collections::HashSet;
 use std::ops::Range;
 
 use memchr::memmem;
@@ -19,25 +25,88 @@ pub(super) enum Which {
     Dotted,
 }
 
-/// Gives the keys in the value at `place` names without dots.
-pub(super) fn make_safe(item: &[u8], place: &Range<usize>, which: Which, edits: &mut Edits) {
-    if !may_hold(&item[place.clone()], which) {
+/// How often a key may be in an object of a body.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Names {
+    /// Whoever wrote it has seen to that.
+    Once,
+    /// As often as a client likes.
+    AnyTimes,
+}
+
+/// The keys of an object that is open, so far.
+struct Taken<'a> {
+    names: HashSet<Cow<'a, str>>,
+    /// No name with a smaller number is tried any more, so however often a key comes, that takes no longer.
+    next: usize,
+}
+
+impl Default for Taken<'_> {
+    fn default() -> Self {
+        Self { names: HashSet::new(), next: 2 }
+    }
+}
+
+/// Gives the keys in the value at `place` names that an index can take, each other ones within an object.
+pub(super) fn make_safe(item: &[u8], place: &Range<usize>, which: Which, names: Names, edits: &mut Edits) {
+    if names == Names::Once && !may_hold(&item[place.clone()], which) {
         return;
     }
+    let mut open: Vec<Taken<'_>> = Vec::new();
     for step in json::steps(item, place.clone()) {
-        if let Step::Key(key) = step {
-            make_key_safe(item, key, which, edits);
+        match step {
+            Step::Open(_) => open.push(Taken::default()),
+            Step::Close(_) => drop(open.pop()),
+            Step::Key(key) => {
+                if let Some(taken) = open.last_mut() {
+                    taken.add(item, key, which, edits);
+                }
+            }
+            Step::Scalar(_) => {}
+        }
+    }
+}
+
+impl<'a> Taken<'a> {
+    fn add(&mut self, item: &'a [u8], key: Range<usize>, which: Which, edits: &mut Edits) {
+        let quoted = &item[key.clone()];
+        let safe = json::inside(quoted).and_then(|name| safe_name(name, which));
+        let Some(name) = json::unescaped(quoted) else { return };
+        let name = match safe.as_deref().and_then(json::unescaped) {
+            Some(safe) => Cow::Owned(safe.into_owned()),
+            None => name,
+        };
+        if !self.names.contains(&name) {
+            self.names.insert(name);
+            if let Some(safe) = safe {
+                edits.replace(key, safe);
+            }
+            return;
+        }
+        loop {
+            let end = format!("_{}", self.next);
+            self.next += 1;
+            if self.names.insert(Cow::Owned(format!("{name}{end}"))) {
+                let quoted = safe.as_deref().unwrap_or(quoted);
+                let inside = json::inside(quoted).unwrap_or_default();
+                edits.replace(key, [b"\"", inside, end.as_bytes(), b"\""].concat());
+                return;
+            }
         }
     }
 }
 
 /// The same for one key.
 pub(super) fn make_key_safe(item: &[u8], key: Range<usize>, which: Which, edits: &mut Edits) {
-    let Some(name) = json::inside(&item[key.clone()]) else { return };
-    let nameless = name.split(|byte| *byte == b'.').any(|part| part.trim_ascii().is_empty());
-    if nameless || which == Which::Dotted && name.contains(&b'.') {
-        edits.replace(key, without_dots(name));
+    if let Some(safe) = json::inside(&item[key.clone()]).and_then(|name| safe_name(name, which)) {
+        edits.replace(key, safe);
     }
+}
+
+/// What a key becomes, in quotes; `None` if it stays.
+fn safe_name(name: &[u8], which: Which) -> Option<Vec<u8>> {
+    let nameless = name.split(|byte| *byte == b'.').any(|part| part.trim_ascii().is_empty());
+    (nameless || which == Which::Dotted && name.contains(&b'.')).then(|| without_dots(name))
 }
 
 /// In quotes. An escape holds no dot, so it stays whole.
@@ -63,8 +132,12 @@ mod tests {
     use super::*;
 
     fn safe(text: &str, which: Which) -> String {
+        made(text, which, Names::Once)
+    }
+
+    fn made(text: &str, which: Which, names: Names) -> String {
         let (mut edits, mut out) = (Edits::default(), Vec::new());
-        make_safe(text.as_bytes(), &(0..text.len()), which, &mut edits);
+        make_safe(text.as_bytes(), &(0..text.len()), which, names, &mut edits);
         edits.apply(text.as_bytes(), &mut out);
         String::from_utf8(out).unwrap()
     }
@@ -90,5 +163,25 @@ mod tests {
         let text = r#"{"app":"1.2","app.kubernetes.io/name":{"tls.crt":"a.b","x":[1.5]},".":0}"#;
         let expect = r#"{"app":"1.2","app_kubernetes_io/name":{"tls_crt":"a.b","x":[1.5]},"_":0}"#;
         assert_eq!(safe(text, Which::Dotted), expect);
+    }
+
+    #[test]
+    fn no_key_is_there_twice() {
+        for (text, expect) in [
+            (r#"{".x":1,"_x":2}"#, r#"{"_x":1,"_x_2":2}"#),
+            (r#"{"_x":1,".x":2,".x":3}"#, r#"{"_x":1,"_x_2":2,"_x_3":3}"#),
+            (r#"{".":{".":1},"a":[{".":2},{".":3}]}"#, r#"{"_":{"_":1},"a":[{"_":2},{"_":3}]}"#),
+        ] {
+            assert_eq!(safe(text, Which::Nameless), expect);
+        }
+        assert_eq!(safe(r#"{"a.b":1,"a_b":2}"#, Which::Dotted), r#"{"a_b":1,"a_b_2":2}"#);
+        for (text, expect) in [
+            (r#"{"a":1,"a":{"a":2},"b":3}"#, r#"{"a":1,"a_2":{"a":2},"b":3}"#),
+            (r#"{"a":1,"\u0061":2,"a_2":3,"a":4}"#, r#"{"a":1,"\u0061_2":2,"a_2_3":3,"a_4":4}"#),
+            (r#"[{"a":1},{"a":1}]"#, r#"[{"a":1},{"a":1}]"#),
+            (r#"{"a":"a","b":["a","a"]}"#, r#"{"a":"a","b":["a","a"]}"#),
+        ] {
+            assert_eq!(made(text, Which::Nameless, Names::AnyTimes), expect);
+        }
     }
 }

@@ -18,8 +18,10 @@ use crate::config::DocumentMode;
 use crate::fingerprint;
 use crate::properties::{cases, mutated, mutations, real_line};
 
+const LOG: &str = "/var/log/kubernetes/audit.log";
+
 /// The defaults.
-pub(super) fn config() -> config::Elasticsearch {
+pub(crate) fn config() -> config::Elasticsearch {
     let server = config::Server {
         place: String::new(),
         url: "http://localhost:9200".parse().unwrap(),
@@ -62,7 +64,7 @@ fn events(lines: &[Vec<u8>]) -> Option<Events> {
 /// The lines of the body, in pairs: an action, and a document.
 fn posted(config: &config::Elasticsearch, events: &Events) -> Vec<(String, String)> {
     let now = UNIX_EPOCH + Duration::from_secs(1_700_000_000);
-    let request = Elasticsearch::new(config).request(events, now);
+    let request = Elasticsearch::new(config, Path::new(LOG)).request(events, now);
     let body = String::from_utf8(request.body.concat()).unwrap();
     assert!(body.ends_with('\n'));
     let lines: Vec<_> = body.lines().map(str::to_owned).collect();
@@ -116,7 +118,7 @@ fn expected_audit(line: &[u8], without_metadata: bool) -> Json {
 #[test]
 fn a_request_goes_to_the_data_stream_and_says_what_is_asked_for() {
     let events = events(&log("gke")[..3]).unwrap();
-    let request = Elasticsearch::new(&config()).request(&events, UNIX_EPOCH);
+    let request = Elasticsearch::new(&config(), Path::new(LOG)).request(&events, UNIX_EPOCH);
     assert_eq!(
         request.target,
         "/logs-kubernetes.audit_logs-default/_bulk\
@@ -208,7 +210,8 @@ fn is_the_body_that_another_has_written() {
     let events = events(&[5, 8, 9, 14, 33].map(|number: usize| log[number].clone())).unwrap();
     let modes = [DocumentMode::Ecs, DocumentMode::EcsRaw, DocumentMode::Raw];
     for (mode, name) in modes.into_iter().zip(["ecs", "ecs-raw", "raw"]) {
-        let body = Elasticsearch::new(&of_mode(mode)).request(&events, UNIX_EPOCH).body.concat();
+        let body =
+            Elasticsearch::new(&of_mode(mode), Path::new(LOG)).request(&events, UNIX_EPOCH).body.concat();
         let path = format!("{}/tests/data/sinks/elasticsearch/{name}.ndjson", env!("CARGO_MANIFEST_DIR"));
         let golden = std::fs::read(path).unwrap_or_default();
         assert_eq!(String::from_utf8_lossy(&body), String::from_utf8_lossy(&golden), "{name}");
@@ -228,7 +231,10 @@ fn what_an_event_does_not_say_is_left_out_and_what_an_index_cannot_take_is_made_
     );
     assert_eq!(ecs.at(&["user"]), Some(&Json::read(r#"{"name":"a\"b"}"#)));
     assert_eq!((ecs.at(&["source"]), ecs.at(&["client"]), ecs.at(&["user_agent"])), (None, None, None));
-    assert_eq!(ecs.at(&["log"]), Some(&Json::read(r#"{"file":{"path":"audit.log"},"offset":0}"#)));
+    assert_eq!(
+        ecs.at(&["log"]),
+        Some(&Json::read(r#"{"file":{"path":"/var/log/kubernetes/audit.log"},"offset":0}"#))
+    );
     let audit = |json: &Json, path: &[&str]| json.at(&["kubernetes", "audit"]).unwrap().at(path).cloned();
     let data = r#"{"_dockerconfigjson":"e30=","tls.crt":"eA=="}"#;
     assert_eq!(
@@ -271,6 +277,24 @@ fn an_event_without_a_time_is_as_old_as_its_request() {
     let line = r#"{"apiVersion":"audit.k8s.io/v1","kind":"Event","requestReceivedTimestamp":null,"stageTimestamp":"soon"}"#;
     let (_, document) = post_one(&of_mode(DocumentMode::Raw), line);
     assert_eq!(document, format!(r#"{{"@timestamp":"2023-11-14T22:13:20Z",{}"#, &line[1..]));
+}
+
+/// Whoever may patch must not be able to keep that out of the index.
+#[test]
+fn a_patch_with_a_key_twice_is_stored() {
+    let line = |verb: &str| {
+        // Without a dot, at which it would be looked through anyhow.
+        let body = r#"{"data":{"x":1,"_x":2},"data":{"a":1,"a":2}}"#;
+        format!(r#"{{"kind":"Event","apiVersion":"audit.k8s.io/v1","verb":"{verb}","requestObject":{body}}}"#)
+    };
+    for (mode, verb, stored) in [
+        (DocumentMode::Ecs, "patch", r#"{"data":{"x":1,"_x":2},"data_2":{"a":1,"a_2":2}}"#),
+        (DocumentMode::EcsRaw, "patch", r#"{"data":{"x":1,"_x":2},"data_2":{"a":1,"a_2":2}}"#),
+        (DocumentMode::Raw, "patch", r#"{"data":{"x":1,"_x":2},"data":{"a":1,"a":2}}"#),
+    ] {
+        let (_, document) = post_one(&of_mode(mode), &line(verb));
+        assert!(document.contains(&format!(r#""requestObject":{stored}"#)), "{document}");
+    }
 }
 
 proptest! {

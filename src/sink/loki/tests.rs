@@ -1,13 +1,15 @@
 use std::collections::HashMap;
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 
 use proptest::prelude::*;
 use prost::Message as _;
+use reqwest::header::{DATE, HeaderMap};
 
 use super::*;
 use crate::properties::{cases, mutated, mutations, real_line};
+use crate::sink::EventVerdict;
 use crate::sink::otlp::tests::{events, golden_lines, server};
-use crate::sink::tests::recorded;
+use crate::sink::tests::{answer, recorded};
 
 mod decoded;
 
@@ -184,6 +186,98 @@ fn what_is_moved_says_so_and_metadata_can_be_left_out() {
     assert_eq!(moved(true, TooOld::Reject), (false, false, false));
 }
 
+const HOUR: Duration = Duration::from_secs(3600);
+
+fn hours_ago(hours: u32) -> Duration {
+    NOW.checked_sub(hours * HOUR).unwrap()
+}
+
+/// What Loki says at `now`, by its own clock, which it tells.
+fn refusal(said_at: Duration, now: Duration, text: &str) -> Answer {
+    let date = httpdate::fmt_http_date(UNIX_EPOCH + said_at);
+    Answer {
+        headers: [(DATE, HeaderValue::from_str(&date).unwrap())].into_iter().collect(),
+        received_at: UNIX_EPOCH + now,
+        ..answer(400, &format!("entry for stream '{{job=\"x\"}}' has timestamp {text}\n"))
+    }
+}
+
+/// An event of this moment, and the time that it gets in a request of then.
+fn time_of(loki: &Loki, event_at: Duration, now: Duration) -> (Duration, bool) {
+    let time = Timestamp::from_second(event_at.as_secs().cast_signed()).unwrap();
+    let line = format!(
+        r#"{{"kind":"Event","apiVersion":"audit.k8s.io/v1","auditID":"1","stageTimestamp":"{time}"}}"#
+    );
+    let push = decode(&loki.request(&events([line.as_bytes()]), UNIX_EPOCH + now));
+    let entry = &push.streams[0].entries[0];
+    let is_moved = entry.metadata.iter().any(|pair| pair.name == "restamped");
+    (Duration::from_nanos(entry.nanoseconds().try_into().unwrap()), is_moved)
+}
+
+/// A node whose clock is ahead has nothing but events that are in the future for Loki.
+#[test]
+fn the_time_of_loki_counts_once_it_says_that_ours_is_too_new() {
+    let loki = Loki::new(&config(Encoding::Protobuf));
+    let there = hours_ago(1);
+    assert_eq!(time_of(&loki, NOW, NOW), (NOW, false));
+    let too_new = refusal(there, NOW, "too new: 2026-11-22T02:30:00Z");
+    assert_eq!(loki.verdict(5, &too_new), Verdict::Again);
+    let (time, is_moved) = time_of(&loki, NOW, NOW);
+    assert!(time <= there && there < time + Duration::from_secs(600) && is_moved);
+    // Said again for what was placed by that, it is no matter of the clock.
+    assert_eq!(loki.verdict(5, &too_new), Verdict::Refused { too_large: false });
+    // The clock is set, which the next good answer shows.
+    let good = Answer { status: 204, ..refusal(NOW, NOW, "") };
+    assert_eq!(loki.verdict(5, &good), Verdict::Accepted);
+    assert_eq!(time_of(&loki, NOW, NOW), (NOW, false));
+}
+
+#[test]
+fn without_a_time_in_the_answer_nothing_is_learned() {
+    let loki = Loki::new(&config(Encoding::Protobuf));
+    for text in ["too new: 2026-11-22T02:30:00Z", "too old: soon, oldest acceptable timestamp is: later"] {
+        let answer = Answer { headers: HeaderMap::new(), ..refusal(NOW, NOW, text) };
+        assert_eq!(loki.verdict(5, &answer), Verdict::Refused { too_large: false });
+        assert_eq!(time_of(&loki, NOW, NOW), (NOW, false));
+    }
+}
+
+/// `reject_old_samples_max_age` is 168 h by default, and many have a day.
+#[test]
+fn how_old_events_may_be_is_what_loki_says() {
+    let loki = Loki::new(&config(Encoding::Protobuf));
+    let (old, oldest) = (hours_ago(50), hours_ago(24));
+    assert_eq!(time_of(&loki, old, NOW), (old, false));
+    let too_old = refusal(
+        NOW,
+        NOW,
+        "too old: 2026-11-20T00:30:00Z, oldest acceptable timestamp is: 2026-11-21T02:30:00Z",
+    );
+    assert_eq!(loki.verdict(5, &too_old), Verdict::Again);
+    let (time, is_moved) = time_of(&loki, old, NOW);
+    assert!(time > oldest && time < hours_ago(20) && is_moved);
+    assert_eq!(loki.verdict(5, &too_old), Verdict::Refused { too_large: false });
+    let newer = hours_ago(10);
+    assert_eq!(time_of(&loki, newer, NOW), (newer, false));
+}
+
+/// A backlog of nothing but these would have nothing to compare them with.
+#[test]
+fn who_wants_too_old_events_rejected_gets_them_set_aside() {
+    let config = config::Loki { too_old: TooOld::Reject, ..config(Encoding::Protobuf) };
+    let loki = Loki::new(&config);
+    let text = "too old: 2026-11-01T00:00:00Z, oldest acceptable timestamp is: 2026-11-15T02:30:00Z";
+    let too_old = refusal(NOW, NOW, text);
+    assert_eq!(loki.verdict(5, &too_old), Verdict::Refused { too_large: false });
+    let reason = too_old.excerpt();
+    assert_eq!(loki.verdict(1, &too_old), Verdict::Each(vec![EventVerdict::Unfit { reason }]));
+    // By our clock it is not that old: it is Loki's clock that is wrong.
+    let ahead = NOW + 1000 * HOUR;
+    let text = "too old: 2026-11-22T02:00:00Z, oldest acceptable timestamp is: 2026-12-26T18:30:00Z";
+    assert_eq!(loki.verdict(1, &refusal(ahead, NOW, text)), Verdict::Again);
+    assert_eq!(loki.verdict(1, &refusal(ahead, NOW, text)), Verdict::Refused { too_large: false });
+}
+
 #[test]
 fn limits_are_kept() {
     assert_eq!(Loki::new(&config(Encoding::Json)).limits().body_bytes, 4_000_000);
@@ -220,7 +314,7 @@ proptest! {
         let line = mutated(&line, &changes);
         for encoding in [Encoding::Protobuf, Encoding::Json] {
             let sink = Loki::new(&config(encoding));
-            let streams = sink.streams([sink.entry_of(&line, [b"", &line], offset, now)].into_iter());
+            let streams = sink.streams([sink.entry_of(&line, [b"", &line], offset, There { now, oldest_taken: time::OLDEST_TAKEN })].into_iter());
             let body = sink.body(&streams);
             if encoding == Encoding::Json {
                 let read: serde_json::Result<decoded::Json> = serde_json::from_slice(&body.concat());

@@ -22,8 +22,10 @@ const MINUTE: i64 = 60 * SECOND;
 const HOUR: i64 = 60 * MINUTE;
 /// What is older than this is not put behind the newest.
 const LIVE_FOR: i64 = 45 * MINUTE;
-/// Loki takes nothing from before 168 hours; one more is the hour that all too old entries go to, and one is for the tries.
-const KEPT_FOR: i64 = 166 * HOUR;
+/// Loki takes nothing from before 168 hours, unless it says so.
+pub(super) const OLDEST_TAKEN: i64 = 168 * HOUR;
+/// One is the hour that all too old entries go to, and one is for the tries.
+const SPARE: i64 = 2 * HOUR;
 /// Loki takes ten minutes, by its own clock.
 const AHEAD: i64 = 5 * MINUTE;
 /// How exactly the clock counts where an entry gets its time.
@@ -42,10 +44,20 @@ pub(super) struct Place {
     pub(super) moved: bool,
 }
 
+/// What is known of Loki.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct There {
+    /// What time it is.
+    pub(super) now: i64,
+    /// How old an entry may be.
+    pub(super) oldest_taken: i64,
+}
+
 /// The place of an event that happened at `time` and whose line is at `offset` of its file.
-pub(super) fn place(time: Option<i64>, offset: u64, now: i64, moves_too_old: bool) -> Place {
+pub(super) fn place(time: Option<i64>, offset: u64, there: There, moves_too_old: bool) -> Place {
+    let There { now, oldest_taken } = there;
     let own = time.map(|time| if time % 1_000 == 0 { time.saturating_add(order(offset)) } else { time });
-    let oldest = floor(now.saturating_sub(KEPT_FOR), HOUR);
+    let oldest = floor(now.saturating_sub(oldest_taken.saturating_sub(SPARE).max(0)), HOUR);
     let nanoseconds = match own {
         Some(own) if own > now.saturating_add(AHEAD) => floor(now, CLOCK_STEP) + own.rem_euclid(SECOND),
         // Apart from each other, since Loki compares all that have the same time.
@@ -78,12 +90,17 @@ mod tests {
     use super::*;
     use crate::properties::cases;
 
+    /// Loki as it is if nothing else is said.
+    fn there(now: i64) -> There {
+        There { now, oldest_taken: OLDEST_TAKEN }
+    }
+
     /// 2026-11-22T02:22:50.248816Z
     const NOW: i64 = 1_795_314_170_248_816_000;
 
     #[test]
     fn what_is_new_keeps_its_time_and_the_order_of_the_log() {
-        let at = |time, offset| place(Some(time), offset, NOW, true);
+        let at = |time, offset| place(Some(time), offset, there(NOW), true);
         let new = |nanoseconds| Place { nanoseconds, replay: None, moved: false };
         assert_eq!(at(NOW, 0), new(NOW));
         assert_eq!(at(NOW, 700), Place { nanoseconds: NOW + 2, moved: false, replay: None });
@@ -99,29 +116,32 @@ mod tests {
         let hour = 1_795_309_200;
         let old = NOW - LIVE_FOR - 1_000;
         let expect = Place { nanoseconds: old, replay: Some(hour), moved: false };
-        assert_eq!(place(Some(old), 0, NOW, true), expect);
+        assert_eq!(place(Some(old), 0, there(NOW), true), expect);
     }
 
     #[test]
     fn what_is_too_old_goes_to_the_oldest_hour_or_stays_as_it_is() {
         let time = NOW - 300 * HOUR;
-        let moved = place(Some(time), 0, NOW, true);
+        let moved = place(Some(time), 0, there(NOW), true);
         // 2026-11-15T04:22:50.248816Z, which is 166 hours ago to the hour.
         assert_eq!(moved.nanoseconds, NOW - 166 * HOUR);
         assert_eq!(moved.replay, Some(moved.nanoseconds / HOUR * 3600));
         assert!(moved.moved);
-        let same = place(Some(time), 0, NOW + 30 * MINUTE, true);
+        let same = place(Some(time), 0, there(NOW + 30 * MINUTE), true);
         assert_eq!(same.nanoseconds, moved.nanoseconds, "a try of the same hour");
-        let stays = place(Some(time), 0, NOW, false);
+        let stays = place(Some(time), 0, there(NOW), false);
         assert_eq!((stays.nanoseconds, stays.moved), (time, false));
     }
 
     #[test]
     fn what_is_in_the_future_or_has_no_time_is_now() {
         let floor = NOW - (2 * MINUTE + 50 * SECOND + 248_816_000);
-        let future = place(Some(NOW + 11 * MINUTE), 0, NOW, true);
+        let future = place(Some(NOW + 11 * MINUTE), 0, there(NOW), true);
         assert_eq!((future.nanoseconds, future.moved), (floor + 248_816_000, true));
-        assert_eq!(place(None, 512, NOW, true), Place { nanoseconds: floor + 2, replay: None, moved: true });
+        assert_eq!(
+            place(None, 512, there(NOW), true),
+            Place { nanoseconds: floor + 2, replay: None, moved: true }
+        );
     }
 
     proptest! {
@@ -131,7 +151,7 @@ mod tests {
         /// whatever else may be in the same stream.
         #[test]
         fn lokis_limits_hold(time in NOW - 400 * HOUR..NOW + 400 * HOUR, offset: u64) {
-            let place = place(Some(time), offset, NOW, true);
+            let place = place(Some(time), offset, there(NOW), true);
             prop_assert!(place.nanoseconds >= NOW - 167 * HOUR);
             prop_assert!(place.nanoseconds <= NOW + AHEAD + 1_000);
             match place.replay {
@@ -143,7 +163,7 @@ mod tests {
         /// No time is a reason to stop.
         #[test]
         fn any_time_has_a_place(time: Option<i64>, offset: u64, now: i64, moves: bool) {
-            place(time, offset, now, moves);
+            place(time, offset, there(now), moves);
         }
 
         /// A later try within its ten minutes finds the same place, but at the limits between old and new.
@@ -152,7 +172,7 @@ mod tests {
             let is_at_a_limit = (NOW - LIVE_FOR..NOW - LIVE_FOR + later).contains(&time)
                 || (NOW + AHEAD..=NOW + AHEAD + later).contains(&time);
             prop_assume!(!is_at_a_limit);
-            prop_assert_eq!(place(Some(time), 0, NOW, true), place(Some(time), 0, NOW + later, true));
+            prop_assert_eq!(place(Some(time), 0, there(NOW), true), place(Some(time), 0, there(NOW + later), true));
         }
     }
 }

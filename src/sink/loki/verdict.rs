@@ -19,6 +19,7 @@ const LINE_TOO_LONG: &str = "Max entry size";
 pub(super) fn of(answer: &Answer) -> Verdict {
     let says = |text: &str| memchr::memmem::find(&answer.body, text.as_bytes()).is_some();
     match answer.status {
+        200 if answer.is_web_page() => Verdict::Hold { reread_credentials: false },
         200 | 204 => Verdict::Accepted,
         // An administrator has blocked the tenant and chosen the status, which is 260 if he has not.
         201..=299 => Verdict::Hold { reread_credentials: false },
@@ -43,6 +44,7 @@ mod tests {
         let cases = [
             (204, "", Verdict::Accepted),
             (200, "", Verdict::Accepted),
+            (200, "<!doctype html><title>Grafana</title>", hold.clone()),
             (
                 260,
                 "ingestion blocked for user fake until '2026-11-23T00:00:00Z' with status code '260'",

@@ -4,7 +4,7 @@ use std::time::Duration;
 use super::*;
 use crate::sink::tests::{answer, recorded, sealed};
 
-fn sink(format: Format) -> Ndjson {
+pub(crate) fn sink(format: Format) -> Ndjson {
     Ndjson { format }
 }
 
@@ -87,12 +87,46 @@ fn an_endpoint_may_take_some_and_name_the_others() {
     let verdict = |body: &str| sink(Format::Lines).verdict(3, &answer(200, body));
     let refused = EventVerdict::Refused { reason: "no verb".to_owned() };
     assert_eq!(
-        verdict(r#"{"accepted":2,"rejected":[{"index":1,"reason":"no\nverb"},{"index":9}]}"#),
+        verdict(
+            r#"{"accepted":2,"rejected":[{"index":1,"reason":"no\nverb"},{"index":1,"reason":"no verb"}]}"#
+        ),
         Verdict::Each(vec![EventVerdict::Accepted, refused, EventVerdict::Accepted])
     );
-    for body in
-        ["", "ok", "[]", "{}", r#"{"rejected":[]}"#, r#"{"rejected":3}"#, r#"{"rejected":[{"index":-1}]}"#]
-    {
+    for (reason, said) in [("", ""), (r#","reason":null"#, ""), (r#","reason":{"a":1}"#, r#"{"a":1}"#)] {
+        let refused = EventVerdict::Refused { reason: said.to_owned() };
+        let each = vec![refused, EventVerdict::Accepted, EventVerdict::Accepted];
+        assert_eq!(verdict(&format!(r#"{{"rejected":[{{"index":0{reason}}}]}}"#)), Verdict::Each(each));
+    }
+    for body in [
+        "",
+        "ok",
+        "[]",
+        "{}",
+        r#"{"rejected":[]}"#,
+        r#"{"rejected":null}"#,
+        r#"{"rejected":0}"#,
+        r#"{"rejected":false}"#,
+        r#"{"accepted":1}"#,
+    ] {
         assert_eq!(verdict(body), Verdict::Accepted, "{body}");
+    }
+}
+
+/// It has refused some, so not all of them may count as taken.
+#[test]
+fn an_endpoint_that_names_the_others_badly_is_asked_about_fewer() {
+    for body in [
+        r#"{"rejected":[{"index":3}]}"#,
+        r#"{"rejected":[{"index":-1}]}"#,
+        r#"{"rejected":[{"index":1},{"index":99999999999999999999}]}"#,
+        r#"{"rejected":[{"index":"1"}]}"#,
+        r#"{"rejected":[{"index":1.5}]}"#,
+        r#"{"rejected":[{"reason":"no verb"}]}"#,
+        r#"{"rejected":[1,2]}"#,
+        r#"{"rejected":[null]}"#,
+        r#"{"rejected":3}"#,
+    ] {
+        let verdict = sink(Format::Lines).verdict(3, &answer(200, body));
+        assert_eq!(verdict, Verdict::Refused { too_large: false }, "{body}");
     }
 }

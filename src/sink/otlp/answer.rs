@@ -39,17 +39,20 @@ struct Status {
     message: Vec<u8>,
 }
 
+/// Names as in the `.proto` file are not the specification's, but every reader of JSON in Protocol Buffers' form takes
+/// them, and `null` for a default.
 #[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
 struct JsonResponse {
+    #[serde(rename = "partialSuccess", alias = "partial_success")]
     partial_success: Option<JsonPartialSuccess>,
 }
 
 #[derive(Deserialize)]
-#[serde(rename_all = "camelCase", default)]
 struct JsonPartialSuccess {
-    rejected_log_records: JsonInt,
-    error_message: String,
+    #[serde(rename = "rejectedLogRecords", alias = "rejected_log_records")]
+    rejected: Option<JsonInt>,
+    #[serde(rename = "errorMessage", alias = "error_message")]
+    message: Option<String>,
 }
 
 /// 64-bit integers are text in JSON, and numbers for those who do not know it.
@@ -63,12 +66,6 @@ enum JsonInt {
 #[derive(Deserialize)]
 struct JsonStatus {
     message: String,
-}
-
-impl Default for JsonPartialSuccess {
-    fn default() -> Self {
-        Self { rejected_log_records: JsonInt::Number(0), error_message: String::new() }
-    }
 }
 
 impl JsonInt {
@@ -89,7 +86,8 @@ pub(super) fn partial_success(answer: &Answer, asked_in: Encoding) -> Option<Par
         }
         Encoding::Json => {
             let partial = serde_json::from_slice::<JsonResponse>(&answer.body).ok()?.partial_success?;
-            (partial.rejected_log_records.value(), excerpt(partial.error_message.as_bytes()))
+            let message = partial.message.unwrap_or_default();
+            (partial.rejected.map_or(0, |rejected| rejected.value()), excerpt(message.as_bytes()))
         }
     };
     let rejected = u64::try_from(rejected).unwrap_or_default();

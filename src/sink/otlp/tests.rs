@@ -9,6 +9,7 @@ use super::*;
 use crate::batch::{Batch, Limits as BatchLimits, Offer, Origin};
 use crate::buffers::Buffers;
 use crate::properties::{cases, mutated, mutations, real_line};
+use crate::sink::EventVerdict;
 use crate::sink::tests::answer;
 use crate::{fingerprint, json};
 use decoded::Kind;
@@ -178,17 +179,18 @@ fn a_request_may_be_taken_and_some_of_it_refused() {
         decoded::Response { partial: Some(decoded::Partial { rejected, message: message.into() }) }
             .encode_to_vec()
     };
-    let but = |refused, reason: &str| Verdict::AcceptedBut { refused, reason: reason.to_owned() };
+    let but = |refused, reason: &str| Verdict::AcceptedBut { refused, keep: true, reason: reason.to_owned() };
+    let none = |reason: &str| Verdict::Each(vec![EventVerdict::Refused { reason: reason.to_owned() }; 10]);
     let silent = "the endpoint does not say why";
-    let cases: [(&str, Vec<u8>, Verdict); 14] = [
+    let cases: [(&str, Vec<u8>, Verdict); 17] = [
         (binary, vec![], Verdict::Accepted),
         (binary, partial(0, ""), Verdict::Accepted),
         (binary, partial(-1, ""), Verdict::Accepted),
         (binary, partial(3, "too\nold"), but(3, "too old")),
         (binary, partial(3, ""), but(3, silent)),
-        (binary, partial(i64::MAX, ""), but(10, silent)),
+        (binary, partial(10, "no"), none("no")),
+        (binary, partial(i64::MAX, ""), none(silent)),
         (binary, partial(0, "use another port"), but(0, "use another port")),
-        (binary, b"<html>".to_vec(), Verdict::Accepted),
         (text, b"{}".to_vec(), Verdict::Accepted),
         (text, br#"{"partialSuccess":null}"#.to_vec(), Verdict::Accepted),
         (text, br#"{"partialSuccess":{}}"#.to_vec(), Verdict::Accepted),
@@ -198,6 +200,22 @@ fn a_request_may_be_taken_and_some_of_it_refused() {
             but(2, "no"),
         ),
         (text, br#"{"partialSuccess":{"rejectedLogRecords":2}}"#.to_vec(), but(2, silent)),
+        // Who writes defaults writes them so; and this is how the fields are called in the .proto file.
+        (
+            text,
+            br#"{"partialSuccess":{"rejectedLogRecords":"2","errorMessage":null}}"#.to_vec(),
+            but(2, silent),
+        ),
+        (
+            text,
+            br#"{"partialSuccess":{"rejectedLogRecords":null,"errorMessage":"slow"}}"#.to_vec(),
+            but(0, "slow"),
+        ),
+        (
+            text,
+            br#"{"partial_success":{"rejected_log_records":2,"error_message":"no"}}"#.to_vec(),
+            but(2, "no"),
+        ),
         (text, b"[]".to_vec(), Verdict::Accepted),
     ];
     // Who says nothing of the form answers in the one that was asked in.
@@ -212,6 +230,22 @@ fn a_request_may_be_taken_and_some_of_it_refused() {
                 let verdict = sink(encoding, BodyForm::String).verdict(10, &answer);
                 assert_eq!(verdict, expect, "{content_type} {}", String::from_utf8_lossy(&body));
             }
+        }
+    }
+}
+
+/// A proxy, a portal, a wrong port: nobody there knows what an event is.
+#[test]
+fn a_web_page_is_no_answer_of_an_endpoint() {
+    let html = HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"))]);
+    for answer in [
+        answer(200, "<html>"),
+        answer(200, "\n <!DOCTYPE html>"),
+        Answer { headers: html, ..answer(200, "Welcome") },
+    ] {
+        for encoding in [Encoding::Protobuf, Encoding::Json] {
+            let verdict = sink(encoding, BodyForm::String).verdict(10, &answer);
+            assert_eq!(verdict, Verdict::Hold { reread_credentials: false });
         }
     }
 }
@@ -235,7 +269,8 @@ fn answers_mean_what_the_sheet_says() {
             let answer = Answer { retry_after: after, ..answer(*status, "") };
             assert_eq!(sink(Encoding::Protobuf, BodyForm::String).verdict(3, &answer), expect, "{status}");
             let is_final = *status >= 400 && ![413, 429, 502, 503, 504].contains(status);
-            let dropped = Verdict::AcceptedBut { refused: 3, reason: format!("status {status}: ") };
+            let reason = format!("status {status}: ");
+            let dropped = Verdict::AcceptedBut { refused: 3, keep: false, reason };
             assert_eq!(
                 strict.verdict(3, &answer),
                 if is_final { dropped } else { expect.clone() },
@@ -255,8 +290,20 @@ fn who_drops_by_the_letter_says_what_the_endpoint_says() {
     ] {
         let strict = Otlp { strict_spec: true, ..sink(encoding, BodyForm::String) };
         let answer = Answer { body: body.into(), ..answer(401, "") };
-        let expect = Verdict::AcceptedBut { refused: 1, reason: "status 401: no tenant".to_owned() };
+        let reason = "status 401: no tenant".to_owned();
+        let expect = Verdict::AcceptedBut { refused: 1, keep: false, reason };
         assert_eq!(strict.verdict(1, &answer), expect);
+    }
+}
+
+#[test]
+fn by_the_letter_a_partial_success_is_the_end_of_it() {
+    let strict = Otlp { strict_spec: true, ..sink(Encoding::Json, BodyForm::String) };
+    for (rejected, refused) in [(3, 3), (10, 10), (11, 10)] {
+        let body =
+            format!(r#"{{"partialSuccess":{{"rejectedLogRecords":"{rejected}","errorMessage":"no"}}}}"#);
+        let expect = Verdict::AcceptedBut { refused, keep: false, reason: "no".to_owned() };
+        assert_eq!(strict.verdict(10, &answer(200, &body)), expect);
     }
 }
 

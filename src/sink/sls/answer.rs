@@ -21,7 +21,7 @@ pub(super) struct Said {
 pub(super) fn verdict(answer: &Answer) -> Verdict {
     let by_status = verdict_by_status(answer);
     if by_status == Verdict::Accepted {
-        return by_status;
+        return if answer.is_web_page() { Verdict::Hold { reread_credentials: false } } else { by_status };
     }
     let said = Said::of(answer);
     let hold = |reread_credentials| Verdict::Hold { reread_credentials };
@@ -29,6 +29,8 @@ pub(super) fn verdict(answer: &Answer) -> Verdict {
         _ if said.is_about_time() => Verdict::Again,
         _ if said.is_about_quota() => Verdict::Retry { after: answer.retry_after },
         "Unauthorized" | "SignatureNotMatch" | "InvalidAccessKeyId" => hold(true),
+        // Expired or not known, with whatever status.
+        code if code.contains("SecurityToken") => hold(true),
         "ProjectNotExist" | "LogStoreNotExist" | "LogStoreWithoutShard" | "ProjectForbidden" => hold(false),
         "PostBodyTooLarge" => Verdict::Refused { too_large: true },
         "PostBodyInvalid"
@@ -66,7 +68,8 @@ impl Said {
 
     /// Of the project, of a shard, or of one of several kinds that are told in the message only.
     fn is_about_quota(&self) -> bool {
-        ["WriteQuotaExceed", "ShardWriteQuotaExceed", "ServerBusy"].contains(&self.error_code.as_str())
+        self.error_code == "ServerBusy"
+            || self.error_code.ends_with("QuotaExceed")
             || self.error_message.contains("Quota Exceed")
             || self.error_message.contains("QPS Exceed")
     }

@@ -7,23 +7,27 @@ use std::borrow::Cow;
 
 use reqwest::Method;
 
-use super::{EVENTS_PATH, Reply, SplunkHec};
+use super::{EVENTS_PATH, JSON, Reply, SplunkHec};
 use crate::config::Ack;
 use crate::sink::probe::{Finding, Place, by_status};
-use crate::sink::{Answer, Probe, Request};
+use crate::sink::{Answer, HttpSink as _, Probe, Request};
 
 const HEALTH_PATH: &str = "/services/collector/health";
 
 pub(super) fn of(splunk: &SplunkHec) -> Vec<Probe<'_>> {
-    let nothing =
-        |target| Request { target: Cow::Borrowed(target), headers: splunk.headers(), ..Request::default() };
+    let nothing = |target| Request {
+        target: Cow::Borrowed(target),
+        headers: [JSON].into_iter().chain(splunk.lane(0)).collect(),
+        ..Request::default()
+    };
     let index = splunk.index.as_ref();
     let open = index.map(|index| {
         format!("whether the token may write to index {index}: that shows with the first event")
     });
     let mut probes = vec![Probe::new(Method::POST, nothing(EVENTS_PATH), of_no_data).leaving_open(open)];
     if splunk.ack == Ack::On {
-        probes.extend(splunk.question(&[0]).map(|question| Probe::new(Method::POST, question, of_acks)));
+        probes
+            .extend(splunk.question(0, 0, None).map(|question| Probe::new(Method::POST, question, of_acks)));
     }
     probes.push(Probe::new(Method::GET, nothing(HEALTH_PATH), of_health));
     probes

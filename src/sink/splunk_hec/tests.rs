@@ -30,7 +30,8 @@ struct Envelope<'a> {
     event: &'a RawValue,
 }
 
-fn config(ack: Ack) -> config::SplunkHec {
+/// The defaults.
+pub(crate) fn config(ack: Ack) -> config::SplunkHec {
     config::SplunkHec {
         server: Server {
             place: "outputs[0].splunkHec".to_owned(),
@@ -85,18 +86,24 @@ fn the_request_is_the_golden_one() {
 
 #[test]
 fn the_channel_is_told_unless_acknowledgements_are_off() {
-    let [first, second] = [sink(Ack::Auto), sink(Ack::On)].map(|sink| {
-        let headers = sink.headers();
-        assert_eq!(headers[1].0, "x-splunk-request-channel");
-        assert_eq!(headers, sink.headers(), "it is kept");
-        headers[1].1.to_str().unwrap().to_owned()
-    });
-    assert_ne!(first, second);
+    let sinks = [sink(Ack::Auto), sink(Ack::On)];
+    let channels: Vec<String> = (0..6)
+        .map(|number| {
+            let (sink, lane) = (&sinks[number % 2], number as u64 / 2);
+            let (name, channel) = sink.lane(lane).unwrap();
+            assert_eq!(name, "x-splunk-request-channel");
+            assert_eq!(Some((name, channel.clone())), sink.lane(lane), "it is kept");
+            channel.to_str().unwrap().to_owned()
+        })
+        .collect();
+    let different: std::collections::BTreeSet<_> = channels.iter().collect();
+    assert_eq!(different.len(), 6);
+    let first = &channels[0];
     let form: Vec<usize> = first.split('-').map(str::len).collect();
     assert_eq!((form, &first[14..15]), (vec![8, 4, 4, 4, 12], "4"), "{first}");
     assert_eq!(guid(u128::MAX), "ffffffff-ffff-4fff-bfff-ffffffffffff");
     assert_eq!(guid(0), "00000000-0000-4000-8000-000000000000");
-    assert_eq!(sink(Ack::Off).headers().len(), 1);
+    assert_eq!(sink(Ack::Off).lane(0), None);
 }
 
 #[test]
@@ -197,7 +204,7 @@ fn the_event_that_is_wrong_is_refused_and_the_others_are_sent_again() {
     for code in [5, 6, 12, 13, 15, 99] {
         let reply = format!(r#"{{"text":"No","code":{code},"invalid-event-number":1}}"#);
         let reason = reply.clone();
-        let expect = [EventVerdict::Retry, EventVerdict::Refused { reason }, EventVerdict::Retry];
+        let expect = [EventVerdict::Again, EventVerdict::Refused { reason }, EventVerdict::Again];
         let answer = answer(400, &reply);
         assert_eq!(sink(Ack::Auto).verdict(3, &answer), Verdict::Each(expect.into()));
         // One that is not there helps nobody.
@@ -230,18 +237,45 @@ fn acknowledgements_are_asked_for_as_configured() {
 #[test]
 fn a_question_names_the_channel_and_the_tickets() {
     let sink = sink(Ack::Auto);
-    let request = sink.poll(&[0, 7, u64::MAX]).unwrap();
-    assert_eq!(request.target, format!("/services/collector/ack?channel={}", sink.channel));
-    assert_eq!(request.body.concat(), br#"{"acks":[0,7,18446744073709551615]}"#);
-    assert_eq!(request.headers, sink.headers());
+    let taken = answer(200, "");
+    let request = sink.poll(3, u64::MAX, &taken).unwrap();
+    let (name, channel) = sink.lane(3).unwrap();
+    assert_eq!(request.target, format!("/services/collector/ack?channel={}", channel.to_str().unwrap()));
+    assert_eq!(request.body.concat(), br#"{"acks":[18446744073709551615]}"#);
+    assert_eq!(request.headers, [JSON, (name, channel)]);
+}
+
+/// Acknowledgements live in the collector that took the request.
+#[test]
+fn a_question_goes_to_where_the_cookies_of_the_answer_lead() {
+    for (set, sent) in [
+        (&["AWSALB=a/b+c=; Expires=Sun, 29 Nov 2026 00:00:00 GMT; Path=/"][..], Some("AWSALB=a/b+c=")),
+        (&["A=1;Path=/", " B = 2 ; Secure"], Some("A=1; B = 2")),
+        (&["A=1", "nonsense", ""], Some("A=1")),
+        (&["nonsense"], None),
+        (&[], None),
+    ] {
+        let mut taken = answer(200, "");
+        for cookie in set {
+            taken.headers.append(SET_COOKIE, HeaderValue::from_str(cookie).unwrap());
+        }
+        let request = sink(Ack::Auto).poll(0, 0, &taken).unwrap();
+        let cookie = request.headers.iter().find(|(name, _)| name == COOKIE).map(|(_, value)| value);
+        assert_eq!(cookie.map(|value| value.to_str().unwrap()), sent);
+        assert!(cookie.is_none_or(HeaderValue::is_sensitive));
+    }
 }
 
 #[test]
 fn only_what_is_said_to_be_true_is_settled() {
-    let settled = |status, reply: &str| sink(Ack::Auto).settled(&[0, 1, 2], &answer(status, reply));
-    assert_eq!(settled(200, r#"{"acks":{"0":true,"1":false,"2":true,"3":true}}"#), [0, 2]);
+    let settled = |status, reply: &str| {
+        let answer = answer(status, reply);
+        [0, 1, 2].map(|ticket| sink(Ack::Auto).is_settled(ticket, &answer))
+    };
+    let all = settled(200, r#"{"acks":{"0":true,"1":false,"2":true,"3":true}}"#);
+    assert_eq!(all, [Some(true), Some(false), Some(true)]);
+    assert_eq!(settled(200, r#"{"acks":{}}"#), [Some(false); 3]);
     for (status, reply) in [
-        (200, r#"{"acks":{}}"#),
         (200, r#"{"acks":{"0":"true"}}"#),
         (200, r#"{"acks":[0,1]}"#),
         (200, r#"{"text":"Success","code":0}"#),
@@ -250,7 +284,7 @@ fn only_what_is_said_to_be_true_is_settled() {
         (400, r#"{"text":"ACK is disabled","code":14}"#),
         (503, r#"{"acks":{"0":true}}"#),
     ] {
-        assert_eq!(settled(status, reply), [0; 0], "{status} {reply}");
+        assert_eq!(settled(status, reply), [None; 3], "{status} {reply}");
     }
 }
 
@@ -297,6 +331,6 @@ proptest! {
         let answer = Answer { body: Bytes::from(reply), ..answer(status, "") };
         let verdict = sink(Ack::Auto).verdict(2, &answer);
         prop_assert_eq!(matches!(verdict, Verdict::Accepted | Verdict::Poll { .. }), (200..300).contains(&status) && !matches!(verdict, Verdict::Hold { .. }));
-        prop_assert!(sink(Ack::Auto).settled(&[1, 2], &answer).len() <= 2);
+        prop_assert!(sink(Ack::Auto).is_settled(7, &answer) != Some(true));
     }
 }

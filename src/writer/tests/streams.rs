@@ -124,3 +124,31 @@ fn a_file_in_its_place_is_written_to() {
     stream.write(&events).unwrap();
     assert!(fs::read(&path).unwrap() == lines);
 }
+
+/// A process that was killed leaves half a line in the file, and the next one begins behind it.
+#[test]
+fn what_a_crash_has_torn_in_a_file_is_no_part_of_the_next_line() {
+    let (lines, events) = batch(0..2);
+    let (more_lines, more_events) = batch(2..3);
+    for (before, separator) in [("", ""), ("{}\n", ""), ("{}\n{\"kind\":\"Ev", "\n")] {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("out");
+        fs::write(&path, before).unwrap();
+        let mut stream = Stream::of(File::options().append(true).open(&path).unwrap()).unwrap();
+        stream.write(&events).unwrap();
+        stream.write(&more_events).unwrap();
+        let expect = [before.as_bytes(), separator.as_bytes(), &lines, &more_lines].concat();
+        assert!(fs::read(&path).unwrap() == expect, "{before:?}");
+    }
+}
+
+#[test]
+fn what_stands_in_a_file_that_is_written_from_its_beginning_does_not_matter() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("out");
+    fs::write(&path, "x").unwrap();
+    let (lines, events) = batch(0..2);
+    let mut stream = Stream::of(File::options().write(true).open(&path).unwrap()).unwrap();
+    stream.write(&events).unwrap();
+    assert!(fs::read(&path).unwrap() == lines);
+}

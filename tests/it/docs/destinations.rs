@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::net::{Ipv4Addr, UdpSocket};
 use std::path::Path;
 
 use super::{cells, code, read, rows};
@@ -121,9 +122,17 @@ fn is_nothing(value: &str) -> bool {
 fn default_of(cell: &str, workdir: &Workdir) -> Option<String> {
     match cell {
         "the node's name" => Some(fs::read_to_string("/proc/sys/kernel/hostname").unwrap().trim().to_owned()),
+        "the node's address" => Some(node_address()),
         "the path of the log" => Some(workdir.log().display().to_string()),
         other => code(other).map(str::to_owned),
     }
+}
+
+/// That of the default route; empty without one. Nothing is sent to find out.
+fn node_address() -> String {
+    let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).unwrap();
+    let is_connected = socket.connect((Ipv4Addr::new(192, 0, 2, 1), 9)).is_ok();
+    if is_connected { socket.local_addr().unwrap().ip().to_string() } else { String::new() }
 }
 
 #[test]

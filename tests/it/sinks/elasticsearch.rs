@@ -1,6 +1,7 @@
 //! Elasticsearch and OpenSearch: everything arrives, and what is told of one item counts for that item alone.
 
 mod connect;
+pub(super) mod destination;
 mod fake;
 mod setup;
 
@@ -22,20 +23,21 @@ fn shipper(fake: &Fake, fields: &str) -> Shipper {
     Shipper::new(&fake.endpoint).sink("elasticsearch", &format!("url: \"{}\", {fields}", fake.endpoint.url()))
 }
 
-/// The lines of the log that documents of mode `raw` were made of.
-fn lines(documents: Vec<String>) -> BTreeSet<String> {
-    let line = |document: String| {
-        let (_, rest) = document.strip_prefix("{\"@timestamp\":").unwrap().split_once(',').unwrap();
-        format!("{{{rest}\n")
-    };
-    documents.into_iter().map(line).collect()
+/// The line of the log that a document of mode `raw` was made of.
+fn line(document: &str) -> String {
+    let (_, rest) = document.strip_prefix("{\"@timestamp\":").unwrap().split_once(',').unwrap();
+    format!("{{{rest}\n")
+}
+
+fn lines(documents: &[String]) -> BTreeSet<String> {
+    documents.iter().map(|document| line(document)).collect()
 }
 
 /// Asserts that every one of `events` was stored, but those that hold poison: these were set aside, each once.
 fn assert_stored_or_set_aside(fake: &Fake, shipper: &Shipper, events: &[String]) {
     let (bad, good): (BTreeSet<String>, BTreeSet<String>) =
         events.iter().cloned().partition(|line| line.contains(POISON));
-    assert_eq!(lines(fake.documents()), good);
+    assert_eq!(lines(&fake.documents()), good);
     let rejected = shipper.rejected();
     assert_eq!(rejected.len(), bad.len());
     assert_eq!(rejected.iter().map(Rejected::line).collect::<BTreeSet<_>>(), bad);
@@ -58,7 +60,7 @@ fn every_event_arrives_in_every_mode() {
         let documents = fake.documents();
         assert_eq!(documents.len(), different.len());
         if mode == "raw" {
-            assert!(lines(documents).iter().eq(different.iter().copied()));
+            assert!(lines(&documents).iter().eq(different.iter().copied()));
         }
         assert_python_reads(&fake, &shipper, mode, different.len());
     }
@@ -112,48 +114,6 @@ fn what_is_refused_of_a_batch_is_set_aside_and_what_is_busy_is_sent_again_alone(
         let said = format!("{:?}{:?}", entry.text, entry.answer);
         assert!(said.contains("document_parsing_exception: by script"), "{said}");
     }
-}
-
-#[test]
-fn what_was_stored_before_its_answer_was_lost_is_stored_once() {
-    let answers = [
-        Answer::Close,
-        Answer::CutOff,
-        Answer::with_body(200, "{\"errors\":true,\"items\":[{\"create\":{\"status\":201}}"),
-        Answer::with_body(200, "{\"errors\":true,\"items\":[{\"create\":{\"status\":400}}]}"),
-        Answer::with_body(200, "<html>"),
-        Answer::status(503),
-    ];
-    let events = real_events(100);
-    for lost in answers {
-        let fake = Fake::start(
-            move |_, number| if number == 0 { Fate::Lost(lost.clone()) } else { Fate::Items },
-            |_, _| STORED,
-        );
-        let shipper = shipper(&fake, "mode: raw").batches_of(50).one_at_a_time().log(&events);
-        let daemon = shipper.start();
-        wait_until_settled(&daemon, 100);
-        assert_stored_or_set_aside(&fake, &shipper, &events);
-        assert_eq!(fake.conflicts(), 50);
-    }
-}
-
-#[test]
-fn a_request_that_is_too_large_is_split_and_an_event_that_is_set_aside() {
-    const MOST: usize = 64 << 10;
-    let mut events = real_events(200);
-    let long = poisoned(&events[20]).replace(POISON, &format!("{POISON},\"x\":\"{}\"", "x".repeat(MOST)));
-    events[20] = long;
-    let fake = Fake::start(
-        |body, _| if body.len() > MOST { Fate::Refused(Answer::status(413)) } else { Fate::Items },
-        |_, _| STORED,
-    );
-    let shipper = shipper(&fake, "mode: raw").log(&events);
-    let daemon = shipper.start();
-    let metrics = wait_until_settled(&daemon, 200);
-    assert_eq!(fake.documents().len() as u64 + errors(&metrics, "too_large"), 200);
-    let rest: BTreeSet<String> = events.iter().filter(|line| !line.contains(POISON)).cloned().collect();
-    assert!(lines(fake.documents()).is_superset(&rest));
 }
 
 #[test]

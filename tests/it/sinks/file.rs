@@ -1,5 +1,7 @@
 //! Files and standard output: every line arrives byte for byte and in order, whatever happens to the file or the daemon.
 
+pub(super) mod destination;
+
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -112,4 +114,12 @@ fn standard_output_holds_the_lines_and_nothing_else() {
     child.wait().unwrap();
     assert!(rest.is_empty(), "{}", String::from_utf8_lossy(&rest));
     assert!(bytes == events.concat().into_bytes());
+}
+
+/// Nobody would miss what nobody reads.
+#[test]
+fn without_a_standard_output_it_says_so() {
+    let shipper = Shipper::to("http://127.0.0.1:1").sink("stdout", "").log(&real_events(3));
+    let daemon = shipper.start();
+    daemon.wait_for_line("standard output is closed or goes to /dev/null");
 }

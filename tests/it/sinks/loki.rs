@@ -2,6 +2,7 @@
 //! is heeded.
 
 mod connect;
+pub(super) mod destination;
 mod fake;
 
 use std::collections::BTreeSet;
@@ -9,13 +10,10 @@ use std::time::{Duration, SystemTime};
 
 use fake::Loki;
 
-use super::protobuf::body;
 use super::python;
-use crate::support::books::count;
-use crate::support::daemon::Metrics;
-use crate::support::endpoint::{Answer, Endpoint};
-use crate::support::http1::Recorded;
-use crate::support::shipper::{Shipper, wait_until_settled};
+use crate::support::books::of_output;
+use crate::support::endpoint::{Answer, Endpoint, body};
+use crate::support::shipper::{Rejected, Shipper, wait_until_settled};
 use crate::support::workdir::{large_events, real_events, sensitive_events};
 
 const TRUNCATED: &str = "truncate: { enabled: true, maxEventSize: 256KiB }";
@@ -29,10 +27,6 @@ fn endpoint(script: impl Fn(usize) -> Option<Answer> + Send + Sync + 'static) ->
     let loki = Loki::default();
     let store = loki.clone();
     (loki, Endpoint::start(move |request, n| script(n).unwrap_or_else(|| store.push(request))))
-}
-
-fn of_output(metrics: &Metrics, name: &str) -> u64 {
-    count(metrics, &format!("audit_shipper_{name}_events_total"), &[])
 }
 
 fn sorted(lines: &[String]) -> Vec<String> {
@@ -179,19 +173,6 @@ fn what_is_truncated_fits() {
     assert!(shipper.rejected().is_empty());
 }
 
-#[test]
-fn what_is_too_large_together_is_sent_apart() {
-    let events = real_events(200);
-    let is_small = |request: &Recorded| request.body.len() <= 10_000;
-    let endpoint =
-        Endpoint::start(move |request, _| Answer::status(if is_small(request) { 204 } else { 413 }));
-    let shipper = shipper(&endpoint, "encoding: protobuf").log(&events);
-    let daemon = shipper.start();
-    let metrics = wait_until_settled(&daemon, events.len());
-    assert_eq!(of_output(&metrics, "delivered"), 200);
-    assert!(shipper.rejected().is_empty());
-}
-
 /// A tenant that is blocked, or a label too many: somebody has to do something, and nothing is lost meanwhile.
 #[test]
 fn nothing_is_set_aside_for_what_somebody_has_to_change() {
@@ -212,4 +193,48 @@ fn nothing_is_set_aside_for_what_somebody_has_to_change() {
     let starts: BTreeSet<_> =
         loki.streams().iter().map(|labels| labels.split(", replay").next().unwrap().to_owned()).collect();
     assert_eq!(starts, [r#"{cluster="c\"1", job="kube-apiserver-audit", node="m0""#.to_owned()].into());
+}
+
+/// A backlog of nothing but too old events, with nothing to compare them with.
+#[test]
+fn who_wants_too_old_events_rejected_finds_them_in_the_file_and_the_others_in_loki() {
+    let old: Vec<String> =
+        real_events(60).iter().map(|line| aged(line, Duration::from_secs(200 * 3600))).collect();
+    let new: Vec<String> =
+        real_events(80)[60..].iter().map(|line| aged(line, Duration::from_secs(1))).collect();
+    let (loki, endpoint) = endpoint(|_| None);
+    let shipper = shipper(&endpoint, "tooOld: reject").log(&old).batches_of(20);
+    let daemon = shipper.start();
+    wait_until_settled(&daemon, old.len());
+    let aside: Vec<String> = shipper.rejected().iter().map(Rejected::line).collect();
+    assert!(sorted(&aside) == sorted(&old), "{} of {}", aside.len(), old.len());
+    shipper.workdir.append(&new);
+    let metrics = wait_until_settled(&daemon, old.len() + new.len());
+    assert_eq!(of_output(&metrics, "delivered"), 20);
+    assert!(loki.lines() == sorted(&new));
+}
+
+/// The node's clock is wrong, or Loki takes nothing that is older than a day: it says so, and gets what it takes.
+#[test]
+fn a_loki_with_another_time_or_another_limit_gets_every_event() {
+    let hours = |hours: u64| Duration::from_secs(hours * 3600);
+    for (ahead_by, oldest_taken, oldest) in
+        [(-3600, 168, hours(2)), (3600, 168, hours(190)), (0, 24, hours(100))]
+    {
+        let events: Vec<String> = real_events(200)
+            .iter()
+            .zip(0_u32..)
+            .map(|(line, n)| aged(line, oldest * (200 - n) / 200))
+            .collect();
+        let loki = Loki::with(ahead_by, oldest_taken);
+        let store = loki.clone();
+        let endpoint = Endpoint::start(move |request, _| store.push(request));
+        let shipper = shipper(&endpoint, "tooOld: restamp").log(&events).batches_of(20);
+        let daemon = shipper.start();
+        let metrics = wait_until_settled(&daemon, events.len());
+        assert_eq!(of_output(&metrics, "delivered"), 200, "{ahead_by} {oldest_taken}");
+        let stored: BTreeSet<String> = loki.lines().into_iter().collect();
+        assert!(stored == events.iter().cloned().collect(), "{ahead_by} {oldest_taken}");
+        assert!(shipper.rejected().is_empty());
+    }
 }

@@ -1,11 +1,13 @@
 //! Any HTTP endpoint: every line arrives byte for byte, with credentials that are renewed, and what is told of one event
 //! counts for that event alone.
 
+pub(super) mod destination;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use sha2::{Digest as _, Sha256};
 
-use crate::support::books::count;
+use crate::support::books::of_output;
 use crate::support::endpoint::{Answer, Endpoint, plain};
 use crate::support::http1::Recorded;
 use crate::support::shipper::{POISON, Rejected, Shipper, poisoned, wait_until_settled};
@@ -90,35 +92,46 @@ fn each_try_has_the_same_key_and_the_same_bytes() {
     assert!(bodies.values().all(|bodies| bodies.len() == 1));
 }
 
+/// An endpoint that names no event refuses the whole request.
 #[test]
-fn what_is_refused_is_set_aside_and_nothing_else() {
+fn what_is_refused_by_a_status_is_set_aside_and_nothing_else() {
     let mut events = real_events(200);
     for index in [3, 4, 77] {
         events[index] = poisoned(&events[index]);
     }
     let good: Vec<String> = events.iter().filter(|line| !line.contains(POISON)).cloned().collect();
-    // By a status of the whole request, and by name.
-    let by_status = |request: &Recorded, _| {
-        if plain(request).contains(POISON) { Answer::status(422) } else { Answer::ok() }
-    };
-    let by_name = |request: &Recorded, _| {
-        let bad = lines(request).into_iter().enumerate().filter(|(_, line)| line.contains(POISON));
-        let named: Vec<_> =
-            bad.map(|(index, _)| format!(r#"{{"index":{index},"reason":"poison"}}"#)).collect();
-        Answer::with_body(200, format!(r#"{{"accepted":1,"rejected":[{}]}}"#, named.join(",")))
-    };
-    for (endpoint, answer) in [(Endpoint::start(by_status), "{}"), (Endpoint::start(by_name), "poison")] {
-        let shipper = shipper(&endpoint, "compression: none").log(&events).batches_of(50);
+    let endpoint =
+        Endpoint::start(
+            |request, _| {
+                if plain(request).contains(POISON) { Answer::status(422) } else { Answer::ok() }
+            },
+        );
+    let shipper = shipper(&endpoint, "compression: none").log(&events).batches_of(50);
+    let daemon = shipper.start();
+    wait_until_settled(&daemon, events.len());
+    let rejected = shipper.rejected();
+    let lines_aside: BTreeSet<String> = rejected.iter().map(Rejected::line).collect();
+    assert_eq!(lines_aside, events.iter().filter(|line| line.contains(POISON)).cloned().collect());
+    assert!(rejected.iter().all(|rejected| rejected.answer.as_deref() == Some("{}")), "{rejected:?}");
+    let arrived: Vec<_> = endpoint.requests().iter().map(lines).collect();
+    assert!(good.iter().all(|line| arrived.iter().flatten().any(|other| other == line)));
+}
+
+/// More is said than anybody reads: a refusal is one all the same, and of what was taken fewer are asked about.
+#[test]
+fn an_endpoint_that_talks_too_much_is_understood() {
+    let events = real_events(60);
+    for status in [413, 200] {
+        let page = "<p>".repeat(1 << 19);
+        let endpoint = Endpoint::start(move |request, _| {
+            if lines(request).len() > 8 { Answer::with_body(status, page.clone()) } else { Answer::ok() }
+        });
+        let shipper = shipper(&endpoint, "compression: none").log(&events).batches_of(30);
         let daemon = shipper.start();
         let metrics = wait_until_settled(&daemon, events.len());
-        assert_eq!(count(&metrics, "audit_shipper_delivered_events_total", &[]), 197);
-        assert_eq!(count(&metrics, "error_total", &[("reason", "rejected")]), 3);
-        let rejected = shipper.rejected();
-        let lines_aside: BTreeSet<String> = rejected.iter().map(Rejected::line).collect();
-        assert_eq!(lines_aside, events.iter().filter(|line| line.contains(POISON)).cloned().collect());
-        assert!(rejected.iter().all(|rejected| rejected.answer.as_deref() == Some(answer)), "{rejected:?}");
+        assert_eq!(of_output(&metrics, "delivered"), 60, "{status}");
         let arrived: Vec<_> = endpoint.requests().iter().map(lines).collect();
-        assert!(good.iter().all(|line| arrived.iter().flatten().any(|other| other == line)));
+        assert_holds(&arrived, &events);
     }
 }
 

@@ -2,18 +2,18 @@
 //! as the specification wants it.
 
 mod connect;
+pub(super) mod destination;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Deserialize;
 
-use super::protobuf::{self, all, body, one};
+use super::protobuf::{self, all, one};
 use super::python;
-use crate::support::books::count;
-use crate::support::daemon::Metrics;
-use crate::support::endpoint::{Answer, Endpoint};
+use crate::support::books::of_output;
+use crate::support::endpoint::{Answer, Endpoint, body};
 use crate::support::http1::Recorded;
-use crate::support::shipper::{POISON, Rejected, Shipper, poisoned, wait_until_settled};
+use crate::support::shipper::{Rejected, Shipper, wait_until_settled};
 use crate::support::workdir::{large_events, real_events, sensitive_events};
 
 fn shipper(endpoint: &Endpoint, fields: &str) -> Shipper {
@@ -57,17 +57,6 @@ fn lines_of_json(request: &Recorded) -> Vec<String> {
     let Request { resource_logs: [ResourceLogs { scope_logs: [scope] }] } =
         serde_json::from_slice(&body(request)).unwrap();
     scope.log_records.into_iter().map(|record| record.body.string_value + "\n").collect()
-}
-
-/// How often each line came.
-fn times(requests: &[Recorded]) -> BTreeMap<String, usize> {
-    let mut times = BTreeMap::new();
-    requests.iter().flat_map(lines).for_each(|line| *times.entry(line).or_default() += 1);
-    times
-}
-
-fn of_output(metrics: &Metrics, name: &str) -> u64 {
-    count(metrics, &format!("audit_shipper_{name}_events_total"), &[])
 }
 
 /// `ExportLogsServiceResponse` with a partial success.
@@ -139,32 +128,8 @@ fn others_read_the_goldens() {
     }
 }
 
-/// What the specification names as worth another try, each once, and connections that end too early.
-#[test]
-fn nothing_is_lost_while_the_endpoint_fails() {
-    let events = real_events(400);
-    let endpoint = Endpoint::start(|_, n| match n % 12 {
-        0 => Answer::status(503),
-        1 => Answer::with_header(429, "Retry-After", "0"),
-        2 => Answer::with_header(503, "Retry-After", "Sun, 22 Nov 2026 02:22:50 GMT"),
-        3 => Answer::status(502),
-        4 => Answer::Close,
-        5 => Answer::CutOff,
-        6 => Answer::status(504),
-        _ => Answer::with_body(200, ""),
-    });
-    let shipper = shipper(&endpoint, "timeout: 5s").log(&events).batches_of(20);
-    let daemon = shipper.start();
-    let metrics = wait_until_settled(&daemon, events.len());
-    assert_eq!(of_output(&metrics, "delivered"), 400);
-    let requests = endpoint.requests();
-    assert_eq!(times(&requests).len(), 400);
-    // Each try of a request is the same.
-    let bodies: BTreeSet<_> = requests.iter().map(|request| &request.body).collect();
-    assert_eq!(bodies.len(), 20);
-}
-
-/// A client must not send it again: what was refused is counted, and nobody knows which it was.
+/// A client must not send it again: what was refused is counted, and since nobody knows which it was, all events of the
+/// request are kept, unless the letter is wanted.
 #[test]
 fn a_partial_success_is_the_end_of_a_request() {
     let events = real_events(100);
@@ -182,55 +147,50 @@ fn a_partial_success_is_the_end_of_a_request() {
             1 => Answer::Status { code: 200, headers: headers.clone(), body: body.clone() },
             _ => Answer::with_body(200, ""),
         });
-        let shipper = shipper(&endpoint, fields).log(&events).batches_of(20).one_at_a_time();
-        let daemon = shipper.start();
-        let metrics = wait_until_settled(&daemon, events.len());
-        assert_eq!(of_output(&metrics, "refused_by_endpoint"), 3);
-        assert_eq!(of_output(&metrics, "delivered"), 97);
-        assert_eq!(endpoint.requests().len(), 5);
-        assert!(shipper.rejected().is_empty());
-    }
-}
-
-#[test]
-fn what_is_too_large_together_is_sent_apart() {
-    let events = real_events(200);
-    let is_small = |request: &Recorded| body(request).len() <= 50_000;
-    let endpoint =
-        Endpoint::start(move |request, _| Answer::status(if is_small(request) { 200 } else { 413 }));
-    // By the endpoint's limit, and by our own.
-    for (fields, are_refused) in [("compression: none", true), ("maxRequestSize: 50000", false)] {
-        endpoint.forget();
-        let shipper = shipper(&endpoint, fields).log(&events);
-        let daemon = shipper.start();
-        let metrics = wait_until_settled(&daemon, events.len());
-        assert_eq!(of_output(&metrics, "delivered"), 200);
-        assert!(shipper.rejected().is_empty());
-        assert_eq!(endpoint.requests().iter().any(|request| !is_small(request)), are_refused);
-    }
-}
-
-#[test]
-fn what_is_refused_is_set_aside_and_nothing_else() {
-    let mut events = real_events(200);
-    for index in [3, 4, 77] {
-        events[index] = poisoned(&events[index]);
-    }
-    let endpoint = Endpoint::start(|request, _| {
-        let is_bad = lines(request).iter().any(|line| line.contains(POISON));
-        if is_bad {
-            Answer::with_body(400, "\u{8}\u{3}\u{12}\u{6}poison")
-        } else {
-            Answer::with_body(200, "")
+        for (strict, kept) in [(false, &events[20..40]), (true, &[])] {
+            endpoint.forget();
+            let fields = format!("{fields}, strictSpec: {strict}");
+            let shipper = shipper(&endpoint, &fields).log(&events).batches_of(20).one_at_a_time();
+            let daemon = shipper.start();
+            let metrics = wait_until_settled(&daemon, events.len());
+            assert_eq!(of_output(&metrics, "refused_by_endpoint"), 3);
+            assert_eq!(of_output(&metrics, "delivered"), 97);
+            assert_eq!(of_output(&metrics, "set_aside"), 0);
+            assert_eq!(endpoint.requests().len(), 5);
+            let aside = shipper.rejected();
+            assert!(aside.iter().map(Rejected::line).eq(kept.iter().cloned()));
+            let expect = Some("3 of 20 events, one of them this: too old".to_owned());
+            assert!(aside.iter().all(|entry| entry.answer == expect && entry.status == Some(200)));
         }
+    }
+}
+
+/// If all of a request are refused it is known which, and an endpoint that does so must not empty the log.
+#[test]
+fn an_endpoint_that_refuses_every_record_loses_none() {
+    let events = real_events(100);
+    let endpoint = Endpoint::start(|request, n| {
+        let rejected = u8::try_from(lines(request).len()).unwrap();
+        let body = if (1..4).contains(&n) { partial_success(rejected, "no") } else { String::new() };
+        Answer::with_body(200, body)
     });
-    let shipper = shipper(&endpoint, "compression: gzip").log(&events).batches_of(50);
+    let shipper = shipper(&endpoint, "encoding: protobuf").log(&events).batches_of(20).one_at_a_time();
     let daemon = shipper.start();
     let metrics = wait_until_settled(&daemon, events.len());
-    assert_eq!(of_output(&metrics, "delivered"), 197);
-    let aside: BTreeSet<String> = shipper.rejected().iter().map(Rejected::line).collect();
-    assert_eq!(aside, events.iter().filter(|line| line.contains(POISON)).cloned().collect());
-    assert!(shipper.rejected().iter().all(|entry| entry.answer.as_ref().unwrap().contains("poison")));
+    assert_eq!(of_output(&metrics, "refused_by_endpoint"), 0);
+    assert_eq!(of_output(&metrics, "delivered"), 100);
+    assert!(shipper.rejected().is_empty());
+}
+
+#[test]
+fn no_request_is_larger_than_it_may_be() {
+    let events = real_events(200);
+    let endpoint = Endpoint::start(|_, _| Answer::with_body(200, ""));
+    let shipper = shipper(&endpoint, "maxRequestSize: 50000").log(&events);
+    let daemon = shipper.start();
+    let metrics = wait_until_settled(&daemon, events.len());
+    assert_eq!(of_output(&metrics, "delivered"), 200);
+    assert!(endpoint.requests().iter().all(|request| body(request).len() <= 50_000));
 }
 
 /// Where the specification has a client drop what it has, we wait until somebody has changed something, unless we are told

@@ -1,11 +1,5 @@
 //! Protocol Buffers as they are on the wire, read without the program's own code.
 
-use std::io::Read as _;
-
-use flate2::read::GzDecoder;
-
-use crate::support::http1::Recorded;
-
 /// A field's value.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum Value<'a> {
@@ -61,18 +55,6 @@ pub(super) fn number(message: &[u8], number: u64) -> u64 {
         Some((_, Value::Number(value))) => value,
         other => panic!("{other:?} is no number"),
     }
-}
-
-/// The body of a request before HTTP's coding.
-pub(super) fn body(request: &Recorded) -> Vec<u8> {
-    let mut body = Vec::new();
-    match request.header("content-encoding") {
-        None => body.clone_from(&request.body),
-        Some("gzip") => drop(GzDecoder::new(&*request.body).read_to_end(&mut body).unwrap()),
-        Some("zstd") => body = zstd::decode_all(&*request.body).unwrap(),
-        Some(other) => panic!("nobody asked for {other}"),
-    }
-    body
 }
 
 fn varint(message: &mut &[u8]) -> u64 {

@@ -1,6 +1,7 @@
 //! Alibaba Cloud's SLS: each event arrives as logtail would have sent it, signed, in time, and once.
 
 mod connect;
+pub(super) mod destination;
 mod fake;
 
 use std::collections::BTreeMap;
@@ -12,8 +13,8 @@ use serde_json::value::RawValue;
 use self::fake::{Account, Sls, refusal};
 use crate::support::books::count;
 use crate::support::http1::Recorded;
-use crate::support::shipper::{POISON, Rejected, Shipper, poisoned, wait_until_settled};
-use crate::support::workdir::{large_events, real_events, replace};
+use crate::support::shipper::{Rejected, Shipper, wait_until_settled};
+use crate::support::workdir::{large_events, real_events};
 
 /// Ships to the fake, as the account says, with further fields.
 fn shipper(sls: &Sls, account: &Account, fields: &str) -> Shipper {
@@ -142,27 +143,6 @@ fn a_wrong_clock_costs_one_request() {
 }
 
 #[test]
-fn only_what_sls_will_not_have_is_set_aside() {
-    let mut lines = real_events(200);
-    for index in [3, 4, 77] {
-        lines[index] = poisoned(&lines[index]);
-    }
-    let sls = Sls::start(Account::new(), |group, _| {
-        let mut contents = group.logs.iter().flat_map(|log| &log.contents);
-        let is_bad = contents.any(|pair| pair.value.contains(POISON));
-        is_bad.then(|| refusal(400, "InvalidEncoding", "the encoding is not UTF-8"))
-    });
-    let shipper = shipper(&sls, &Account::new(), "").log(&lines).batches_of(50);
-    let daemon = shipper.start();
-    let metrics = wait_until_settled(&daemon, lines.len());
-    assert_eq!(count(&metrics, "error_total", &[("reason", "rejected")]), 3);
-    assert_taken_once(&sls, lines.iter().filter(|line| !line.contains(POISON)));
-    let rejected = shipper.rejected();
-    assert!(rejected.iter().all(|entry| entry.status == Some(400) && entry.line().contains(POISON)));
-    assert!(rejected[0].answer.as_ref().is_some_and(|answer| answer.contains("InvalidEncoding")));
-}
-
-#[test]
 fn what_is_too_large_together_goes_in_halves_and_what_is_too_large_alone_is_cut() {
     const MAX_GROUP_BYTES: usize = 300_000;
     let lines = large_events();
@@ -203,21 +183,6 @@ fn no_group_is_larger_than_it_may_be() {
         .collect();
     assert!(sizes.iter().all(|size| *size <= 5_000_000), "{sizes:?}");
     assert!(sizes.iter().any(|size| *size > 2_500_000), "nothing had to be divided: {sizes:?}");
-    assert_taken_once(&sls, &lines);
-}
-
-#[test]
-fn keys_are_renewed_while_the_log_is_held() {
-    let lines = real_events(50);
-    let sls = Sls::taking_all(Account::new());
-    let old = Account { secret: "0ld", ..Account::new() };
-    let shipper = shipper(&sls, &old, "").log(&lines);
-    let daemon = shipper.start();
-    sls.endpoint.wait_for("a refused request", |requests| !requests.is_empty());
-    assert!(sls.events().is_empty());
-    replace(&shipper.workdir.path("secret"), Account::new().secret);
-    daemon.hang_up();
-    wait_until_settled(&daemon, lines.len());
     assert_taken_once(&sls, &lines);
 }
 

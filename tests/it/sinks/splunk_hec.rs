@@ -4,10 +4,11 @@
 use std::collections::BTreeSet;
 
 use crate::support::books::count;
-use crate::support::shipper::{POISON, Rejected, Shipper, poisoned, wait_until_settled};
+use crate::support::shipper::{Shipper, wait_until_settled};
 use crate::support::workdir::{large_events, real_events, sensitive_events};
 
 mod connect;
+pub(super) mod destination;
 mod fake;
 
 use fake::{Collector, Rules};
@@ -51,51 +52,9 @@ fn every_event_arrives_as_it_was() {
 }
 
 #[test]
-fn a_collector_that_is_busy_or_takes_little_loses_nothing() {
-    let events = [real_events(600), large_events()].concat();
-    let rules = Rules { is_busy: true, most_bytes: Some(200_000), ..Rules::default() };
-    let collector = Collector::start(rules);
-    // So small an event that it fits when it is cut.
-    let events: Vec<String> = events.into_iter().filter(|line| line.len() < 150_000).collect();
-    let shipper = shipper(&collector, "compression: none").log(&events).batches_of(100);
-    let daemon = shipper.start();
-    wait_until_settled(&daemon, events.len());
-    assert_has(&collector, &events);
-    let statuses = collector.statuses();
-    for status in [200, 413, 429, 500, 503] {
-        assert!(statuses.contains(&status), "{statuses:?}");
-    }
-}
-
-#[test]
-fn the_event_that_is_wrong_is_set_aside_and_the_others_arrive() {
-    let mut events = real_events(200);
-    for index in [0, 4, 5, 77, 199] {
-        events[index] = poisoned(&events[index]);
-    }
-    let (bad, good): (Vec<String>, Vec<String>) =
-        events.iter().cloned().partition(|line| line.contains(POISON));
-    let collector = Collector::start(Rules::default());
-    let shipper = shipper(&collector, "ack: auto").log(&events).batches_of(50);
-    let daemon = shipper.start();
-    let metrics = wait_until_settled(&daemon, events.len());
-    assert_has(&collector, &good);
-    assert_eq!(
-        (count(&metrics, DELIVERED, &[]), count(&metrics, "error_total", &[("reason", "rejected")])),
-        (195, 5)
-    );
-    let rejected = shipper.rejected();
-    assert_eq!(rejected.iter().map(Rejected::line).collect::<BTreeSet<_>>(), bad.into_iter().collect());
-    let is_told = |rejected: &Rejected| {
-        rejected.answer.as_ref().is_some_and(|answer| answer.contains("invalid-event-number"))
-    };
-    assert!(rejected.iter().all(is_told), "{rejected:?}");
-}
-
-#[test]
 fn a_wrong_index_or_token_holds_the_output_until_it_is_put_right() {
     let events = real_events(60);
-    let rules = Rules { index: "another".to_owned(), token: "renewed".to_owned(), ..Rules::default() };
+    let rules = Rules { index: "another".to_owned(), token: Some("renewed".to_owned()), ..Rules::default() };
     let collector = Collector::start(rules);
     let shipper = shipper(&collector, "ack: auto").log(&events);
     let daemon = shipper.start();

@@ -11,6 +11,11 @@ pub(crate) fn count(metrics: &Metrics, name: &str, labels: &[(&str, &str)]) -> u
     format!("{:.0}", metrics.value_or_zero(name, labels) + 0.0).parse().unwrap()
 }
 
+/// Events of which the books of all outputs say this, such as `delivered`.
+pub(crate) fn of_output(metrics: &Metrics, what: &str) -> u64 {
+    count(metrics, &format!("audit_shipper_{what}_events_total"), &[])
+}
+
 /// Asserts what holds at any time: read = filtered + delivered + set aside + refused by endpoint + buffered, each line
 /// set aside is an error, and the page is one that Prometheus takes.
 pub(crate) fn assert_books_balance(daemon: &Daemon) {

@@ -1,5 +1,6 @@
 //! An audit webhook that misbehaves by script.
 
+use std::io::Read as _;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -279,15 +280,21 @@ impl Drop for Endpoint {
     }
 }
 
-/// The body of a request as it was meant.
-pub(crate) fn plain(request: &Recorded) -> String {
-    let body = request.body.as_slice();
+/// The body of a request before HTTP's coding.
+pub(crate) fn body(request: &Recorded) -> Vec<u8> {
+    let mut body = Vec::new();
     match request.header("content-encoding") {
-        None => String::from_utf8(request.body.clone()).unwrap(),
-        Some("gzip") => std::io::read_to_string(GzDecoder::new(body)).unwrap(),
-        Some("zstd") => std::io::read_to_string(zstd::Decoder::new(body).unwrap()).unwrap(),
+        None => body.clone_from(&request.body),
+        Some("gzip") => drop(GzDecoder::new(&*request.body).read_to_end(&mut body).unwrap()),
+        Some("zstd") => body = zstd::decode_all(&*request.body).unwrap(),
         Some(other) => panic!("nobody asked for {other}"),
     }
+    body
+}
+
+/// The same as text.
+pub(crate) fn plain(request: &Recorded) -> String {
+    String::from_utf8(body(request)).unwrap()
 }
 
 /// The lines of the log that a request stands for. Deliberately not the code under test.

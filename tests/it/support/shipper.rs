@@ -85,10 +85,15 @@ impl Shipper {
         self
     }
 
-    /// Ships to another kind of endpoint, with these fields of its section.
-    pub(crate) fn sink(mut self, name: &str, fields: &str) -> Self {
+    /// Ships to another kind of endpoint, with these fields of its section and short waits.
+    pub(crate) fn sink(self, name: &str, fields: &str) -> Self {
         let comma = if fields.is_empty() { "" } else { ", " };
-        self.sink = Some(format!("{name}: {{ {fields}{comma}initialBackoff: 20ms, maxBackoff: 100ms }}"));
+        self.section(name, &format!("{fields}{comma}initialBackoff: 20ms, maxBackoff: 100ms"))
+    }
+
+    /// The same with these fields alone.
+    pub(crate) fn section(mut self, name: &str, fields: &str) -> Self {
+        self.sink = Some(format!("{name}: {{ {fields} }}"));
         self
     }
 

@@ -70,19 +70,19 @@ impl Workdir {
 
 /// The first `n` of 1250 real lines under the GKE policy, each with its newline.
 pub(crate) fn real_events(n: usize) -> Vec<String> {
-    let lines = lines(include_bytes!("../../data/events/gke.log.gz"));
+    let lines = gunzipped_lines(include_bytes!("../../data/events/gke.log.gz"));
     assert!(n <= lines.len(), "there are {} lines", lines.len());
     lines[..n].to_vec()
 }
 
 /// 658 real lines with requests and responses, two of them above 100 KiB and one above 1 MiB.
 pub(crate) fn large_events() -> Vec<String> {
-    lines(include_bytes!("../../data/events/requestresponse.log.gz"))
+    gunzipped_lines(include_bytes!("../../data/events/requestresponse.log.gz"))
 }
 
 /// 53 real lines about Secrets, ConfigMaps, tokens, reviews and patches.
 pub(crate) fn sensitive_events() -> Vec<String> {
-    lines(include_bytes!("../../data/events/redaction.log.gz"))
+    gunzipped_lines(include_bytes!("../../data/events/redaction.log.gz"))
 }
 
 /// Bodies of the first three webhook requests of the run that `real_events` is from: its first 1200 lines.
@@ -106,7 +106,8 @@ pub(crate) fn lines_of(path: &Path) -> Vec<String> {
     std::fs::read_to_string(path).unwrap().split_inclusive('\n').map(str::to_owned).collect()
 }
 
-fn lines(gzip: &[u8]) -> Vec<String> {
+/// The lines of a compressed file, each with its newline.
+pub(crate) fn gunzipped_lines(gzip: &[u8]) -> Vec<String> {
     let text = String::from_utf8(gunzip(gzip)).unwrap();
     text.split_inclusive('\n').map(str::to_owned).collect()
 }

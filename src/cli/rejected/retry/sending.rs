@@ -44,6 +44,8 @@ pub(super) struct Sending<'a> {
     pub(super) exchange: Exchange,
     pub(super) sink: Arc<dyn HttpSink>,
     pub(super) throttle: Throttle,
+    /// Of the last request.
+    pub(super) lane: u64,
     /// What was set aside before the daemon masked anything leaves no other way than new events do.
     pub(super) redaction: Option<Arc<Redaction>>,
     pub(super) tally: Tally,
@@ -171,11 +173,11 @@ impl Sending<'_> {
         for (place, verdict) in events.places().zip(verdicts) {
             match verdict {
                 EventVerdict::Accepted => self.note_taken(std::iter::once(place), keys),
-                EventVerdict::Refused { .. } => {
+                EventVerdict::Refused { .. } | EventVerdict::Unfit { .. } => {
                     self.tally.refused += 1;
                     self.tally.last_refusal = status;
                 }
-                EventVerdict::Retry | EventVerdict::Hold => {
+                EventVerdict::Retry | EventVerdict::Again | EventVerdict::Hold => {
                     self.tally.untried += 1;
                     self.tally.stopped = Some(Stopped::Answer(status));
                 }
@@ -186,7 +188,7 @@ impl Sending<'_> {
     /// One request: what the endpoint says of its events.
     fn ask(&mut self, events: &Events, is_throttled: bool) -> Result<Reply, Stopped> {
         let request = self.sink.request(events, SystemTime::now());
-        if events.len() > 1 && request.body.len() > self.sink.limits().body_bytes {
+        if events.len() > 1 && request.body.unpacked_len() > self.sink.limits().body_bytes {
             return Ok(Reply::TooMuch);
         }
         if is_throttled {
@@ -199,8 +201,13 @@ impl Sending<'_> {
                 }
             })?;
         }
-        let answer = self.post(request)?;
-        match self.sink.verdict(events.len(), &answer) {
+        let mut answer = self.send(request)?;
+        let mut verdict = self.sink.verdict(events.len(), &answer);
+        if verdict == Verdict::Again {
+            answer = self.send(self.sink.request(events, SystemTime::now()))?;
+            verdict = self.sink.verdict(events.len(), &answer);
+        }
+        match verdict {
             Verdict::Accepted | Verdict::AcceptedBut { refused: 0, .. } => Ok(Reply::Taken),
             // Which one it is comes out when each is sent alone.
             Verdict::AcceptedBut { .. } if events.len() > 1 => Ok(Reply::TooMuch),
@@ -213,14 +220,22 @@ impl Sending<'_> {
                 self.tally.last_refusal = answer.status;
                 Ok(Reply::Refused)
             }
+            Verdict::Each(verdicts) if verdicts.contains(&EventVerdict::Again) => Ok(Reply::TooMuch),
             Verdict::Each(verdicts) if verdicts.len() == events.len() => {
                 Ok(Reply::Each { verdicts, status: answer.status })
             }
-            Verdict::Poll { ticket } => self.wait_until_settled(ticket),
+            Verdict::Poll { ticket } => self.wait_until_settled(ticket, &answer),
             Verdict::Each(_) | Verdict::Retry { .. } | Verdict::Again | Verdict::Hold { .. } => {
                 Err(Stopped::Answer(answer.status))
             }
         }
+    }
+
+    /// One request at a time, and none in the lane of one that came to no end.
+    fn send(&mut self, request: Request) -> Result<Answer, Stopped> {
+        self.lane += 1;
+        let headers = request.headers.into_iter().chain(self.sink.lane(self.lane)).collect();
+        self.post(Request { headers, ..request })
     }
 
     fn post(&mut self, request: Request) -> Result<Answer, Stopped> {
@@ -238,7 +253,7 @@ impl Sending<'_> {
     }
 
     /// Asks until the endpoint says that it has made safe what it took.
-    fn wait_until_settled(&mut self, ticket: u64) -> Result<Reply, Stopped> {
+    fn wait_until_settled(&mut self, ticket: u64, taken: &Answer) -> Result<Reply, Stopped> {
         for _ in 0..MOST_QUESTIONS {
             self.runtime.block_on(async {
                 tokio::select! {
@@ -247,9 +262,9 @@ impl Sending<'_> {
                     () = tokio::time::sleep(BETWEEN_QUESTIONS) => Ok(()),
                 }
             })?;
-            let Some(question) = self.sink.poll(&[ticket]) else { break };
+            let Some(question) = self.sink.poll(self.lane, ticket, taken) else { break };
             let answer = self.post(question)?;
-            if self.sink.settled(&[ticket], &answer).contains(&ticket) {
+            if self.sink.is_settled(ticket, &answer) == Some(true) {
                 return Ok(Reply::Taken);
             }
         }

@@ -254,9 +254,9 @@ async fn a_request_tells_what_it_met() {
         "no complete answer: the answer is not HTTP; perhaps the server in the kubeconfig wants https://"
     );
     assert_eq!(asked(port).await.reason, "no complete answer: the head of the answer is too large");
-    let late = NoAnswer { reason: "no complete answer in time".to_owned(), timed_out: true };
+    let late = NoAnswer { reason: "no complete answer in time".to_owned(), timed_out: true, too_long: false };
     assert_eq!(asked(port).await, late);
     drop(server.join().unwrap());
     let refused = "no connection: connection refused; nothing listens there, or a firewall says so";
-    assert_eq!(asked(port).await, NoAnswer { reason: refused.to_owned(), timed_out: false });
+    assert_eq!(asked(port).await, NoAnswer { reason: refused.to_owned(), timed_out: false, too_long: false });
 }

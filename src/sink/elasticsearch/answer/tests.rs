@@ -29,7 +29,7 @@ fn bulk(items: &[String]) -> Answer {
 
 #[test]
 fn each_item_means_what_the_table_says() {
-    let cases: [(&[u16], &str, EventVerdict); 13] = [
+    let cases: [(&[u16], &str, EventVerdict); 15] = [
         (&[200, 201], "", ACCEPTED),
         (&[409], "version_conflict_engine_exception", ACCEPTED),
         (&[409], "", ACCEPTED),
@@ -38,6 +38,8 @@ fn each_item_means_what_the_table_says() {
         (&[429], "circuit_breaking_exception", RETRY),
         (&[408, 425, 500, 502, 503, 504, 507], "unavailable_shards_exception", RETRY),
         (&[403, 429], "cluster_block_exception", HOLD),
+        (&[400], "index_closed_exception", HOLD),
+        (&[400], "validation_exception", HOLD),
         (&[401, 403], "security_exception", HOLD),
         (&[404], "index_not_found_exception", HOLD),
         (&[0, 100, 302, 405, 410, 600], "", HOLD),
@@ -82,6 +84,23 @@ fn an_answer_without_errors_needs_no_items() {
     );
     let failure_store = r#"{"errors":false,"items":[{"create":{"status":201,"failure_store":"used"}}]}"#;
     assert_eq!(verdict(1, &answer(200, failure_store)), Verdict::Accepted);
+}
+
+/// Stored all the same, but not where people look.
+#[test]
+fn what_the_failure_store_took_is_counted() {
+    let of = |items: &[&str]| {
+        diverted(&answer(200, &format!(r#"{{"errors":true,"items":[{}]}}"#, items.join(","))))
+    };
+    let used = r#"{"create":{"status":201,"failure_store":"used"}}"#;
+    let refused = r#"{"create":{"status":400,"failure_store":"failed","error":{"type":"x"}}}"#;
+    let not_enabled = r#"{"create":{"status":400,"failure_store":"not_enabled"}}"#;
+    let odd = r#"{"create":{"status":201,"failure_store":{"used":1}}}"#;
+    assert_eq!(of(&[used, refused, used, not_enabled, odd, r#"{"create":{"status":201}}"#]), 2);
+    assert_eq!(of(&[refused]), 0);
+    let odd = bulk(&[odd.to_owned()]);
+    assert_eq!(verdict(1, &odd), Verdict::Accepted);
+    assert_eq!(diverted(&answer(200, "\"failure_store\":\"used\"")), 0);
 }
 
 #[test]

@@ -15,12 +15,14 @@ fn every_row_of_the_sheet() {
     let retry = Verdict::Retry { after };
     let cases = [
         (200, "", "", Verdict::Accepted),
+        (400, "SecurityTokenExpired", "", hold(true)),
         (500, "InternalServerError", "internal server error", retry.clone()),
         (502, "", "", retry.clone()),
         (503, "ServerBusy", "the server is busy", retry.clone()),
         (504, "", "", retry.clone()),
         (403, "WriteQuotaExceed", "Project write quota exceed", retry.clone()),
         (403, "ShardWriteQuotaExceed", "Shard write quota exceed", retry.clone()),
+        (403, "ProjectQuotaExceed", "", retry.clone()),
         (403, "ExceedQuota", "Inflow Quota Exceed: qps: 1", retry.clone()),
         (403, "ExceedQuota", "Write QPS Exceed: qps: 1", retry),
         (400, "RequestTimeExpired", "Request time exceeds server time more than 15 minutes", Verdict::Again),
@@ -33,6 +35,7 @@ fn every_row_of_the_sheet() {
         (400, "InvalidAccessKeyId", "the access key id you provided not found", hold(true)),
         (401, "InvalidAccessKeyId", "the access key id you provided not found", hold(true)),
         (403, "SecurityTokenExpired", "", hold(true)),
+        (400, "InvalidSecurityToken", "", hold(true)),
         (404, "ProjectNotExist", "The Project does not exist", hold(false)),
         (404, "LogStoreNotExist", "logstore does not exist", hold(false)),
         (400, "LogStoreWithoutShard", "the logstore has no shard", hold(false)),
@@ -56,7 +59,9 @@ fn every_row_of_the_sheet() {
 
 #[test]
 fn an_answer_of_somebody_else_means_what_its_status_says() {
-    for text in ["", "<html>", "[]", "null", r#"{"errorCode":7}"#, r#"{"code":"PostBodyTooLarge"}"#] {
+    let page = answer(200, "<html>");
+    assert_eq!(verdict(&page), Verdict::Hold { reread_credentials: false });
+    for text in ["", "[]", "null", r#"{"errorCode":7}"#, r#"{"code":"PostBodyTooLarge"}"#] {
         for status in [200, 400, 401, 403, 404, 413, 429, 500, 501, 502, 503] {
             let answer = answer(status, text);
             assert_eq!(verdict(&answer), verdict_by_status(&answer), "{status} {text}");

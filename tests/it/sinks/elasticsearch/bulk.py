@@ -8,7 +8,6 @@ and prints how many different ones there were. MODE is ecs, ecs-raw or raw. Shar
 import hashlib
 import ipaddress
 import json
-import os
 import re
 import sys
 
@@ -121,7 +120,7 @@ def main():
                 document = read(document)
                 assert TIME.fullmatch(document["@timestamp"])
                 line, offsets = lines[identity]
-                places = [{"file": {"path": os.path.basename(log)}, "offset": offset} for offset in offsets]
+                places = [{"file": {"path": log}, "offset": offset} for offset in offsets]
                 wanted = [expected(json.loads(line), mode, data_stream, place) for place in places]
                 assert document in wanted, f"{document}\ninstead of\n{wanted}"
                 seen.add(identity)

@@ -36,7 +36,7 @@ pub(super) struct Fake {
 }
 
 #[derive(Default)]
-struct Index {
+pub(super) struct Index {
     /// By their `_id`.
     documents: BTreeMap<String, String>,
     /// How often each was sent.
@@ -84,37 +84,14 @@ impl Fake {
             if let Some(answer) = asked(request) {
                 return answer;
             }
-            let mut index = shared.lock().unwrap();
-            let (body, pairs) = match read(request) {
-                Ok(read) => read,
-                Err(fault) => {
-                    index.faults.push(fault);
-                    return Answer::with_body(
-                        400,
-                        r#"{"error":{"type":"illegal_argument_exception"},"status":400}"#,
-                    );
-                }
-            };
-            index.bodies.push(body);
-            let fate = fate(index.bodies.last().unwrap(), number);
-            if let Fate::Refused(answer) = fate {
-                return answer;
-            }
-            let items: Vec<String> =
-                pairs.into_iter().map(|(id, document)| index.take(id, document, &status)).collect();
-            match fate {
-                Fate::Lost(answer) => answer,
-                _ => answer(&items),
-            }
+            shared.lock().unwrap().bulk(request, |body| fate(body, number), &status)
         });
         Self { endpoint, index }
     }
 
     /// Asserts that all that came was legal, and returns what is stored.
     pub(super) fn documents(&self) -> Vec<String> {
-        let index = self.index.lock().unwrap();
-        assert_eq!(index.faults, Vec::<String>::new());
-        index.documents.values().cloned().collect()
+        self.index.lock().unwrap().documents()
     }
 
     /// How often a document came that was stored already.
@@ -134,6 +111,42 @@ impl Fake {
 }
 
 impl Index {
+    /// Answers a request.
+    pub(super) fn bulk(
+        &mut self,
+        request: &Recorded,
+        fate: impl FnOnce(&[u8]) -> Fate,
+        status: &impl Fn(&str, usize) -> Status,
+    ) -> Answer {
+        let (body, pairs) = match read(request) {
+            Ok(read) => read,
+            Err(fault) => {
+                self.faults.push(fault);
+                return Answer::with_body(
+                    400,
+                    r#"{"error":{"type":"illegal_argument_exception"},"status":400}"#,
+                );
+            }
+        };
+        let fate = fate(&body);
+        self.bodies.push(body);
+        if let Fate::Refused(answer) = fate {
+            return answer;
+        }
+        let items: Vec<String> =
+            pairs.into_iter().map(|(id, document)| self.take(id, document, status)).collect();
+        match fate {
+            Fate::Lost(answer) => answer,
+            _ => answer(&items),
+        }
+    }
+
+    /// Asserts that all that came was legal, and returns what is stored.
+    pub(super) fn documents(&self) -> Vec<String> {
+        assert_eq!(self.faults, Vec::<String>::new());
+        self.documents.values().cloned().collect()
+    }
+
     fn take(&mut self, id: String, document: String, status: &impl Fn(&str, usize) -> Status) -> String {
         let tries = self.tries.entry(id.clone()).or_default();
         *tries += 1;
@@ -174,7 +187,7 @@ fn asked(request: &Recorded) -> Option<Answer> {
     Some(Answer::with_body(status, body))
 }
 
-fn item((status, kind): Status) -> String {
+pub(super) fn item((status, kind): Status) -> String {
     match kind {
         "" => format!(r#"{{"create":{{"status":{status}}}}}"#),
         _ => format!(
@@ -183,16 +196,16 @@ fn item((status, kind): Status) -> String {
     }
 }
 
-fn answer(items: &[String]) -> Answer {
+pub(super) fn answer(items: &[String]) -> Answer {
     let errors = items.iter().any(|item| item.contains("error"));
     Answer::with_body(200, format!(r#"{{"errors":{errors},"items":[{}]}}"#, items.join(",")))
 }
 
 /// An `_id` and a document.
-type Pair = (String, String);
+pub(super) type Pair = (String, String);
 
 /// The body of a request, and what is in it; or what is wrong with it.
-fn read(request: &Recorded) -> Result<(Vec<u8>, Vec<Pair>), String> {
+pub(super) fn read(request: &Recorded) -> Result<(Vec<u8>, Vec<Pair>), String> {
     let is = |what: &str, holds: bool| if holds { Ok(()) } else { Err(format!("{what}: {request:?}")) };
     is("the method", request.method == "POST")?;
     is("the target", request.target.strip_prefix("/audit") == Some(TARGET))?;

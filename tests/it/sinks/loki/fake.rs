@@ -2,12 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use jiff::Timestamp;
 use serde::Deserialize;
 
-use super::super::protobuf::{all, body, number, one, text};
-use crate::support::endpoint::Answer;
+use super::super::protobuf::{all, number, one, text};
+use crate::support::endpoint::{Answer, body};
 use crate::support::http1::Recorded;
 
 const SECOND: i64 = 1_000_000_000;
@@ -28,16 +29,42 @@ pub(super) struct Entry {
 #[derive(Clone, Default)]
 pub(super) struct Loki(Arc<Mutex<Stored>>);
 
-#[derive(Default)]
 struct Stored {
+    /// How far its clock is ahead of ours.
+    ahead_by: i64,
+    /// How old an entry may be.
+    oldest_taken: i64,
     /// The time of the newest entry of each stream.
     newest: BTreeMap<String, i64>,
     entries: BTreeSet<(String, i64, String)>,
 }
 
+impl Default for Stored {
+    fn default() -> Self {
+        Self { ahead_by: 0, oldest_taken: 168 * HOUR, newest: BTreeMap::new(), entries: BTreeSet::new() }
+    }
+}
+
 impl Loki {
+    /// With a clock that is so many seconds ahead, and another limit of age.
+    pub(super) fn with(ahead_by_seconds: i64, oldest_hours: i64) -> Self {
+        let (ahead_by, oldest_taken) = (ahead_by_seconds * SECOND, oldest_hours * HOUR);
+        Self(Arc::new(Mutex::new(Stored { ahead_by, oldest_taken, ..Stored::default() })))
+    }
+
+    /// What it is by its own clock.
+    fn now(&self) -> i64 {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos();
+        i64::try_from(now).unwrap() + self.0.lock().unwrap().ahead_by
+    }
+
     /// Takes what is good in a request, and answers for the rest.
     pub(super) fn push(&self, request: &Recorded) -> Answer {
+        self.push_but(request, |_| None)
+    }
+
+    /// The same, but for lines that there is something against.
+    pub(super) fn push_but(&self, request: &Recorded, against: impl Fn(&str) -> Option<String>) -> Answer {
         let entries = entries(request);
         if entries.is_empty() {
             return Answer::with_body(422, "error at least one valid stream is required for ingestion\n");
@@ -49,15 +76,20 @@ impl Loki {
                 "Ingestion rate limit exceeded for user fake (limit: 4194304 bytes/sec)",
             );
         }
-        let refusals: Vec<String> = entries.into_iter().filter_map(|entry| self.take(entry)).collect();
-        if refusals.is_empty() { Answer::status(204) } else { Answer::with_body(400, refusals.join("\n")) }
+        let refusals: Vec<String> = entries
+            .into_iter()
+            .filter_map(|entry| against(&entry.line).or_else(|| self.take(entry)))
+            .collect();
+        let now = UNIX_EPOCH + Duration::from_nanos(self.now().try_into().unwrap());
+        let headers = vec![("Date".to_owned(), httpdate::fmt_http_date(now))];
+        let code = if refusals.is_empty() { 204 } else { 400 };
+        Answer::Status { code, headers, body: refusals.join("\n") }
     }
 
     /// Why it does not.
     fn take(&self, entry: Entry) -> Option<String> {
+        let now = self.now();
         let mut stored = self.0.lock().unwrap();
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos();
-        let now = i64::try_from(now).unwrap();
         let Entry { labels, nanoseconds: time, line, metadata } = entry;
         assert!(metadata.len() < 128 && metadata.values().map(String::len).sum::<usize>() < 64 << 10);
         if line.len() > MAX_LINE_BYTES {
@@ -66,13 +98,16 @@ impl Loki {
                 "Max entry size '262144' bytes exceeded for stream '{labels}' while adding an entry with length '{bytes}' bytes"
             ));
         }
-        if time < now - 168 * HOUR {
+        let shown = |time: i64| format!("{:.0}", Timestamp::from_nanosecond(time.into()).unwrap());
+        let oldest = now - stored.oldest_taken;
+        if time < oldest {
+            let (time, oldest) = (shown(time), shown(oldest));
             return Some(format!(
-                "entry for stream '{labels}' has timestamp too old: {time}, oldest acceptable timestamp is: -"
+                "entry for stream '{labels}' has timestamp too old: {time}, oldest acceptable timestamp is: {oldest}"
             ));
         }
         if time > now + 600 * SECOND {
-            return Some(format!("entry for stream '{labels}' has timestamp too new: {time}"));
+            return Some(format!("entry for stream '{labels}' has timestamp too new: {}", shown(time)));
         }
         let newest = stored.newest.entry(labels.clone()).or_insert(time);
         if time < *newest - HOUR {

@@ -108,7 +108,7 @@ impl Sls {
         let accepted = Arc::new(Mutex::new(Vec::new()));
         let groups = Arc::clone(&accepted);
         let endpoint = Endpoint::start(move |request, index| {
-            let checked = account.checked(request).and_then(|()| match request.method.as_str() {
+            let checked = account.signed(request).and_then(|()| match request.method.as_str() {
                 "GET" if account.may_read => Ok(None),
                 "GET" => Err(refusal(401, "Unauthorized", "denied by sts or ram, action: log:GetLogStore")),
                 _ => account.group(request).map(Some),
@@ -118,19 +118,9 @@ impl Sls {
                     None => Ok(group),
                     Some(refusal) => Err(refusal),
                 });
-            let time = account.now().to_string();
-            let headers = [("x-log-requestid", "5D1F0A"), ("x-log-time", &time)];
-            let headers = headers.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
-            match checked {
-                Ok(group) => {
-                    groups.lock().unwrap().extend(group);
-                    Answer::Status { code: 200, headers, body: String::new() }
-                }
-                Err(Refusal { status, code, message }) => {
-                    let body = format!(r#"{{"errorCode":"{code}","errorMessage":"{message}"}}"#);
-                    Answer::Status { code: status, headers, body }
-                }
-            }
+            let answer = account.answer(checked.as_ref().err());
+            groups.lock().unwrap().extend(checked.ok().flatten());
+            answer
         });
         Self { endpoint, accepted }
     }
@@ -146,12 +136,16 @@ impl Sls {
 
     /// The contents of all logs that it has taken, in order of their keys, in some order.
     pub(super) fn events(&self) -> Vec<BTreeMap<String, String>> {
-        let groups = self.groups();
-        let logs = groups.into_iter().flat_map(|group| group.logs);
-        let mut events: Vec<_> =
-            logs.map(|log| log.contents.into_iter().map(|pair| (pair.key, pair.value)).collect()).collect();
+        let mut events: Vec<_> = self.groups().into_iter().flat_map(LogGroup::events).collect();
         events.sort();
         events
+    }
+}
+
+impl LogGroup {
+    /// The contents of its logs.
+    pub(super) fn events(self) -> impl Iterator<Item = BTreeMap<String, String>> {
+        self.logs.into_iter().map(|log| log.contents.into_iter().map(|pair| (pair.key, pair.value)).collect())
     }
 }
 
@@ -161,8 +155,22 @@ impl Account {
         here.as_secs().checked_add_signed(self.ahead_by).unwrap()
     }
 
-    /// Whether Alibaba would look into a request.
-    fn checked(&self, request: &Recorded) -> Result<(), Refusal> {
+    /// What is answered to a request that was taken, or refused.
+    pub(super) fn answer(&self, refusal: Option<&Refusal>) -> Answer {
+        let time = self.now().to_string();
+        let headers = [("x-log-requestid", "5D1F0A"), ("x-log-time", &time)];
+        let headers = headers.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+        match refusal {
+            None => Answer::Status { code: 200, headers, body: String::new() },
+            Some(Refusal { status, code, message }) => {
+                let body = format!(r#"{{"errorCode":"{code}","errorMessage":"{message}"}}"#);
+                Answer::Status { code: *status, headers, body }
+            }
+        }
+    }
+
+    /// Whether its head is right, and who sends it.
+    pub(super) fn signed(&self, request: &Recorded) -> Result<(), Refusal> {
         let header = |name: &str| request.header(name).unwrap_or_default();
         let place = match request.method.as_str() {
             "POST" => "/logstores/audit-c01/shards/",
@@ -198,7 +206,7 @@ impl Account {
     }
 
     /// The group of a request, if Alibaba would take it.
-    fn group(&self, request: &Recorded) -> Result<LogGroup, Refusal> {
+    pub(super) fn group(&self, request: &Recorded) -> Result<LogGroup, Refusal> {
         let header = |name: &str| request.header(name).unwrap_or_default();
         if header("content-type") != "application/x-protobuf" {
             return Err(refusal(400, "InvalidContentType", "Content-Type is not supported"));

@@ -15,23 +15,22 @@ use crate::support::wait_until;
 
 /// What the collector wants, and how it is doing.
 pub(super) struct Rules {
-    pub(super) token: String,
+    /// None if it was checked before.
+    pub(super) token: Option<String>,
     pub(super) index: String,
-    /// Every other request is answered with one of the errors that mean "later".
-    pub(super) is_busy: bool,
-    pub(super) most_bytes: Option<usize>,
     /// Whether the token has acknowledgements, and the indexers give them.
     pub(super) acknowledges: Option<bool>,
+    /// Whether it says so of its health.
+    pub(super) are_queues_full: bool,
 }
 
 impl Default for Rules {
     fn default() -> Self {
         Self {
-            token: "s3cret".to_owned(),
+            token: Some("s3cret".to_owned()),
             index: "k8s_audit".to_owned(),
-            is_busy: false,
-            most_bytes: None,
             acknowledges: None,
+            are_queues_full: false,
         }
     }
 }
@@ -41,7 +40,7 @@ pub(super) struct Collector {
     shared: Arc<Mutex<State>>,
 }
 
-struct State {
+pub(super) struct State {
     rules: Rules,
     /// Lines in the collector's memory, by `ackId` of their channel.
     waiting: BTreeMap<(String, u64), Vec<String>>,
@@ -54,7 +53,7 @@ struct State {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Envelope<'a> {
+pub(super) struct Envelope<'a> {
     #[serde(borrow)]
     time: &'a RawValue,
     host: String,
@@ -64,6 +63,12 @@ struct Envelope<'a> {
     fields: BTreeMap<String, String>,
     #[serde(borrow)]
     event: &'a RawValue,
+}
+
+impl Envelope<'_> {
+    pub(super) fn line(&self) -> String {
+        format!("{}\n", self.event.get())
+    }
 }
 
 #[derive(Deserialize)]
@@ -79,20 +84,11 @@ struct Question {
 
 impl Collector {
     pub(super) fn start(rules: Rules) -> Self {
-        let state = State {
-            rules,
-            waiting: BTreeMap::new(),
-            next_ack: BTreeMap::new(),
-            received: Vec::new(),
-            indexed: Vec::new(),
-            statuses: Vec::new(),
-            questions: 0,
-        };
-        let shared = Arc::new(Mutex::new(state));
+        let shared = Arc::new(Mutex::new(State::new(rules)));
         let of_script = Arc::clone(&shared);
-        let endpoint = Endpoint::start(move |request, number| {
+        let endpoint = Endpoint::start(move |request, _| {
             let mut state = of_script.lock().unwrap();
-            let (status, reply) = state.answer(request, number);
+            let (status, reply) = state.answer(request);
             state.statuses.push(status);
             Answer::with_body(status, reply)
         });
@@ -128,11 +124,7 @@ impl Collector {
 
     /// Lines that are on disk.
     pub(super) fn indexed(&self) -> Vec<String> {
-        self.state().indexed.clone()
-    }
-
-    pub(super) fn statuses(&self) -> Vec<u16> {
-        self.state().statuses.clone()
+        self.state().indexed().to_vec()
     }
 
     pub(super) fn wait_for(&self, what: &str, condition: impl Fn(&[u16]) -> bool) {
@@ -145,15 +137,31 @@ impl Collector {
 }
 
 impl State {
-    fn answer(&mut self, request: &Recorded, number: usize) -> (u16, String) {
+    pub(super) fn new(rules: Rules) -> Self {
+        Self {
+            rules,
+            waiting: BTreeMap::new(),
+            next_ack: BTreeMap::new(),
+            received: Vec::new(),
+            indexed: Vec::new(),
+            statuses: Vec::new(),
+            questions: 0,
+        }
+    }
+
+    pub(super) fn indexed(&self) -> &[String] {
+        &self.indexed
+    }
+
+    pub(super) fn answer(&mut self, request: &Recorded) -> (u16, String) {
         let said = |status, text: &str, code: u64| (status, format!(r#"{{"text":"{text}","code":{code}}}"#));
         assert_eq!(request.header("content-type"), Some("application/json"));
-        match request.header("authorization") {
-            None => return said(401, "Token is required", 2),
-            Some(token) if token != format!("Splunk {}", self.rules.token) => {
+        match (request.header("authorization"), &self.rules.token) {
+            (None, _) => return said(401, "Token is required", 2),
+            (Some(shown), Some(token)) if shown != format!("Splunk {token}") => {
                 return said(403, "Invalid token", 4);
             }
-            Some(_) => {}
+            (Some(_), _) => {}
         }
         if let Some((_, channel)) = request.target.split_once("/services/collector/ack?channel=") {
             return match self.rules.acknowledges {
@@ -163,23 +171,13 @@ impl State {
         }
         if request.target == "/services/collector/health" {
             assert_eq!(request.method, "GET");
-            return if self.rules.is_busy {
+            return if self.rules.are_queues_full {
                 said(503, "HEC is unhealthy, queues are full", 18)
             } else {
                 said(200, "HEC is healthy", 17)
             };
         }
         assert_eq!((request.method.as_str(), request.target.as_str()), ("POST", "/services/collector/event"));
-        if self.rules.is_busy && number.is_multiple_of(2) {
-            return match number % 6 {
-                0 => said(503, "Server is busy", 9),
-                2 => said(429, "Queue at capacity", 26),
-                _ => said(500, "Internal server error", 8),
-            };
-        }
-        if self.rules.most_bytes.is_some_and(|most| request.body.len() > most) {
-            return (413, "<html>413 Request Entity Too Large</html>".to_owned());
-        }
         if self.rules.acknowledges.is_some() && channel(request).is_none() {
             return said(400, "Data channel is missing", 10);
         }
@@ -211,7 +209,7 @@ impl State {
                 );
             }
             check(envelope);
-            lines.push(format!("{}\n", envelope.event.get()));
+            lines.push(envelope.line());
         }
         self.received.extend(lines.iter().cloned());
         if self.rules.acknowledges.is_none() {

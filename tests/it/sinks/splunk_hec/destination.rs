@@ -1,0 +1,62 @@
+//! A collector whose token has no acknowledgements: its questions come a second apart, and have tests of their own.
+
+use std::sync::Mutex;
+
+use super::fake::{Envelope, Rules, State};
+use crate::sinks::suite::Protocol;
+use crate::support::endpoint::{Answer, plain};
+use crate::support::http1::Recorded;
+use crate::support::workdir::Workdir;
+
+pub(in crate::sinks) struct SplunkHec(Mutex<State>);
+
+impl Default for SplunkHec {
+    fn default() -> Self {
+        Self(Mutex::new(State::new(Rules { token: None, ..Rules::default() })))
+    }
+}
+
+impl Protocol for SplunkHec {
+    const SECTION: &'static str = "splunkHec";
+    const TOKEN: (&'static str, &'static str) = ("tokenFile", "Splunk");
+
+    fn fields(_workdir: &Workdir) -> String {
+        "host: master-0, index: k8s_audit, fields: { cluster: c1 }, ack: 'off'".to_owned()
+    }
+
+    fn stranger() -> Answer {
+        Answer::with_body(403, r#"{"text":"Invalid token","code":4}"#)
+    }
+
+    fn too_large() -> Answer {
+        Answer::with_body(413, "<html>413 Request Entity Too Large</html>")
+    }
+
+    fn troubles(_events: usize) -> Vec<Answer> {
+        [
+            (503, "Server is busy", 9),
+            (429, "Queue at capacity", 26),
+            (500, "Internal server error", 8),
+            (400, "Incorrect index", 7),
+        ]
+        .map(|(status, text, code)| {
+            Answer::with_body(status, format!(r#"{{"text":"{text}","code":{code}}}"#))
+        })
+        .into()
+    }
+
+    fn events(&self, request: &Recorded) -> Vec<String> {
+        let body = plain(request);
+        let envelopes = serde_json::Deserializer::from_str(&body).into_iter::<Envelope<'_>>();
+        envelopes.map(|envelope| envelope.unwrap().line()).collect()
+    }
+
+    fn take(&self, request: &Recorded) -> Answer {
+        let (status, reply) = self.0.lock().unwrap().answer(request);
+        Answer::with_body(status, reply)
+    }
+
+    fn stored(&self) -> Vec<String> {
+        self.0.lock().unwrap().indexed().to_vec()
+    }
+}
