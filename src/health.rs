@@ -1,6 +1,7 @@
 //! How an output is doing: what `/readyz` says, what is logged of an endpoint, and the evidence that decides whether an
 //! event or the endpoint is at fault.
 
+mod counted;
 mod pulse;
 mod trouble;
 
@@ -12,6 +13,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::metrics::RouteMetrics;
+pub use counted::Counted;
 use pulse::Pulse;
 use trouble::{Beginnings, Kind, News, Trouble};
 
@@ -176,31 +178,6 @@ impl Health {
         free
     }
 
-    /// While the returned guard lives, the route sends more batches than usual, to see whether any is taken.
-    #[must_use]
-    pub fn doubt(&self) -> Counted<'_> {
-        Counted::new(&self.in_doubt)
-    }
-
-    /// While the returned guard lives, a delivery has no request under way and waits for the endpoint to make safe what it
-    /// took: the route may send another one meanwhile.
-    #[must_use]
-    pub fn waits_for_ack(&self) -> Counted<'_> {
-        Counted::new(&self.waiting_for_acks)
-    }
-
-    /// A receiver of the number of deliveries that wait like this.
-    #[must_use]
-    pub fn waiting_for_acks(&self) -> watch::Receiver<usize> {
-        self.waiting_for_acks.subscribe()
-    }
-
-    /// A receiver of the number of deliveries in doubt.
-    #[must_use]
-    pub fn doubts(&self) -> watch::Receiver<usize> {
-        self.in_doubt.subscribe()
-    }
-
     /// Something was settled; `waiting` tells whether there is more in memory.
     pub fn progressed(&self, waiting: bool) {
         let mut state = self.lock();
@@ -282,23 +259,6 @@ impl Health {
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// Counts while it lives.
-#[derive(Debug)]
-pub struct Counted<'a>(&'a watch::Sender<usize>);
-
-impl<'a> Counted<'a> {
-    fn new(count: &'a watch::Sender<usize>) -> Self {
-        count.send_modify(|count| *count += 1);
-        Self(count)
-    }
-}
-
-impl Drop for Counted<'_> {
-    fn drop(&mut self) {
-        self.0.send_modify(|count| *count -= 1);
     }
 }
 
