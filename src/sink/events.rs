@@ -4,9 +4,11 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use jiff::Timestamp;
 
 use crate::batch::{Batch, Origin};
 use crate::event::{ApiVersion, Level};
+use crate::json;
 
 /// Events of one batch, in its order. Never empty.
 #[derive(Debug, Clone)]
@@ -146,6 +148,48 @@ impl<'a> EventRef<'a> {
         match self.head() {
             Some(head) => [head.as_bytes(), &self.item[1..]],
             None => [b"", self.item],
+        }
+    }
+
+    /// When the event reached its stage, if it says so.
+    #[must_use]
+    pub fn stage_time(&self) -> Option<Timestamp> {
+        let start = self.item.iter().position(|byte| !byte.is_ascii_whitespace())?;
+        let place = json::member(self.item, start, "stageTimestamp")?;
+        json::unescaped(self.item.get(place)?)?.parse().ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::properties::{cases, mutated, mutations, real_line};
+
+    fn stage_time(item: &[u8]) -> Option<Timestamp> {
+        let event =
+            EventRef { item, level: Level::Metadata, origin: None, version: ApiVersion::V1, is_line: true };
+        event.stage_time()
+    }
+
+    #[test]
+    fn the_stage_time_is_the_events_own() {
+        let time = "2026-11-22T02:22:50.248816Z";
+        let own = format!(r#" {{"a":{{"stageTimestamp":"x"}},"stageTimestamp":"{time}"}}"#);
+        assert_eq!(stage_time(own.as_bytes()), Some(time.parse().unwrap()));
+        for none in [r#"{"stageTimestamp":null}"#, r#"{"stageTimestamp":"soon"}"#, "{}", " "] {
+            assert_eq!(stage_time(none.as_bytes()), None, "{none}");
+        }
+    }
+
+    proptest! {
+        #![proptest_config(cases(300))]
+
+        /// No bytes in the place of an event are a reason to panic.
+        #[test]
+        fn no_bytes_are_too_strange(line in real_line(), mutations in mutations()) {
+            let _ = stage_time(&mutated(&line, &mutations));
         }
     }
 }

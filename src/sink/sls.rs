@@ -29,7 +29,7 @@ use super::{Answer, EventRef, Events, HttpSink, Limits, Probe, Request, Sent, Ve
 use crate::body::Body;
 use crate::config::{SlsCompression, SlsTime};
 use crate::endpoint::AccessKey;
-use crate::{config, fingerprint, json};
+use crate::{config, fingerprint};
 
 /// What SLS takes is 10 MB; its own producers stop at half of that.
 const MAX_GROUP_BYTES: u64 = 5_000_000;
@@ -90,7 +90,7 @@ impl Sls {
             return LogTime { seconds: seconds(now), nanoseconds: None };
         }
         let oldest = now.checked_sub(OLDEST_LOG).unwrap_or(Timestamp::UNIX_EPOCH);
-        let time = staged_at(event.item).unwrap_or(now).clamp(oldest.max(Timestamp::UNIX_EPOCH), now);
+        let time = event.stage_time().unwrap_or(now).clamp(oldest.max(Timestamp::UNIX_EPOCH), now);
         LogTime { seconds: seconds(time), nanoseconds: u32::try_from(time.subsec_nanosecond()).ok() }
     }
 
@@ -248,12 +248,6 @@ fn host(sent: &Sent<'_>) -> String {
 fn authority(url: &Url) -> String {
     let host = url.host_str().unwrap_or_default();
     url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
-}
-
-/// When the event reached its stage.
-fn staged_at(item: &[u8]) -> Option<Timestamp> {
-    let start = item.iter().position(|byte| !byte.is_ascii_whitespace())?;
-    json::unescaped(&item[json::member(item, start, "stageTimestamp")?])?.parse().ok()
 }
 
 /// What the console finds the neighbours of a log by, within its group: a number that no other group has, and the group's

@@ -23,9 +23,10 @@ use jiff::Timestamp;
 use reqwest::header::{CONTENT_TYPE, COOKIE, HeaderName, HeaderValue, SET_COOKIE};
 use serde::{Deserialize, Serialize};
 
-use super::{Answer, EventVerdict, Events, HttpSink, Limits, Probe, Request, Verdict, verdict_by_status};
+use super::{
+    Answer, EventRef, EventVerdict, Events, HttpSink, Limits, Probe, Request, Verdict, verdict_by_status,
+};
 use crate::config::{self, Ack};
-use crate::json;
 
 /// What Splunk Cloud takes in one request: 1 MB before it is compressed, whichever MB is meant.
 const MOST_BODY_BYTES: u64 = 1_000_000;
@@ -114,9 +115,10 @@ impl SplunkHec {
     }
 
     /// What an envelope has in front of the event.
-    fn write_head(&self, item: &[u8], out: &mut Vec<u8>) {
+    fn write_head(&self, event: &EventRef<'_>, out: &mut Vec<u8>) {
         out.push(b'{');
-        if let Some(time) = stage_time(item) {
+        // Of what happened before 1970 Splunk knows nothing.
+        if let Some(time) = event.stage_time().filter(|time| *time >= Timestamp::UNIX_EPOCH) {
             write_time(time, out);
         }
         out.extend_from_slice(self.metadata.as_bytes());
@@ -144,7 +146,7 @@ impl HttpSink for SplunkHec {
         let mut lengths = Vec::with_capacity(events.len());
         for event in events.iter() {
             let before = heads.len();
-            self.write_head(event.item, &mut heads);
+            self.write_head(&event, &mut heads);
             lengths.push(heads.len() - before);
         }
         let mut heads = Bytes::from(heads);
@@ -225,14 +227,6 @@ fn metadata(config: &config::SplunkHec) -> String {
     let object = serde_json::to_string(&metadata).expect("texts can always be written as JSON");
     let members = object.strip_prefix('{').and_then(|rest| rest.strip_suffix('}')).unwrap_or_default();
     format!("{members},\"event\":")
-}
-
-/// When the event happened. `None` if it does not say so, or before 1970, of which Splunk knows nothing.
-fn stage_time(item: &[u8]) -> Option<Timestamp> {
-    let start = item.iter().position(|byte| !byte.is_ascii_whitespace())?;
-    let place = json::member(item, start, "stageTimestamp")?;
-    let time: Timestamp = json::unescaped(item.get(place)?)?.parse().ok()?;
-    (time >= Timestamp::UNIX_EPOCH).then_some(time)
 }
 
 /// Seconds in plain decimal: a number with an exponent is refused with code 15.
