@@ -83,6 +83,7 @@
 //! - `yaml`: a YAML file as a tree that knows its lines.
 //! - [`endpoint`]: where an output's requests go, as a kubeconfig or the configuration says: URL, TLS and credentials,
 //!   renewed while we run.
+//! - `host`: the host in a server's URL, and whether it is this machine.
 //! - [`prepare`]: the files that the configuration names, read before anything starts; a `stamp` tells when one has changed.
 //!
 //! How it is set up:
@@ -164,6 +165,7 @@ pub mod fingerprint;
 pub mod flags;
 pub mod gap;
 pub mod health;
+mod host;
 pub mod json;
 pub mod logs;
 pub mod metrics;

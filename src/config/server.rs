@@ -9,6 +9,7 @@ use reqwest::header::{AUTHORIZATION, COOKIE, HeaderName, HeaderValue, PROXY_AUTH
 
 use super::report::Origin;
 use super::section::Section;
+use crate::host;
 
 /// Where requests go.
 #[derive(Debug, Clone, PartialEq)]
@@ -118,7 +119,7 @@ fn check_secrecy(
         let what = "holds Authorization beside other credentials; keep one of them";
         report.mistake(&place_of("headers"), what);
     }
-    if url.scheme() != "http" || is_loopback(url) {
+    if url.scheme() != "http" || host::is_loopback(url) {
         return;
     }
     let clear = "credentials would be sent in the clear; use https (plain http only to this machine itself)";
@@ -269,9 +270,4 @@ fn headers(section: &mut Section<'_>) -> Vec<(HeaderName, HeaderValue)> {
         }
     }
     headers
-}
-
-fn is_loopback(url: &Url) -> bool {
-    let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
-    host == "localhost" || host.parse().is_ok_and(|address: std::net::IpAddr| address.is_loopback())
 }

@@ -7,7 +7,6 @@
 //! proxy would be asked for the wrong host; where there may be one, only the name that is checked differs.
 
 use std::error::Error;
-use std::net::IpAddr;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -22,6 +21,7 @@ use super::source::{Cluster, Source};
 use super::tls::{Identity, Tls};
 use super::verifier::Checked;
 use crate::config::show_duration;
+use crate::host;
 
 /// A connection is given up after this, or after nine tenths of the timeout of a request if that is less: so what has no
 /// connection is told from what has no answer.
@@ -135,8 +135,8 @@ impl Target {
             None => builder,
         };
         if let Some(name) = self.server_name.as_ref().filter(|_| !proxied) {
-            builder = builder.http1_only().dns_resolver(RealHost(host(&url)));
-            let real = HeaderValue::from_str(&authority(&url));
+            builder = builder.http1_only().dns_resolver(RealHost(host::name(&url).to_owned()));
+            let real = HeaderValue::from_str(&host::authority(&url));
             headers.insert(HOST, real.map_err(|_| "the host is not printable")?);
             url.set_host(Some(name)).map_err(|_| "tls-server-name is no name that a URL can hold")?;
         }
@@ -148,7 +148,7 @@ impl Target {
     fn checked(&self, name: &str) -> Result<Checked, String> {
         let parsed =
             |name: &str| ServerName::try_from(name.to_owned()).map_err(|_| "not a host name".to_owned());
-        Ok(Checked { host: parsed(&host(&self.url))?, name: parsed(name)? })
+        Ok(Checked { host: parsed(host::name(&self.url))?, name: parsed(name)? })
     }
 
     /// Whether a proxy may be on the way: the environment's are asked by their own rules.
@@ -159,7 +159,7 @@ impl Target {
         } else {
             &["HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"]
         };
-        self.proxy.is_some() || (!is_loopback(&self.url) && variables.iter().any(set))
+        self.proxy.is_some() || (!host::is_loopback(&self.url) && variables.iter().any(set))
     }
 }
 
@@ -219,21 +219,6 @@ fn base(timeout: Duration) -> ClientBuilder {
         .tls_info(true)
         .redirect(redirect::Policy::none())
         .retry(retry::never())
-}
-
-/// The URL's host as a resolver takes it: an IPv6 address without brackets.
-fn host(url: &Url) -> String {
-    url.host_str().unwrap_or_default().trim_matches(['[', ']']).to_owned()
-}
-
-fn authority(url: &Url) -> String {
-    let host = url.host_str().unwrap_or_default();
-    url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
-}
-
-fn is_loopback(url: &Url) -> bool {
-    let host = host(url);
-    host == "localhost" || host.parse().is_ok_and(|address: IpAddr| address.is_loopback())
 }
 
 /// Leads every look-up to one host, which may be an address. The port comes from the URL.

@@ -19,7 +19,6 @@ use std::time::{Duration, SystemTime};
 use bytes::Bytes;
 use jiff::Timestamp;
 use md5::{Digest as _, Md5};
-use reqwest::Url;
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, DATE, HOST, HeaderMap, HeaderName, HeaderValue};
 use secrecy::ExposeSecret as _;
 
@@ -29,7 +28,7 @@ use super::{Answer, EventRef, Events, HttpSink, Limits, Probe, Request, Sent, Ve
 use crate::body::Body;
 use crate::config::{SlsCompression, SlsTime};
 use crate::endpoint::AccessKey;
-use crate::{config, fingerprint};
+use crate::{config, fingerprint, host};
 
 /// What SLS takes is 10 MB; its own producers stop at half of that.
 const MAX_GROUP_BYTES: u64 = 5_000_000;
@@ -242,12 +241,7 @@ impl HttpSink for Sls {
 /// The `Host` header that the request gets.
 fn host(sent: &Sent<'_>) -> String {
     let given = sent.headers.get(HOST).and_then(|host| host.to_str().ok()).map(str::to_owned);
-    given.unwrap_or_else(|| authority(sent.url))
-}
-
-fn authority(url: &Url) -> String {
-    let host = url.host_str().unwrap_or_default();
-    url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
+    given.unwrap_or_else(|| host::authority(sent.url))
 }
 
 /// What the console finds the neighbours of a log by, within its group: a number that no other group has, and the group's

@@ -1,7 +1,7 @@
 //! What is signed, and the time that goes into it.
 
-use reqwest::Method;
 use reqwest::header::HeaderMap;
+use reqwest::{Method, Url};
 use secrecy::SecretString;
 
 use super::*;
