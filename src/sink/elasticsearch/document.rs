@@ -22,7 +22,7 @@ use crate::batch::Origin;
 use crate::config::{self, DocumentMode};
 use crate::json::{self, Edits};
 use crate::policy::omit_managed_fields;
-use crate::sink::EventRef;
+use crate::sink::{EventRef, json_text};
 
 const DATASET: &str = "kubernetes.audit_logs";
 const DECISION: &str = "authorization.k8s.io/decision";
@@ -35,7 +35,7 @@ pub(super) struct Writer {
     replace_dots: bool,
     /// What is the same in each document of mode `ecs`, up to the members of `event` that are not.
     constant: String,
-    /// Of the log's files, as JSON.
+    /// Of the log's files, with its last slash.
     directory: String,
 }
 
@@ -53,7 +53,7 @@ impl Writer {
             mode: config.mode,
             keep_metadata: config.keep_metadata,
             replace_dots: config.replace_dots,
-            directory: json_text(&directory.unwrap_or_default()),
+            directory: directory.unwrap_or_default(),
             constant: data_stream.unwrap_or_default() + ecs + &event,
         }
     }
@@ -159,18 +159,9 @@ impl Writer {
             write_all(out, &[b"\"source\":{\"ip\":", &ips, b"},\"client\":{\"ip\":", &ips, b"},"]);
         }
         if let Some(Origin { file, offset }) = event.origin {
-            let directory = self.directory.strip_suffix('"').unwrap_or_default();
-            let (file, offset) = (json_text(file), offset.to_string());
-            let path = [directory.as_bytes(), &file.as_bytes()[1..]];
-            let pieces: [&[u8]; 6] = [
-                b"\"log\":{\"file\":{\"path\":",
-                path[0],
-                path[1],
-                b"},\"offset\":",
-                offset.as_bytes(),
-                b"},",
-            ];
-            write_all(out, &pieces);
+            out.extend_from_slice(b"\"log\":{\"file\":{\"path\":");
+            json_text::string(out, &[&self.directory, &**file].concat());
+            write_all(out, &[b"},\"offset\":", offset.to_string().as_bytes(), b"},"]);
         }
     }
 }
@@ -183,10 +174,6 @@ fn write_event(event: &EventRef<'_>, safe: &[u8], out: &mut Vec<u8>) {
         None => out.extend_from_slice(safe),
     }
     out.extend_from_slice(b"}}");
-}
-
-fn json_text(text: &str) -> String {
-    serde_json::to_string(text).unwrap_or_else(|_| "\"\"".to_owned())
 }
 
 fn write_all(out: &mut Vec<u8>, pieces: &[&[u8]]) {
