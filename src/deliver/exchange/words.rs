@@ -32,9 +32,9 @@ enum Told {
 }
 
 /// Of a certificate, this many names are told.
-const MOST_NAMES: usize = 4;
+pub(super) const MOST_NAMES: usize = 4;
 /// And no more than this of a name.
-const MOST_NAME_CHARS: usize = 80;
+pub(super) const MOST_NAME_CHARS: usize = 80;
 
 pub(super) fn in_words(error: &reqwest::Error) -> NoAnswer {
     let timed_out = error.is_timeout() && !error.is_connect();
@@ -265,8 +265,8 @@ fn date(seconds: u64) -> String {
     time.map_or_else(|| format!("second {seconds} of Unix time"), |time| time.to_string())
 }
 
-/// The names in a certificate, which come as `DnsName("x")` or `IpAddress(x)`.
-fn names(presented: &[String]) -> String {
+/// The names in a certificate, which come as `DnsName("x")`, `DNSName(x)` or `IpAddress(x)`.
+pub(super) fn names(presented: &[String]) -> String {
     if presented.is_empty() {
         return "no name at all (it has no subjectAltName)".to_owned();
     }
