@@ -43,7 +43,7 @@ const SYNC_EVERY: Duration = Duration::from_secs(1);
 const MEASURE_EVERY: Duration = Duration::from_secs(5);
 /// Further batches that may be sent while the endpoint refuses everything, to see whether any is taken. There are no more
 /// requests at a time for it: the deliveries that are waiting leave room for them.
-const PROBES: usize = 16;
+const MORE_IN_DOUBT: usize = 16;
 
 type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
@@ -169,8 +169,8 @@ impl Shipping {
 
     /// Batches that may be under way now. One that the endpoint has, and is yet to make safe, is no request under way.
     fn most_in_flight(&self) -> usize {
-        let probes = if *self.doubts.borrow() > 0 { PROBES } else { 0 };
-        self.route.config.max_in_flight.get() + probes + *self.waiting_for_acks.borrow()
+        let more = if *self.doubts.borrow() > 0 { MORE_IN_DOUBT } else { 0 };
+        self.route.config.max_in_flight.get() + more + *self.waiting_for_acks.borrow()
     }
 
     /// What may be read now; `None` while memory is full.

@@ -17,7 +17,7 @@ use crate::deliver::Delivery;
 use crate::properties::cases;
 
 /// As the route does it.
-const PROBES: usize = 16;
+const MORE_IN_DOUBT: usize = 16;
 /// Events with higher numbers come after the batches that count, as a log goes on.
 const GOOD_FROM: u64 = 1_000_000;
 
@@ -47,8 +47,8 @@ fn deliver(
         let mut deliveries = FuturesOrdered::new();
         let deadline = Instant::now() + time;
         while settled < sizes.len() && Instant::now() < deadline {
-            let probes = if *doubts.borrow() > 0 { PROBES } else { 0 };
-            while deliveries.len() < in_flight + probes {
+            let more = if *doubts.borrow() > 0 { MORE_IN_DOUBT } else { 0 };
+            while deliveries.len() < in_flight + more {
                 let (first, size) = match sizes.get(next) {
                     Some(size) => (sizes[..next].iter().sum(), *size),
                     None => (GOOD_FROM + next as u64, 1),
