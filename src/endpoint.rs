@@ -113,7 +113,7 @@ pub struct Condition {
     pub is_good: bool,
     /// When the client certificate expires.
     pub client_certificate_expires: Option<Timestamp>,
-    /// When the last of the kubeconfig's authorities expires.
+    /// When the last of the endpoint's authorities expires.
     pub authorities_expire: Option<Timestamp>,
 }
 
@@ -168,7 +168,7 @@ impl Endpoint {
             let Some(plugin) = plugin else { return Ok(self.current().session(None)) };
             let issued = plugin.issued().await?;
             let mut current = self.current();
-            // The kubeconfig may say something else by now.
+            // What names the endpoint may say something else by now.
             if current.use_issued(&plugin, &issued)? {
                 self.tell(&current);
                 return Ok(current.session(Some(&issued)));
@@ -176,8 +176,8 @@ impl Endpoint {
         }
     }
 
-    /// Looks whether the kubeconfig or a file that it names has changed, and reads all of them again if so. What cannot
-    /// be read leaves what was good in use; that is logged once. Has a credential plugin run again before what it printed
+    /// Looks whether a kubeconfig or a file that is named has changed, and reads all of them again if so. What cannot be
+    /// read leaves what was good in use; that is logged once. Has a credential plugin run again before what it printed
     /// expires.
     pub async fn look(self: &Arc<Self>) {
         {
@@ -230,7 +230,7 @@ impl Endpoint {
             endpoint.tell(&current);
         });
         if let Err(error) = reading.await {
-            tracing::error!(%error, "the kubeconfig could not be read again");
+            tracing::error!(endpoint = %self.subject, %error, "what names the endpoint could not be read again");
         }
     }
 

@@ -56,7 +56,7 @@ impl Exchange {
         Self { endpoint, sink, headers }
     }
 
-    /// Returns when credentials, or what else stands in the kubeconfig, have changed.
+    /// Returns when credentials, or what else an endpoint is named with, have changed.
     pub async fn changed(&self) {
         // The sender lives as long as `self`.
         let _ = self.endpoint.changes().changed().await;

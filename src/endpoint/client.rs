@@ -110,7 +110,7 @@ impl Target {
         self.tls.as_ref().and_then(Tls::authorities_expire)
     }
 
-    /// A client with connections of its own; `issued` takes the place of the kubeconfig's client certificate.
+    /// A client with connections of its own; `issued` takes the place of the user's client certificate.
     pub(super) fn connect(&self, issued: Option<&Identity>) -> Result<Connection, String> {
         let (mut url, mut headers, mut builder) =
             (self.url.clone(), self.headers.clone(), base(self.timeout));

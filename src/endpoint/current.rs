@@ -1,9 +1,9 @@
-//! What is in use of a kubeconfig and its files, and what takes its place when they change.
+//! What is in use of what names an endpoint and of its files, and what takes its place when they change.
 //!
-//! Three things are kept apart, so that a mistake in one does not keep another from being renewed: the kubeconfig's own
-//! text, the connection (server, authorities, client certificate, proxy), and the credentials. Each stays as it was last
-//! good. A connection that did not change keeps its open connections; one that did begins anew while requests under
-//! way end on the old one.
+//! Three things are kept apart, so that a mistake in one does not keep another from being renewed: the text that
+//! names the endpoint, the connection (server, authorities, client certificate, proxy), and the credentials. Each stays as
+//! it was last good. A connection that did not change keeps its open connections; one that did begins anew while requests
+//! under way end on the old one.
 //!
 //! Files are looked at by name: a Secret volume renews them by leading a link elsewhere.
 
@@ -53,7 +53,7 @@ pub(super) struct ToReread {
 }
 
 impl ToReread {
-    /// Reads the kubeconfig and all files that it names, if any of them has changed or it is time.
+    /// Reads a kubeconfig, if there is one, and all files that are named, if any of them has changed or it is time.
     pub(super) fn read(self, report: &mut Report<'_>, timeout: Duration) -> Option<Found> {
         let changed = || self.stamps.iter().any(|stamp| stamp.now() != *stamp);
         if !self.is_due && !changed() {
@@ -152,7 +152,7 @@ impl Current {
         self.complain(report);
     }
 
-    /// Whether the kubeconfig names another server, and something that goes with it cannot be had: neither server may see
+    /// Whether another server is named, and something that goes with it cannot be had: neither server may see
     /// the credentials for the other.
     fn is_half_of_a_move(&self, found: &Found) -> bool {
         let server = |source: &Source| source.cluster.server.get().map(str::to_owned);

@@ -54,8 +54,8 @@ impl Tls {
         Ok(Tls { trust: trust?, identity: identity? })
     }
 
-    /// Sets up a client for it; `issued` takes the place of the kubeconfig's client certificate. `http2`: whether HTTP/2
-    /// is offered.
+    /// Sets up a client for it; `issued` takes the place of the user's client certificate. `http2`: whether HTTP/2 is
+    /// offered.
     pub(super) fn apply(
         &self,
         builder: ClientBuilder,
@@ -78,7 +78,7 @@ impl Tls {
         Ok(builder.tls_backend_preconfigured(config))
     }
 
-    /// The client certificate of the kubeconfig.
+    /// The client certificate of the user.
     pub(super) fn identity(&self) -> Option<&Identity> {
         self.identity.as_ref()
     }
@@ -245,7 +245,7 @@ fn warn_of_expiry(identity: &Identity, certificate: &Material, report: &mut Repo
     }
 }
 
-/// The PEM of one field, from the kubeconfig or from a file.
+/// The PEM of one field, from the field itself or from the file that it names.
 struct Material {
     field: &'static str,
     line: u64,
