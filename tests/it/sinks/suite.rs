@@ -8,6 +8,7 @@ mod bounds;
 mod destination;
 mod faults;
 mod lives;
+mod retried;
 mod secured;
 mod site;
 mod treatment;
@@ -36,6 +37,7 @@ macro_rules! over_http {
             $name:
             faults::{weather, trouble, wrong_events, too_large} of $protocol,
             bounds::{in_flight, memory} of $protocol,
+            retried::{retried} of $protocol,
             secured::{secured} of $protocol,
             bounds::{throttle} of super::Site<$protocol>,
             lives::{kill, rotation, stop} of super::Site<$protocol>,
