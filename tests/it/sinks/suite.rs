@@ -57,6 +57,14 @@ over_http! {
     sls: crate::sinks::sls::destination::Sls;
 }
 
+// Each batch waits a second for its acknowledgement: here is what comes between that and the end of a batch.
+scenarios!(
+    splunk_hec_with_acks:
+    bounds::{memory} of crate::sinks::splunk_hec::destination::Acknowledging,
+    lives::{kill, stop} of super::Site<crate::sinks::splunk_hec::destination::Acknowledging>,
+    retried::{retried} of crate::sinks::splunk_hec::destination::Acknowledging
+);
+
 // A file has no connection that could break or be secured, and no answers: it refuses nothing, and what is in flight is
 // one write.
 scenarios!(
