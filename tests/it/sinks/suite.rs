@@ -65,6 +65,13 @@ scenarios!(
     retried::{retried} of crate::sinks::splunk_hec::destination::Acknowledging
 );
 
+// Another signature than that of the other scenarios.
+scenarios!(
+    sls_v4:
+    faults::{trouble} of crate::sinks::sls::destination::SlsV4,
+    secured::{secured} of crate::sinks::sls::destination::SlsV4
+);
+
 // A file has no connection that could break or be secured, and no answers: it refuses nothing, and what is in flight is
 // one write.
 scenarios!(
