@@ -9,6 +9,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::python;
 use crate::support::books::of_output;
+use crate::support::certificates::Authority;
 use crate::support::endpoint::{Answer, Endpoint, plain};
 use crate::support::http1::Recorded;
 use crate::support::shipper::{POISON, Rejected, Shipper, poisoned, wait_until_settled};
@@ -202,4 +203,35 @@ fn a_name_and_a_password_are_sent() {
     let shipper = shipper.sink("ndjson", &fields).log(&events);
     let daemon = shipper.start();
     wait_until_settled(&daemon, events.len());
+}
+
+#[test]
+fn a_client_certificate_is_shown_where_one_is_asked_for() {
+    let (servers, clients) = (Authority::new(), Authority::new());
+    let endpoint = Endpoint::start_tls(servers.sign().server_for(&clients), |_, _| Answer::ok());
+    let events = real_events(30);
+    // Another authority's is as good as none.
+    for (authority, is_taken) in [(Authority::new(), false), (clients, true)] {
+        let shipper = Shipper::new(&endpoint);
+        let authority_of_servers = shipper.workdir.path("ca.pem");
+        std::fs::write(&authority_of_servers, servers.pem()).unwrap();
+        let (cert, key) = authority.sign().write(&shipper.workdir.path(""), "client");
+        let fields = format!(
+            "url: \"{}\", tls: {{ caFile: \"{}\", certFile: \"{}\", keyFile: \"{}\" }}",
+            endpoint.url(),
+            authority_of_servers.display(),
+            cert.display(),
+            key.display()
+        );
+        let shipper = shipper.sink("ndjson", &fields).log(&events);
+        let daemon = shipper.start();
+        if is_taken {
+            wait_until_settled(&daemon, events.len());
+            assert_holds(&endpoint.requests().iter().map(lines).collect::<Vec<_>>(), &events);
+        } else {
+            let line = daemon.wait_for_line(" WARN ");
+            assert!(line.contains("the endpoint does not accept our client certificate"), "{line}");
+            assert!(endpoint.requests().is_empty());
+        }
+    }
 }
