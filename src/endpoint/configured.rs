@@ -100,7 +100,25 @@ fn read(path: &Path, field: &str, report: &mut Report<'_>) -> Result<SecretStrin
 
 /// A message in the words of our configuration.
 pub(super) fn in_our_words(message: &str) -> String {
-    FIELDS.iter().fold(message.to_owned(), |message, (theirs, ours)| message.replace(theirs, ours))
+    FIELDS.iter().fold(message.to_owned(), |message, (theirs, ours)| replaced(&message, theirs, ours))
+}
+
+/// With `ours` for `theirs`, but not within a path.
+fn replaced(message: &str, theirs: &str, ours: &str) -> String {
+    let (mut out, mut rest) = (String::new(), message);
+    while let Some((before, behind)) = rest.split_once(theirs) {
+        out.push_str(before);
+        let is_in_path =
+            before.ends_with(['/', '-', '_', '.']) || behind.starts_with(['/', '_']) || is_ending(behind);
+        out.push_str(if is_in_path { theirs } else { ours });
+        rest = behind;
+    }
+    out + rest
+}
+
+/// Whether `text` begins as the ending of a file's name does.
+fn is_ending(text: &str) -> bool {
+    text.strip_prefix('.').is_some_and(|text| text.starts_with(|first: char| first.is_ascii_alphanumeric()))
 }
 
 #[cfg(test)]
@@ -137,6 +155,18 @@ mod tests {
                     assert!(told.contains(expect) && !told.contains("cret"), "{content:?}: {told}");
                 }
             }
+        }
+    }
+
+    #[test]
+    fn names_of_files_stay_as_they_are() {
+        for (message, ours) in [
+            ("client-key: cannot read /pki/client-key.pem", "tls.keyFile: cannot read /pki/client-key.pem"),
+            ("certificate-authority.crt is empty", "certificate-authority.crt is empty"),
+            ("set tls-server-name.", "set tls.serverName."),
+            ("/etc/my-proxy-url: no proxy-url", "/etc/my-proxy-url: no proxyUrl"),
+        ] {
+            assert_eq!(in_our_words(message), ours);
         }
     }
 }

@@ -132,13 +132,13 @@ pub const TABLE: [Row; 30] = [
         "audit_shipper_certificate_expiry_timestamp_seconds",
         "gauge",
         &["output", "certificate"],
-        "When a certificate of the kubeconfig expires: client, authority (the last one to expire).",
+        "When a certificate of the kubeconfig, or of a server's tls, expires: client, authority (the last one to expire).",
     ),
     (
         "audit_shipper_kubeconfig_last_reload_successful",
         "gauge",
         OUTPUT,
-        "0 while the kubeconfig or a file that it names cannot be read; what was good before stays in use.",
+        "0 while the kubeconfig, or a file that it or a server's section names, cannot be read; what was good before stays in use.",
     ),
     (
         "audit_shipper_policy_last_reload_successful",

@@ -110,8 +110,10 @@ impl HttpSink for Ndjson {
 fn taken_but(events: usize, rejected: &RawValue) -> Verdict {
     let unclear = Verdict::Refused { too_large: false };
     let Ok(rejected) = serde_json::from_str::<Vec<&RawValue>>(rejected.get()) else {
-        let count = serde_json::from_str::<f64>(rejected.get());
-        return if count.is_ok_and(|count| count > 0.0) { unclear } else { Verdict::Accepted };
+        let said = rejected.get();
+        let is_none = matches!(said, "false" | "{}" | "\"\"")
+            || said.trim_matches('"').parse::<f64>().is_ok_and(|count| count <= 0.0);
+        return if is_none { Verdict::Accepted } else { unclear };
     };
     if rejected.is_empty() {
         return Verdict::Accepted;

@@ -109,7 +109,7 @@ impl Finding {
 pub(super) fn by_status(answer: &Answer, taken: &str) -> Finding {
     let status = answer.status;
     match (verdict_by_status(answer), status) {
-        (Verdict::Accepted, _) if is_page(answer) => Finding::not_shown(format!(
+        (Verdict::Accepted, _) if answer.is_web_page() => Finding::not_shown(format!(
             "whether events are taken: the answer (status {status}) is a page for people; perhaps a web interface or a \
              login answers at this address"
         )),
@@ -141,11 +141,6 @@ pub(super) fn by_status(answer: &Answer, taken: &str) -> Finding {
         )),
         _ => Finding::wrong(format!("status {status}: it does not take this"), Place::Endpoint),
     }
-}
-
-/// Whether a browser is meant to show it.
-pub(super) fn is_page(answer: &Answer) -> bool {
-    answer.body.trim_ascii_start().starts_with(b"<")
 }
 
 #[cfg(test)]

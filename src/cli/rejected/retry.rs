@@ -100,6 +100,8 @@ struct Tally {
     refused: u64,
     untried: u64,
     unsendable: u64,
+    /// Of those that were taken.
+    diverted: u64,
     last_refusal: u16,
     stopped: Option<Stopped>,
 }
@@ -123,6 +125,13 @@ impl Tally {
             writeln!(
                 out,
                 "{output}: {sent} taken by the endpoint, {refused} refused again, {untried} not tried"
+            )?;
+        }
+        if self.diverted > 0 {
+            let diverted = self.diverted;
+            writeln!(
+                out,
+                "{output}: {diverted} of those that were taken are not where they were sent; the endpoint keeps them elsewhere"
             )?;
         }
         if self.unsendable > 0 {

@@ -88,6 +88,9 @@ fn told(cause: &(dyn Error + 'static), far_end: FarEnd) -> Told {
     if let Some(error) = cause.downcast_ref::<hyper::Error>() {
         return http(error, far_end.plain);
     }
+    if let Some(alert) = alert_in(&cause.to_string()) {
+        return Told::All(format!("the {} {}", far_end.who, alerted(alert)));
+    }
     if let Some(error) = cause.downcast_ref::<io::Error>() {
         return system(error);
     }
@@ -221,6 +224,12 @@ fn certificate(error: &CertificateError) -> String {
         }
         error => format!("is not accepted: {error}"),
     }
+}
+
+/// The alert that rustls speaks of: of its error, HTTP/2 keeps the text alone.
+fn alert_in(text: &str) -> Option<AlertDescription> {
+    let name = text.strip_prefix("received fatal alert: ")?;
+    (0..=u8::MAX).map(AlertDescription::from).find(|alert| format!("{alert:?}") == name)
 }
 
 /// Goes on after "the endpoint".

@@ -27,12 +27,14 @@ pub(super) struct Learned {
     /// How far Loki's clock is ahead of ours.
     ahead_by: AtomicI64,
     oldest_taken: AtomicI64,
+    /// When there was news last, by our clock: requests may be under way that were made before.
+    news_at: AtomicI64,
 }
 
 /// What an answer complains of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Complaint {
-    /// Something that was not known, and is from now on.
+    /// Something that was not known when the request was made, and is now.
     Heeded,
     /// An event that is older than Loki takes, by our clock as well.
     TooOld,
@@ -42,7 +44,8 @@ pub(super) enum Complaint {
 
 impl Default for Learned {
     fn default() -> Self {
-        Self { ahead_by: AtomicI64::new(0), oldest_taken: AtomicI64::new(OLDEST_TAKEN) }
+        let [ahead_by, oldest_taken, news_at] = [0, OLDEST_TAKEN, i64::MIN].map(AtomicI64::new);
+        Self { ahead_by, oldest_taken, news_at }
     }
 }
 
@@ -69,18 +72,23 @@ impl Learned {
         if too_old.is_none() && !text.contains(TOO_NEW) {
             return Complaint::Other;
         }
-        let has_new_time = self.note_time(answer);
-        let Some((time, limit)) = too_old.and_then(times) else {
-            return if has_new_time { Complaint::Heeded } else { Complaint::Other };
-        };
         let here = nanoseconds(answer.received_at);
-        let age_taken = there(answer).unwrap_or(here).saturating_sub(limit);
-        let has_new_limit = age_taken > 0
-            && self.oldest_taken.fetch_min(age_taken, Ordering::Relaxed) > age_taken + AGREEMENT;
-        match () {
-            () if has_new_time || has_new_limit => Complaint::Heeded,
-            () if age_taken > 0 && here.saturating_sub(time) >= age_taken => Complaint::TooOld,
-            () => Complaint::Other,
+        let age_taken = |limit| there(answer).unwrap_or(here).saturating_sub(limit);
+        let named = too_old.and_then(times).map(|(time, limit)| (time, age_taken(limit)));
+        let named = named.filter(|(_, age_taken)| *age_taken > 0);
+        let has_new_time = self.note_time(answer);
+        let has_new_limit = named.is_some_and(|(_, age_taken)| {
+            self.oldest_taken.fetch_min(age_taken, Ordering::Relaxed) > age_taken + AGREEMENT
+        });
+        if has_new_time || has_new_limit {
+            self.news_at.store(here, Ordering::Relaxed);
+        }
+        let is_news = here.saturating_sub(self.news_at.load(Ordering::Relaxed)) < AGREEMENT;
+        match named {
+            _ if has_new_time || has_new_limit => Complaint::Heeded,
+            Some((time, age_taken)) if here.saturating_sub(time) >= age_taken => Complaint::TooOld,
+            _ if is_news => Complaint::Heeded,
+            _ => Complaint::Other,
         }
     }
 

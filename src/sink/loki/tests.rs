@@ -224,8 +224,12 @@ fn the_time_of_loki_counts_once_it_says_that_ours_is_too_new() {
     assert_eq!(loki.verdict(5, &too_new), Verdict::Again);
     let (time, is_moved) = time_of(&loki, NOW, NOW);
     assert!(time <= there && there < time + Duration::from_secs(600) && is_moved);
+    // Another request may have been made before that was known.
+    assert_eq!(loki.verdict(5, &too_new), Verdict::Again);
     // Said again for what was placed by that, it is no matter of the clock.
-    assert_eq!(loki.verdict(5, &too_new), Verdict::Refused { too_large: false });
+    let later = Duration::from_secs(61);
+    let still_too_new = refusal(there + later, NOW + later, "too new: 2026-11-22T02:30:00Z");
+    assert_eq!(loki.verdict(5, &still_too_new), Verdict::Refused { too_large: false });
     // The clock is set, which the next good answer shows.
     let good = Answer { status: 204, ..refusal(NOW, NOW, "") };
     assert_eq!(loki.verdict(5, &good), Verdict::Accepted);
@@ -275,7 +279,9 @@ fn who_wants_too_old_events_rejected_gets_them_set_aside() {
     let ahead = NOW + 1000 * HOUR;
     let text = "too old: 2026-11-22T02:00:00Z, oldest acceptable timestamp is: 2026-12-26T18:30:00Z";
     assert_eq!(loki.verdict(1, &refusal(ahead, NOW, text)), Verdict::Again);
-    assert_eq!(loki.verdict(1, &refusal(ahead, NOW, text)), Verdict::Refused { too_large: false });
+    let later = Duration::from_secs(61);
+    let again = refusal(ahead + later, NOW + later, text);
+    assert_eq!(loki.verdict(1, &again), Verdict::Refused { too_large: false });
 }
 
 #[test]

@@ -57,11 +57,14 @@ pub(super) struct There {
 pub(super) fn place(time: Option<i64>, offset: u64, there: There, moves_too_old: bool) -> Place {
     let There { now, oldest_taken } = there;
     let own = time.map(|time| if time % 1_000 == 0 { time.saturating_add(order(offset)) } else { time });
-    let oldest = floor(now.saturating_sub(oldest_taken.saturating_sub(SPARE).max(0)), HOUR);
+    // Where Loki takes no more than a few hours, there is less to spare.
+    let spare = SPARE.min(oldest_taken / 2);
+    let slot = (spare / 2).clamp(1, HOUR);
+    let oldest = floor(now.saturating_sub(oldest_taken.saturating_sub(spare)), slot);
     let nanoseconds = match own {
         Some(own) if own > now.saturating_add(AHEAD) => floor(now, CLOCK_STEP) + own.rem_euclid(SECOND),
         // Apart from each other, since Loki compares all that have the same time.
-        Some(own) if own < oldest && moves_too_old => oldest + own.rem_euclid(HOUR),
+        Some(own) if own < oldest && moves_too_old => oldest + own.rem_euclid(slot),
         Some(own) => own,
         None => floor(now, CLOCK_STEP) + order(offset),
     };
@@ -158,6 +161,14 @@ mod tests {
                 Some(hour) => prop_assert!((0..HOUR).contains(&(place.nanoseconds - hour * SECOND))),
                 None => prop_assert!(place.nanoseconds > NOW - 50 * MINUTE),
             }
+        }
+
+        /// However little Loki takes, what is too old is moved to where it takes it.
+        #[test]
+        fn a_short_limit_is_kept(time in NOW - 400 * HOUR..NOW, minutes in 4_i64..600) {
+            let there = There { now: NOW, oldest_taken: minutes * MINUTE };
+            let place = place(Some(time), 0, there, true);
+            prop_assert!((NOW - there.oldest_taken..=NOW + 1_000).contains(&place.nanoseconds), "{:?}", place);
         }
 
         /// No time is a reason to stop.

@@ -106,6 +106,8 @@ fn an_endpoint_may_take_some_and_name_the_others() {
         r#"{"rejected":null}"#,
         r#"{"rejected":0}"#,
         r#"{"rejected":false}"#,
+        r#"{"rejected":"0"}"#,
+        r#"{"rejected":{}}"#,
         r#"{"accepted":1}"#,
     ] {
         assert_eq!(verdict(body), Verdict::Accepted, "{body}");
@@ -125,6 +127,9 @@ fn an_endpoint_that_names_the_others_badly_is_asked_about_fewer() {
         r#"{"rejected":[1,2]}"#,
         r#"{"rejected":[null]}"#,
         r#"{"rejected":3}"#,
+        r#"{"rejected":"3"}"#,
+        r#"{"rejected":true}"#,
+        r#"{"rejected":{"1":"no verb"}}"#,
     ] {
         let verdict = sink(Format::Lines).verdict(3, &answer(200, body));
         assert_eq!(verdict, Verdict::Refused { too_large: false }, "{body}");

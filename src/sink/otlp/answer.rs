@@ -3,6 +3,7 @@
 use prost::Message as _;
 use reqwest::header::CONTENT_TYPE;
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 
 use super::Encoding;
 use crate::sink::{Answer, excerpt};
@@ -55,12 +56,14 @@ struct JsonPartialSuccess {
     message: Option<String>,
 }
 
-/// 64-bit integers are text in JSON, and numbers for those who do not know it.
+/// 64-bit integers are text in JSON, and numbers for those who do not know it. Of anything else it is only known that
+/// some were rejected.
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum JsonInt {
     Number(i64),
     Text(String),
+    Other(IgnoredAny),
 }
 
 #[derive(Deserialize)]
@@ -72,7 +75,8 @@ impl JsonInt {
     fn value(&self) -> i64 {
         match self {
             Self::Number(value) => *value,
-            Self::Text(text) => text.parse().unwrap_or_default(),
+            Self::Text(text) => text.parse().unwrap_or(1),
+            Self::Other(_) => 1,
         }
     }
 }

@@ -219,7 +219,7 @@ fn who_wants_too_old_events_rejected_finds_them_in_the_file_and_the_others_in_lo
 fn a_loki_with_another_time_or_another_limit_gets_every_event() {
     let hours = |hours: u64| Duration::from_secs(hours * 3600);
     for (ahead_by, oldest_taken, oldest) in
-        [(-3600, 168, hours(2)), (3600, 168, hours(190)), (0, 24, hours(100))]
+        [(-3600, 168, hours(2)), (3600, 168, hours(190)), (0, 24, hours(100)), (0, 1, hours(10))]
     {
         let events: Vec<String> = real_events(200)
             .iter()

@@ -207,8 +207,15 @@ impl Sending<'_> {
             answer = self.send(self.sink.request(events, SystemTime::now()))?;
             verdict = self.sink.verdict(events.len(), &answer);
         }
+        if let Verdict::Accepted | Verdict::Each(_) = verdict {
+            self.tally.diverted += self.sink.diverted(&answer);
+        }
         match verdict {
             Verdict::Accepted | Verdict::AcceptedBut { refused: 0, .. } => Ok(Reply::Taken),
+            // A login that is refused, say: for others a reason to give up.
+            Verdict::AcceptedBut { .. } if !matches!(answer.status, 200..=299 | 400 | 413 | 422) => {
+                Err(Stopped::Answer(answer.status))
+            }
             // Which one it is comes out when each is sent alone.
             Verdict::AcceptedBut { .. } if events.len() > 1 => Ok(Reply::TooMuch),
             Verdict::AcceptedBut { reason, .. } => {

@@ -91,6 +91,19 @@ fn certificates() {
     }
 }
 
+/// HTTP/2 keeps the text of a TLS error, and not the error.
+#[test]
+fn an_alert_is_known_by_its_text() {
+    for alert in [AlertDescription::CertificateRequired, AlertDescription::UnknownCA] {
+        let text = rustls::Error::AlertReceived(alert).to_string();
+        assert_eq!(alert_in(&text), Some(alert), "{text}");
+    }
+    assert_eq!(alert_in("received fatal alert: Nothing"), None);
+    let error = io::Error::other("received fatal alert: CertificateRequired");
+    let words = "the endpoint asks for a client certificate: set client-certificate and client-key";
+    assert_eq!(causes(&error, false), words);
+}
+
 /// They are chosen by whoever answers.
 #[test]
 fn names_of_a_certificate_stay_on_their_line() {
