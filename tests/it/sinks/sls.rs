@@ -145,9 +145,9 @@ fn a_wrong_clock_costs_one_request() {
     }
 }
 
-/// One after another, as people replace them; nothing but the answer tells the daemon.
+/// One after another, as people replace them, and without a word to the daemon.
 #[test]
-fn each_file_with_a_credential_is_read_again_when_the_service_says_no() {
+fn each_file_with_a_credential_is_read_again_when_it_has_changed() {
     let first = Account { security_token: Some("CAIS=first"), ..Account::new() };
     let sls = Sls::taking_all(first.clone());
     let lines = real_events(40);

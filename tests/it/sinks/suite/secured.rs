@@ -1,4 +1,4 @@
-//! TLS by an authority of one's own, through a proxy, with a token that is renewed, which nobody but the endpoint tells.
+//! TLS by an authority of one's own, through a proxy, with a token that is renewed without a word to the daemon.
 
 use super::site::{RENEWED_TOKEN, TOKEN};
 use super::{Destination, Protocol, Site};
