@@ -23,7 +23,7 @@ fn rejected_args(shipper: &Shipper, words: &[&str]) -> Vec<String> {
     ["rejected"].iter().chain(words).map(|word| (*word).to_owned()).chain([config]).collect()
 }
 
-fn rejected(shipper: &Shipper, words: &[&str]) -> Ended {
+pub(crate) fn rejected(shipper: &Shipper, words: &[&str]) -> Ended {
     audit_shipper(rejected_args(shipper, words))
 }
 

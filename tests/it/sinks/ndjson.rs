@@ -7,11 +7,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use sha2::{Digest as _, Sha256};
 
+use super::python;
 use crate::support::books::of_output;
+use crate::support::certificates::Authority;
 use crate::support::endpoint::{Answer, Endpoint, plain};
 use crate::support::http1::Recorded;
 use crate::support::shipper::{POISON, Rejected, Shipper, poisoned, wait_until_settled};
-use crate::support::workdir::{large_events, real_events, sensitive_events};
+use crate::support::workdir::{large_events, lines_of, real_events, sensitive_events};
 
 fn shipper(endpoint: &Endpoint, fields: &str) -> Shipper {
     Shipper::new(endpoint).sink("ndjson", &format!("url: \"{}\", {fields}", endpoint.url()))
@@ -68,6 +70,24 @@ fn a_list_holds_every_line_too() {
     wait_until_settled(&running, events.len());
     assert_holds(&endpoint.requests().iter().map(items).collect::<Vec<_>>(), &events);
     assert_eq!(endpoint.requests()[0].header("content-type"), Some("application/json"));
+}
+
+/// The bytes of a body are as much a promise as its events: signatures and keys are made of them.
+#[test]
+fn the_goldens_come_out_byte_by_byte_and_others_read_them() {
+    let data = format!("{}/tests/data/sinks", env!("CARGO_MANIFEST_DIR"));
+    let log = format!("{data}/otlp/events.ndjson");
+    let events = lines_of(log.as_ref());
+    for (format, name) in [("lines", "lines.ndjson"), ("array", "array.json")] {
+        let endpoint = Endpoint::start(|_, _| Answer::ok());
+        let shipper = shipper(&endpoint, &format!("format: {format}")).log(&events);
+        let daemon = shipper.start();
+        wait_until_settled(&daemon, events.len());
+        let golden = format!("{data}/ndjson/{name}");
+        let requests: Vec<String> = endpoint.requests().iter().map(plain).collect();
+        assert!(requests == [std::fs::read_to_string(&golden).unwrap()], "{name}");
+        python::check("ndjson/decode.py", log.as_ref(), &[golden]);
+    }
 }
 
 /// A try after a lost answer, or one of which the endpoint says that it still works on it, is the same request.
@@ -183,4 +203,35 @@ fn a_name_and_a_password_are_sent() {
     let shipper = shipper.sink("ndjson", &fields).log(&events);
     let daemon = shipper.start();
     wait_until_settled(&daemon, events.len());
+}
+
+#[test]
+fn a_client_certificate_is_shown_where_one_is_asked_for() {
+    let (servers, clients) = (Authority::new(), Authority::new());
+    let endpoint = Endpoint::start_tls(servers.sign().server_for(&clients), |_, _| Answer::ok());
+    let events = real_events(30);
+    // Another authority's is as good as none.
+    for (authority, is_taken) in [(Authority::new(), false), (clients, true)] {
+        let shipper = Shipper::new(&endpoint);
+        let authority_of_servers = shipper.workdir.path("ca.pem");
+        std::fs::write(&authority_of_servers, servers.pem()).unwrap();
+        let (cert, key) = authority.sign().write(&shipper.workdir.path(""), "client");
+        let fields = format!(
+            "url: \"{}\", tls: {{ caFile: \"{}\", certFile: \"{}\", keyFile: \"{}\" }}",
+            endpoint.url(),
+            authority_of_servers.display(),
+            cert.display(),
+            key.display()
+        );
+        let shipper = shipper.sink("ndjson", &fields).log(&events);
+        let daemon = shipper.start();
+        if is_taken {
+            wait_until_settled(&daemon, events.len());
+            assert_holds(&endpoint.requests().iter().map(lines).collect::<Vec<_>>(), &events);
+        } else {
+            let line = daemon.wait_for_line(" WARN ");
+            assert!(line.contains("the endpoint does not accept our client certificate"), "{line}");
+            assert!(endpoint.requests().is_empty());
+        }
+    }
 }

@@ -5,15 +5,18 @@ mod connect;
 pub(super) mod destination;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 
 use serde::Deserialize;
 
 use super::protobuf::{self, all, one};
 use super::python;
+use crate::rejected::rejected;
 use crate::support::books::of_output;
 use crate::support::endpoint::{Answer, Endpoint, body};
 use crate::support::http1::Recorded;
-use crate::support::shipper::{Rejected, Shipper, wait_until_settled};
+use crate::support::shipper::{POISON, Rejected, Shipper, poisoned, wait_until_settled};
 use crate::support::workdir::{large_events, real_events, sensitive_events};
 
 fn shipper(endpoint: &Endpoint, fields: &str) -> Shipper {
@@ -163,6 +166,53 @@ fn a_partial_success_is_the_end_of_a_request() {
             assert!(aside.iter().all(|entry| entry.answer == expect && entry.status == Some(200)));
         }
     }
+}
+
+/// The collector does not say which it was, so all events of the request are in the file, and `rejected retry` finds out:
+/// what was taken with others is sent again.
+#[test]
+fn what_a_partial_success_leaves_in_doubt_is_sent_once_more() {
+    let mut events = real_events(60);
+    for place in [20, 29, 39] {
+        events[place] = poisoned(&events[place]);
+    }
+    let (is_healed, taken) = (Arc::new(AtomicBool::new(false)), Arc::new(Mutex::new(BTreeSet::new())));
+    let endpoint = Endpoint::start({
+        let (is_healed, taken) = (Arc::clone(&is_healed), Arc::clone(&taken));
+        move |request, _| {
+            let is_healed = is_healed.load(Ordering::SeqCst);
+            let (good, bad): (Vec<String>, Vec<String>) =
+                lines(request).into_iter().partition(|line| is_healed || !line.contains(POISON));
+            taken.lock().unwrap().extend(good);
+            let rejected = u8::try_from(bad.len()).unwrap();
+            Answer::with_body(
+                200,
+                if rejected == 0 { String::new() } else { partial_success(rejected, "no") },
+            )
+        }
+    });
+    let shipper = shipper(&endpoint, "encoding: protobuf").log(&events).batches_of(20).one_at_a_time();
+    let daemon = shipper.start();
+    let metrics = wait_until_settled(&daemon, events.len());
+    assert_eq!(of_output(&metrics, "refused_by_endpoint"), 3);
+    let left = || shipper.rejected().iter().map(Rejected::line).collect::<Vec<_>>();
+    assert_eq!(left(), events[20..40]);
+
+    let ended = rejected(&shipper, &["retry"]);
+    assert_eq!(ended.stdout, "siem: 17 taken by the endpoint, 3 refused again, 0 not tried\n");
+    assert_eq!(ended.code, Some(1));
+    assert!(
+        ended.stderr.ends_with("siem: the endpoint refuses events with status 200\n"),
+        "{}",
+        ended.stderr
+    );
+    assert_eq!(left(), [20, 29, 39].map(|place: usize| events[place].clone()));
+
+    is_healed.store(true, Ordering::SeqCst);
+    let said = rejected(&shipper, &["retry"]).succeeded();
+    assert_eq!(said, "siem: 3 taken by the endpoint, 0 refused again, 0 not tried\n");
+    assert_eq!(left(), [""; 0]);
+    assert!(*taken.lock().unwrap() == events.into_iter().collect());
 }
 
 /// If all of a request are refused it is known which, and an endpoint that does so must not empty the log.

@@ -7,14 +7,17 @@ mod fake;
 use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde_json::value::RawValue;
 
 use self::fake::{Account, Sls, refusal};
+use crate::rejected::rejected;
 use crate::support::books::count;
 use crate::support::http1::Recorded;
-use crate::support::shipper::{Rejected, Shipper, wait_until_settled};
-use crate::support::workdir::{large_events, real_events};
+use crate::support::shipper::{POISON, Rejected, Shipper, poisoned, wait_until_settled};
+use crate::support::workdir::{large_events, real_events, replace};
 
 /// Ships to the fake, as the account says, with further fields.
 fn shipper(sls: &Sls, account: &Account, fields: &str) -> Shipper {
@@ -142,6 +145,74 @@ fn a_wrong_clock_costs_one_request() {
     }
 }
 
+/// One after another, as people replace them, and without a word to the daemon.
+#[test]
+fn each_file_with_a_credential_is_read_again_when_it_has_changed() {
+    let first = Account { security_token: Some("CAIS=first"), ..Account::new() };
+    let sls = Sls::taking_all(first.clone());
+    let lines = real_events(40);
+    let shipper = shipper(&sls, &first, "").log(&lines[..10]);
+    let daemon = shipper.start();
+    wait_until_settled(&daemon, 10);
+    let secret = Account { secret: "r3newed", ..first };
+    let token = Account { security_token: Some("CAIS=renewed"), ..secret.clone() };
+    let id = Account { id: "LTAIrenewed", ..token.clone() };
+    let changes =
+        [(secret, "secret", "r3newed"), (token, "token", "CAIS=renewed"), (id, "id", "LTAIrenewed")];
+    for (number, (account, file, text)) in changes.into_iter().enumerate() {
+        sls.renew(account);
+        let written = 10 * (number + 1);
+        shipper.workdir.append(&lines[written..written + 10]);
+        daemon.wait_for_metrics("credentials that are refused", |metrics| {
+            count(metrics, "audit_shipper_misconfigured", &[]) == 1
+        });
+        replace(&shipper.workdir.path(file), text);
+        wait_until_settled(&daemon, written + 10);
+    }
+    assert_taken_once(&sls, &lines);
+    assert!(shipper.rejected().is_empty());
+}
+
+/// Each run of `rejected retry` finds out anew what time it is there.
+#[test]
+fn with_a_wrong_clock_what_is_sent_once_more_is_taken_too() {
+    let mut lines = real_events(40);
+    for place in [3, 4, 21, 30] {
+        lines[place] = poisoned(&lines[place]);
+    }
+    let is_healed = Arc::new(AtomicBool::new(false));
+    let account = Account { ahead_by: 3600, ..Account::new() };
+    let sls = Sls::start(account.clone(), {
+        let (is_healed, hopeless) = (Arc::clone(&is_healed), contents(&lines[4]));
+        move |group, _| {
+            let is_poisoned =
+                |event: &BTreeMap<String, String>| event.values().any(|text| text.contains(POISON));
+            let is_bad = |event: BTreeMap<String, String>| {
+                if is_healed.load(Ordering::SeqCst) { event == hopeless } else { is_poisoned(&event) }
+            };
+            let is_refused = group.clone().events().any(is_bad);
+            is_refused.then(|| refusal(400, "InvalidEncoding", "the encoding is not UTF-8"))
+        }
+    });
+    let shipper = shipper(&sls, &account, "").log(&lines);
+    let daemon = shipper.start();
+    wait_until_settled(&daemon, lines.len());
+    assert_eq!(shipper.rejected().len(), 4);
+
+    is_healed.store(true, Ordering::SeqCst);
+    let ended = rejected(&shipper, &["retry"]);
+    assert_eq!(
+        ended.stdout, "siem: 3 taken by the endpoint, 1 refused again, 0 not tried\n",
+        "{}",
+        ended.stderr
+    );
+    assert_eq!(ended.errors(), ["siem: the endpoint refuses events with status 400"]);
+    assert_eq!(ended.code, Some(1));
+    let left: Vec<String> = shipper.rejected().iter().map(Rejected::line).collect();
+    assert_eq!(left, [lines[4].clone()]);
+    assert_taken_once(&sls, lines.iter().filter(|line| **line != left[0]));
+}
+
 #[test]
 fn what_is_too_large_together_goes_in_halves_and_what_is_too_large_alone_is_cut() {
     const MAX_GROUP_BYTES: usize = 300_000;
@@ -190,11 +261,13 @@ fn no_group_is_larger_than_it_may_be() {
 #[test]
 fn alibabas_own_sdk_reads_and_signs_the_same() {
     let lines = [real_events(400), large_events()].concat();
-    let accounts = [
-        Account { security_token: Some("token"), ..Account::new() },
-        Account { region: Some("cn-hangzhou"), ..Account::new() },
+    let v4 = Account { region: Some("cn-hangzhou"), ..Account::new() };
+    let cases = [
+        (Account { security_token: Some("token"), ..Account::new() }, "", Some("lz4")),
+        (v4.clone(), "compression: none, hashKey: 14d2f850ad6ea48e46e4547edbbb27e0", None),
+        (v4, "compression: zstd", Some("zstd")),
     ];
-    for (account, fields) in accounts.into_iter().zip(["", "hashKey: 14d2f850ad6ea48e46e4547edbbb27e0"]) {
+    for (account, fields, compression) in cases {
         let sls = Sls::taking_all(account.clone());
         let shipper = shipper(&sls, &account, fields).log(&lines);
         let daemon = shipper.start();
@@ -202,6 +275,7 @@ fn alibabas_own_sdk_reads_and_signs_the_same() {
         let path = shipper.workdir.path("requests");
         let mut file = std::fs::File::create(&path).unwrap();
         for request in sls.endpoint.requests() {
+            assert_eq!(request.header("x-log-compresstype"), compression);
             writeln!(file, "{}", as_json(&request, &account)).unwrap();
         }
         let script = format!("{}/tests/it/sinks/sls/sdk.py", env!("CARGO_MANIFEST_DIR"));
@@ -211,7 +285,9 @@ fn alibabas_own_sdk_reads_and_signs_the_same() {
         };
         let said = String::from_utf8_lossy(&output.stderr);
         if output.status.code() == Some(77) {
-            return crate::support::leave_out(format_args!("aliyun-log-python-sdk is not installed: {said}"));
+            return crate::support::leave_out(format_args!(
+                "aliyun-log-python-sdk or cramjam is not installed: {said}"
+            ));
         }
         assert!(output.status.success(), "{said}");
         let text = String::from_utf8(output.stdout).unwrap();

@@ -8,6 +8,7 @@ mod bounds;
 mod destination;
 mod faults;
 mod lives;
+mod retried;
 mod secured;
 mod site;
 mod treatment;
@@ -36,6 +37,7 @@ macro_rules! over_http {
             $name:
             faults::{weather, trouble, wrong_events, too_large} of $protocol,
             bounds::{in_flight, memory} of $protocol,
+            retried::{retried} of $protocol,
             secured::{secured} of $protocol,
             bounds::{throttle} of super::Site<$protocol>,
             lives::{kill, rotation, stop} of super::Site<$protocol>,
@@ -54,6 +56,21 @@ over_http! {
     splunk_hec: crate::sinks::splunk_hec::destination::SplunkHec;
     sls: crate::sinks::sls::destination::Sls;
 }
+
+// Each batch waits a second for its acknowledgement: here is what comes between that and the end of a batch.
+scenarios!(
+    splunk_hec_with_acks:
+    bounds::{memory} of crate::sinks::splunk_hec::destination::Acknowledging,
+    lives::{kill, stop} of super::Site<crate::sinks::splunk_hec::destination::Acknowledging>,
+    retried::{retried} of crate::sinks::splunk_hec::destination::Acknowledging
+);
+
+// Another signature than that of the other scenarios.
+scenarios!(
+    sls_v4:
+    faults::{trouble} of crate::sinks::sls::destination::SlsV4,
+    secured::{secured} of crate::sinks::sls::destination::SlsV4
+);
 
 // A file has no connection that could break or be secured, and no answers: it refuses nothing, and what is in flight is
 // one write.

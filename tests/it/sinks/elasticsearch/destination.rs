@@ -15,6 +15,7 @@ pub(in crate::sinks) struct Elasticsearch(Mutex<Index>);
 
 impl Protocol for Elasticsearch {
     const SECTION: &'static str = "elasticsearch";
+    const TOKEN: (&'static str, &'static str) = ("apiKeyFile", "ApiKey");
     const PATH: &'static str = "/audit";
 
     fn fields(_workdir: &Workdir) -> String {

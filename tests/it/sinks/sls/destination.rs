@@ -11,34 +11,46 @@ use crate::support::http1::Recorded;
 use crate::support::shipper::POISON;
 use crate::support::workdir::Workdir;
 
+/// It wants one of the two signatures.
 #[derive(Default)]
-pub(in crate::sinks) struct Sls(Mutex<Vec<String>>);
+pub(in crate::sinks) struct Sls<const IS_V4: bool = false>(Mutex<Vec<String>>);
+
+pub(in crate::sinks) type SlsV4 = Sls<true>;
+
+impl<const IS_V4: bool> Sls<IS_V4> {
+    fn account() -> Account {
+        Account { region: IS_V4.then_some(REGION), ..Account::new() }
+    }
+}
+
+const REGION: &str = "cn-hangzhou";
 
 fn text(contents: BTreeMap<String, String>) -> String {
     contents.into_iter().fold(String::new(), |text, (key, value)| text + &format!("{key}={value}\n"))
 }
 
-impl Protocol for Sls {
+impl<const IS_V4: bool> Protocol for Sls<IS_V4> {
     const SECTION: &'static str = "sls";
     const TOKEN: (&'static str, &'static str) = ("accessKeySecretFile", "");
 
     fn fields(workdir: &Workdir) -> String {
         let id = workdir.path("id");
-        std::fs::write(&id, Account::new().id).unwrap();
-        format!("project: proj, logstore: audit-c01, accessKeyIdFile: \"{}\"", id.display())
+        std::fs::write(&id, Self::account().id).unwrap();
+        let fields = format!("project: proj, logstore: audit-c01, accessKeyIdFile: \"{}\"", id.display());
+        if IS_V4 { format!("{fields}, region: {REGION}") } else { fields }
     }
 
     /// The secret signs; it is never sent.
     fn is_known(request: &Recorded, secret: &'static str) -> bool {
-        Account { secret, ..Account::new() }.signed(request).is_ok()
+        Account { secret, ..Self::account() }.signed(request).is_ok()
     }
 
     fn stranger() -> Answer {
-        Account::new().answer(Some(&refusal(401, "SignatureNotMatch", "signature does not match")))
+        Self::account().answer(Some(&refusal(401, "SignatureNotMatch", "signature does not match")))
     }
 
     fn too_large() -> Answer {
-        Account::new().answer(Some(&refusal(400, "PostBodyTooLarge", "body is too large")))
+        Self::account().answer(Some(&refusal(400, "PostBodyTooLarge", "body is too large")))
     }
 
     fn troubles(_events: usize) -> Vec<Answer> {
@@ -48,7 +60,7 @@ impl Protocol for Sls {
             (403, "ExceedQuota", "Inflow Quota Exceed"),
             (404, "LogStoreNotExist", "logstore does not exist"),
         ]
-        .map(|(status, code, message)| Account::new().answer(Some(&refusal(status, code, message))))
+        .map(|(status, code, message)| Self::account().answer(Some(&refusal(status, code, message))))
         .into()
     }
 
@@ -57,18 +69,18 @@ impl Protocol for Sls {
     }
 
     fn events(&self, request: &Recorded) -> Vec<String> {
-        Account::new().group(request).map_or(Vec::new(), |group| group.events().map(text).collect())
+        Self::account().group(request).map_or(Vec::new(), |group| group.events().map(text).collect())
     }
 
     fn take(&self, request: &Recorded) -> Answer {
-        let group = Account::new().group(request).and_then(|group| {
+        let group = Self::account().group(request).and_then(|group| {
             let mut contents = group.logs.iter().flat_map(|log| &log.contents);
             if contents.any(|pair| pair.value.contains(POISON)) {
                 return Err(refusal(400, "InvalidEncoding", "the encoding is not UTF-8"));
             }
             Ok(group)
         });
-        let answer = Account::new().answer(group.as_ref().err());
+        let answer = Self::account().answer(group.as_ref().err());
         self.0.lock().unwrap().extend(group.into_iter().flat_map(LogGroup::events).map(text));
         answer
     }

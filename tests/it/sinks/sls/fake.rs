@@ -92,6 +92,7 @@ impl Account {
 /// It, in this process.
 pub(super) struct Sls {
     pub(super) endpoint: Endpoint,
+    account: Arc<Mutex<Account>>,
     accepted: Arc<Mutex<Vec<LogGroup>>>,
 }
 
@@ -107,7 +108,10 @@ impl Sls {
     ) -> Self {
         let accepted = Arc::new(Mutex::new(Vec::new()));
         let groups = Arc::clone(&accepted);
+        let account = Arc::new(Mutex::new(account));
+        let known = Arc::clone(&account);
         let endpoint = Endpoint::start(move |request, index| {
+            let account = known.lock().unwrap().clone();
             let checked = account.signed(request).and_then(|()| match request.method.as_str() {
                 "GET" if account.may_read => Ok(None),
                 "GET" => Err(refusal(401, "Unauthorized", "denied by sts or ram, action: log:GetLogStore")),
@@ -122,12 +126,17 @@ impl Sls {
             groups.lock().unwrap().extend(checked.ok().flatten());
             answer
         });
-        Self { endpoint, accepted }
+        Self { endpoint, account, accepted }
     }
 
     /// Takes every group that is right.
     pub(super) fn taking_all(account: Account) -> Self {
         Self::start(account, |_, _| None)
+    }
+
+    /// Knows nobody else from now on.
+    pub(super) fn renew(&self, account: Account) {
+        *self.account.lock().unwrap() = account;
     }
 
     pub(super) fn groups(&self) -> Vec<LogGroup> {

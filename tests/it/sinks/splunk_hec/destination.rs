@@ -1,8 +1,8 @@
-//! A collector whose token has no acknowledgements: its questions come a second apart, and have tests of their own.
+//! A collector whose token has no acknowledgements, and one whose token has them: there the questions come a second apart.
 
 use std::sync::Mutex;
 
-use super::fake::{Envelope, Rules, State};
+use super::fake::{Envelope, Rules, State, is_question};
 use crate::sinks::suite::Protocol;
 use crate::support::endpoint::{Answer, plain};
 use crate::support::http1::Recorded;
@@ -58,5 +58,44 @@ impl Protocol for SplunkHec {
 
     fn stored(&self) -> Vec<String> {
         self.0.lock().unwrap().indexed().to_vec()
+    }
+}
+
+/// With indexers that acknowledge what they are asked about. What nobody asks about they never store.
+pub(in crate::sinks) struct Acknowledging(SplunkHec);
+
+impl Default for Acknowledging {
+    fn default() -> Self {
+        let rules = Rules { token: None, acknowledges: Some(true), ..Rules::default() };
+        Self(SplunkHec(Mutex::new(State::new(rules))))
+    }
+}
+
+impl Protocol for Acknowledging {
+    const SECTION: &'static str = SplunkHec::SECTION;
+    const TOKEN: (&'static str, &'static str) = SplunkHec::TOKEN;
+
+    fn fields(workdir: &Workdir) -> String {
+        SplunkHec::fields(workdir).replace("ack: 'off'", "ack: 'on'")
+    }
+
+    fn stranger() -> Answer {
+        SplunkHec::stranger()
+    }
+
+    fn too_large() -> Answer {
+        SplunkHec::too_large()
+    }
+
+    fn events(&self, request: &Recorded) -> Vec<String> {
+        if is_question(request) { Vec::new() } else { self.0.events(request) }
+    }
+
+    fn take(&self, request: &Recorded) -> Answer {
+        self.0.take(request)
+    }
+
+    fn stored(&self) -> Vec<String> {
+        self.0.stored()
     }
 }

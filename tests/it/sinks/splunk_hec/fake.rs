@@ -13,6 +13,8 @@ use crate::support::http1::Recorded;
 use crate::support::shipper::POISON;
 use crate::support::wait_until;
 
+const ACK: &str = "/services/collector/ack?channel=";
+
 /// What the collector wants, and how it is doing.
 pub(super) struct Rules {
     /// None if it was checked before.
@@ -163,7 +165,7 @@ impl State {
             }
             (Some(_), _) => {}
         }
-        if let Some((_, channel)) = request.target.split_once("/services/collector/ack?channel=") {
+        if let Some((_, channel)) = request.target.split_once(ACK) {
             return match self.rules.acknowledges {
                 Some(_) => (200, self.acknowledge(channel, request)),
                 None => said(400, "ACK is disabled", 14),
@@ -238,6 +240,11 @@ impl State {
         }
         format!(r#"{{"acks":{{{}}}}}"#, said.join(","))
     }
+}
+
+/// Whether a request asks about what others have brought.
+pub(super) fn is_question(request: &Recorded) -> bool {
+    request.target.starts_with(ACK)
 }
 
 /// The channel of a request, which looks like a GUID.

@@ -24,7 +24,7 @@ impl Protocol for AuditWebhook {
         let user = format!("tokenFile: {}", way.token.display());
         shipper.workdir.kubeconfig_with(&way.url, &cluster.join("\n"), &user);
         shipper
-            .webhook(&format!("timeout: {}, maxBackoff: 50ms", way.timeout))
+            .webhook(&format!("timeout: {}, initialBackoff: 5ms, maxBackoff: 50ms", way.timeout))
             .flag("audit-webhook-initial-backoff", "5ms")
     }
 

@@ -1,4 +1,4 @@
-//! TLS by an authority of one's own, through a proxy, with a token that is renewed.
+//! TLS by an authority of one's own, through a proxy, with a token that is renewed without a word to the daemon.
 
 use super::site::{RENEWED_TOKEN, TOKEN};
 use super::{Destination, Protocol, Site};
@@ -21,7 +21,6 @@ pub(super) fn secured<P: Protocol>() {
         count(metrics, "audit_shipper_misconfigured", &[]) == 1
     });
     replace(&shipper.workdir.path("token"), RENEWED_TOKEN);
-    daemon.hang_up();
     wait_until_settled(&daemon, 60);
     site.assert_has(&shipper, &events, 0);
 
