@@ -34,7 +34,15 @@ pub(super) enum Names {
     AnyTimes,
 }
 
-/// The keys of an object that is open, so far.
+/// An object that is open.
+struct Object<'a> {
+    /// Where its keys begin among those of all open ones.
+    first_key: usize,
+    /// Only once a key of it is changed, or if it may have one twice: no other key can become one that is there.
+    taken: Option<Taken<'a>>,
+}
+
+/// What the keys of an object are called, so far.
 struct Taken<'a> {
     names: HashSet<Cow<'a, str>>,
     /// No name with a smaller number is tried any more, so however often a key comes, that takes no longer.
@@ -52,15 +60,24 @@ pub(super) fn make_safe(item: &[u8], place: &Range<usize>, which: Which, names: 
     if names == Names::Once && !may_hold(&item[place.clone()], which) {
         return;
     }
-    let mut open: Vec<Taken<'_>> = Vec::new();
+    let mut open: Vec<Object<'_>> = Vec::new();
+    let mut keys: Vec<Range<usize>> = Vec::new();
     for step in json::steps(item, place.clone()) {
         match step {
-            Step::Open(_) => open.push(Taken::default()),
-            Step::Close(_) => drop(open.pop()),
+            Step::Open(_) => {
+                let taken = (names == Names::AnyTimes).then(Taken::default);
+                open.push(Object { first_key: keys.len(), taken });
+            }
+            Step::Close(_) => keys.truncate(open.pop().map_or(0, |object| object.first_key)),
             Step::Key(key) => {
-                if let Some(taken) = open.last_mut() {
-                    taken.add(item, key, which, edits);
+                let Some(Object { first_key, taken }) = open.last_mut() else { continue };
+                let safe = json::inside(&item[key.clone()]).and_then(|name| safe_name(name, which));
+                if taken.is_none() && safe.is_none() {
+                    keys.push(key);
+                    continue;
                 }
+                let before = keys.get(*first_key..).unwrap_or_default();
+                taken.get_or_insert_with(|| Taken::by(item, before)).add(item, key, safe, edits);
             }
             Step::Scalar(_) => {}
         }
@@ -68,9 +85,15 @@ pub(super) fn make_safe(item: &[u8], place: &Range<usize>, which: Which, names: 
 }
 
 impl<'a> Taken<'a> {
-    fn add(&mut self, item: &'a [u8], key: Range<usize>, which: Which, edits: &mut Edits) {
+    /// By keys that stay as they are.
+    fn by(item: &'a [u8], keys: &[Range<usize>]) -> Self {
+        let names = keys.iter().filter_map(|key| json::unescaped(&item[key.clone()])).collect();
+        Self { names, ..Self::default() }
+    }
+
+    /// The next key, which is to be called `safe` if it cannot stay as it is.
+    fn add(&mut self, item: &'a [u8], key: Range<usize>, safe: Option<Vec<u8>>, edits: &mut Edits) {
         let quoted = &item[key.clone()];
-        let safe = json::inside(quoted).and_then(|name| safe_name(name, which));
         let Some(name) = json::unescaped(quoted) else { return };
         let name = match safe.as_deref().and_then(json::unescaped) {
             Some(safe) => Cow::Owned(safe.into_owned()),
