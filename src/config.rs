@@ -24,6 +24,7 @@ mod print;
 mod quantity;
 mod redact;
 mod report;
+mod routing;
 mod section;
 mod server;
 mod settings;
@@ -34,7 +35,10 @@ mod value;
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
+
+use crate::policy::Match;
 
 pub use self::destination::{Compression, Destination, Requests};
 pub use self::elasticsearch::{DocumentMode, Elasticsearch};
@@ -177,6 +181,8 @@ pub struct Output {
     pub max_in_flight: NonZeroUsize,
     /// Bytes of events held in memory, read ahead plus in flight.
     pub max_memory: NonZeroUsize,
+    /// Which events it takes; `None`: all.
+    pub takes: Option<Arc<Match>>,
     /// The audit policy that decides which events are shipped, and how much of them; `None`: all, as they are.
     pub policy_file: Option<PathBuf>,
     /// Whether the stream holds a record of each gap, an event of our own.

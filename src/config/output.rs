@@ -11,7 +11,9 @@ use std::time::Duration;
 use super::report::{Located, Origin, Report};
 use super::section::{Section, nothing_available};
 use super::value::{not_among, not_positive};
-use super::{Batch, Mode, OnFull, Output, Rejected, Throttle, Truncate, destination, quantity, redact};
+use super::{
+    Batch, Mode, OnFull, Output, Rejected, Throttle, Truncate, destination, quantity, redact, routing,
+};
 
 const MIB: i64 = 1 << 20;
 
@@ -30,6 +32,7 @@ pub(super) fn read(mut section: Section<'_>, max_line_bytes: &Located<i64>) -> O
     let max_in_flight = section.value("maxInFlight", None).int(4).positive(report, not_positive);
     let max_memory = max_memory(&mut section, max_line_bytes);
     let truncate = truncate(section.section("truncate"), max_memory);
+    let takes = routing::read(&mut section);
     let policy_file = section.value("policyFile", Some("audit-policy-file")).line_or_empty().value;
     let redact = redact::read(section.section("redact"));
     // With flags alone the stream is what kube-apiserver's own backend would send, and nothing else.
@@ -49,6 +52,7 @@ pub(super) fn read(mut section: Section<'_>, max_line_bytes: &Located<i64>) -> O
         redact,
         truncate,
         max_memory,
+        takes,
         // As kube-apiserver has it, no name is no policy.
         policy_file: policy_file.filter(|path| !path.is_empty()).map(PathBuf::from),
         gap_records,
@@ -204,9 +208,7 @@ fn rejected(mut section: Section<'_>, max_line_bytes: &Located<i64>) -> Rejected
 
 /// Fields that the documentation promises for later: known by name, so that they are not taken for typing errors.
 fn reserve_later_fields(section: &mut Section<'_>) {
-    for field in ["match", "identity"] {
-        section.reserve(field, nothing_available);
-    }
+    section.reserve("identity", nothing_available);
 }
 
 pub(super) fn above_zero(report: &Report, duration: &Located<Duration>) -> Duration {

@@ -6,7 +6,9 @@ use std::fmt::Write as _;
 use std::num::NonZeroUsize;
 use std::path::Path;
 
-use super::{Batch, Compression, Config, Output, Redact, Throttle, destination, load, output, quantity};
+use super::{
+    Batch, Compression, Config, Output, Redact, Throttle, destination, load, output, quantity, routing,
+};
 use destinations::{show_destination, show_request};
 
 /// Prints the effective configuration in the file's own shape. Nothing in it is secret: credentials are in the
@@ -59,6 +61,7 @@ fn show_output(output: &Output) -> String {
       maxBatchSize: {max_batch_size}
     maxInFlight: {max_in_flight}
     maxMemory: {max_memory}
+    match:{takes}
     policyFile: {policy_file}
     gapRecords: {gap_records}
     rejected:
@@ -77,6 +80,7 @@ fn show_output(output: &Output) -> String {
         max_event_size = show_bytes(truncate.max_event_size),
         max_batch_size = show_bytes(truncate.max_batch_size),
         max_memory = show_bytes(*max_memory),
+        takes = routing::show(output.takes.as_deref()),
         policy_file = show_file(output.policy_file.as_deref()),
         gap_records = output.gap_records,
         rejected_size = quantity::show_size(rejected.max_size),

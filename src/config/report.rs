@@ -156,6 +156,11 @@ impl Report {
         self.warnings.borrow_mut().push(format!("{origin}: {what}"));
     }
 
+    /// The same of what somebody else has found and says with its place.
+    pub(super) fn general_warning(&self, what: impl Into<String>) {
+        self.warnings.borrow_mut().push(what.into());
+    }
+
     /// The warnings, or the mistakes if there were any.
     pub(super) fn finish(self) -> Result<Vec<String>, Errors> {
         let errors = self.errors.into_inner();

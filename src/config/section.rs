@@ -148,6 +148,13 @@ impl<'a> Section<'a> {
         self.known.extend(fields);
     }
 
+    /// What stands at `field`, for a reader of its own, and the name of the file.
+    pub(super) fn node(&mut self, field: &'static str) -> Option<(&'a Node, &'a str)> {
+        self.known.push(field);
+        let node = self.find(field).map(|entry| &entry.node);
+        node.filter(|node| !matches!(node.value, Value::Null)).zip(self.sources.file)
+    }
+
     /// A field of a later version: legal only where it asks for nothing.
     pub(super) fn reserve(&mut self, field: &'static str, asks_for_nothing: fn(&Value) -> bool) {
         self.reserved.push(field);
