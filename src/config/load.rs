@@ -14,6 +14,7 @@ use super::{
     Config, DEFAULT_MAX_LINE_BYTES, Destination, File, Loaded, LogFormat, Output, Pins, Source, StartAt,
     file, log_flags, output,
 };
+use crate::source::series::problem_of_pattern;
 use crate::yaml::{self, Node, Value};
 
 /// Far more than a configuration needs; `--config /dev/zero` must not fill the memory.
@@ -170,7 +171,8 @@ fn problem_of_log_path(path: &str) -> Option<&'static str> {
         );
     }
     let is_directory = path.ends_with('/') || Path::new(path).file_name().is_none();
-    is_directory.then_some("names a directory; legal is the file that kube-apiserver writes")
+    let problem = is_directory.then_some("names a directory; legal is the file that kube-apiserver writes");
+    problem.or_else(|| problem_of_pattern(path))
 }
 
 /// The outputs of the file. With one or none, the flags speak of it; with several, it is unknown of which.
