@@ -50,7 +50,6 @@ pub(crate) struct Manifest {
     pub(crate) namespace: String,
     pub(crate) pod: String,
     pub(crate) container: String,
-    pub(crate) image: Option<Told>,
     pub(crate) variables: Vec<Variable>,
     /// Where the variables of a whole ConfigMap or Secret are taken over.
     pub(crate) env_from: Option<u64>,

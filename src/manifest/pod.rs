@@ -43,7 +43,6 @@ pub(super) fn read(pod: &Fields<'_>) -> Option<Manifest> {
         namespace: named("namespace").unwrap_or_else(|| "default".to_owned()),
         pod: named("name").unwrap_or_else(|| "kube-apiserver".to_owned()),
         container: container.text_silently("name").unwrap_or("kube-apiserver").to_owned(),
-        image: container.text("image"),
         env_from: container.place_of("envFrom"),
         flags,
         mounts: mounts(container, &variables),
