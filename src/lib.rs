@@ -85,6 +85,7 @@
 //! - `yaml`: a YAML file as a tree that knows its lines.
 //! - [`endpoint`]: where an output's requests go, as a kubeconfig or the configuration says: URL, TLS and credentials,
 //!   renewed while we run.
+//! - `manifest`: kube-apiserver's static pod manifest, which may say a part of it.
 //! - `host`: the host in a server's URL, and whether it is this machine.
 //! - [`prepare`]: the files that the configuration names, read before anything starts; a `stamp` tells when one has changed.
 //!
@@ -171,6 +172,7 @@ pub mod health;
 mod host;
 pub mod json;
 pub mod logs;
+mod manifest;
 pub mod metrics;
 pub mod pipeline;
 pub mod policy;

@@ -18,6 +18,7 @@ pub fn to_yaml(config: &Config) -> String {
     let mut yaml = format!(
         "source:
   path: {path}
+  manifest: {manifest}
   startAt: {start_at}
   maxLineBytes: {max_line}
   pinLimit: {pin_limit}
@@ -26,6 +27,7 @@ pub fn to_yaml(config: &Config) -> String {
 outputs:
 ",
         path = show_path(&config.source.path),
+        manifest = show_file(config.source.manifest.as_deref()),
         start_at = word(&load::START_AT, config.source.start_at),
         max_line = show_bytes(config.source.max_line_bytes),
         pin_limit = quantity::show_size(config.source.pins.limit),
@@ -147,7 +149,7 @@ fn show_bytes(bytes: NonZeroUsize) -> String {
 }
 
 /// A path, in quotes unless it is plain beyond doubt.
-fn show_path(path: &Path) -> String {
+pub(crate) fn show_path(path: &Path) -> String {
     let path = path.to_string_lossy();
     let plain = |c: char| c.is_ascii_alphanumeric() || "/._-".contains(c);
     if path.starts_with('/') && path.chars().all(plain) {
@@ -157,7 +159,7 @@ fn show_path(path: &Path) -> String {
 }
 
 /// Any text, in quotes.
-pub(super) fn quoted(text: &str) -> String {
+pub(crate) fn quoted(text: &str) -> String {
     let mut quoted = String::from("\"");
     for c in text.chars() {
         match c {

@@ -18,6 +18,7 @@ pub struct Errors {
     kubeconfigs: Vec<PathBuf>,
     policies: Vec<PathBuf>,
     key_files: Vec<(String, PathBuf)>,
+    awaited: Option<PathBuf>,
 }
 
 impl Errors {
@@ -48,6 +49,12 @@ impl Errors {
     /// The key files that are named nevertheless, each with its field.
     pub(crate) fn key_files(&self) -> impl Iterator<Item = (String, &Path)> {
         self.key_files.iter().map(|(field, path)| (field.clone(), path.as_path()))
+    }
+
+    /// The manifest, if nothing is wrong but that it is not there yet.
+    #[must_use]
+    pub fn awaited(&self) -> Option<&Path> {
+        self.awaited.as_deref().filter(|_| self.mistakes.len() == 1)
     }
 
     /// Whether nothing is wrong.
@@ -137,6 +144,11 @@ impl Report {
         if *origin != Origin::Mistaken {
             self.errors.borrow_mut().push(format!("{origin}: {what}"));
         }
+    }
+
+    /// The manifest is not there, which is the mistake that was told last; kubelet's users may be about to write it.
+    pub(super) fn awaits(&self, manifest: &Path) {
+        self.errors.borrow_mut().awaited = Some(manifest.to_owned());
     }
 
     /// A mistake that no single value is to blame for, such as a missing one.

@@ -175,7 +175,7 @@ fn what_later_versions_bring_is_not_ignored() {
             &[&format!("f.yaml:2: outputs[0].{field}: is not available in this version yet; remove it")],
         );
     }
-    for (field, value) in [("format", "cri"), ("manifest", "/m")] {
+    for (field, value) in [("format", "cri")] {
         let yaml = LEAST.replace("/log", &format!("/log, {field}: {value}"));
         check(
             load_yaml(&yaml),

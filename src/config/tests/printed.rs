@@ -14,6 +14,7 @@ fn the_defaults_are_printed_in_the_files_shape() {
     let expected = "\
 source:
   path: /log
+  manifest: ~
   startAt: oldest
   maxLineBytes: 16MiB
   pinLimit: 2GiB
@@ -259,6 +260,7 @@ fn config() -> impl Strategy<Value = Config> {
             move |((path, newest, pins), outputs, state_dir, bind_address, shutdown_grace)| Config {
                 source: Source {
                     path,
+                    manifest: None,
                     start_at: if newest { StartAt::Newest } else { StartAt::Oldest },
                     max_line_bytes: NonZeroUsize::new(max_line).unwrap(),
                     pins,
