@@ -175,7 +175,7 @@ fn problem_of_log_path(path: &str) -> Option<&'static str> {
 
 /// The outputs of the file. With one or none, the flags speak of it; with several, it is unknown of which.
 fn outputs(sources: Sources<'_>, sections: Vec<Section<'_>>, max_line_bytes: &Located<i64>) -> Vec<Output> {
-    let nobody = Settings::default();
+    let of_all = sources.settings.of_all_outputs();
     let count = sections.len();
     if count == 0 {
         let section = Section::new(sources, None, "outputs[0]".to_owned());
@@ -192,7 +192,7 @@ fn outputs(sources: Sources<'_>, sections: Vec<Section<'_>>, max_line_bytes: &Lo
     let mut outputs = Vec::with_capacity(count);
     for mut section in sections {
         if count > 1 {
-            section.sources.settings = &nobody;
+            section.sources.settings = &of_all;
         }
         let place = section.place_of("name");
         let output = output::read(section, max_line_bytes);

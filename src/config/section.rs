@@ -163,6 +163,11 @@ impl<'a> Section<'a> {
         self.find(field).map(|entry| self.sources.place(entry.line, &self.path_of(field)))
     }
 
+    /// Whether the file says something else of `field` than nothing.
+    pub(super) fn has_value(&self, field: &str) -> bool {
+        self.find(field).is_some_and(|entry| !matches!(entry.node.value, Value::Null))
+    }
+
     /// Whether the file has this section.
     pub(super) fn is_present(&self) -> bool {
         matches!(self.presence, Presence::Line(_))
