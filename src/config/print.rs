@@ -6,7 +6,10 @@ use std::fmt::Write as _;
 use std::num::NonZeroUsize;
 use std::path::Path;
 
-use super::{Batch, Compression, Config, Output, Redact, Throttle, destination, load, output, quantity};
+use super::{
+    Batch, Compression, Config, Destination, Identity, Output, Redact, Throttle, destination, load, output,
+    quantity, routing,
+};
 use destinations::{show_destination, show_request};
 
 /// Prints the effective configuration in the file's own shape. Nothing in it is secret: credentials are in the
@@ -16,6 +19,7 @@ pub fn to_yaml(config: &Config) -> String {
     let mut yaml = format!(
         "source:
   path: {path}
+  manifest: {manifest}
   startAt: {start_at}
   maxLineBytes: {max_line}
   pinLimit: {pin_limit}
@@ -24,6 +28,7 @@ pub fn to_yaml(config: &Config) -> String {
 outputs:
 ",
         path = show_path(&config.source.path),
+        manifest = show_file(config.source.manifest.as_deref()),
         start_at = word(&load::START_AT, config.source.start_at),
         max_line = show_bytes(config.source.max_line_bytes),
         pin_limit = quantity::show_size(config.source.pins.limit),
@@ -59,12 +64,13 @@ fn show_output(output: &Output) -> String {
       maxBatchSize: {max_batch_size}
     maxInFlight: {max_in_flight}
     maxMemory: {max_memory}
+    match:{takes}
     policyFile: {policy_file}
     gapRecords: {gap_records}
     rejected:
       maxSize: {rejected_size}
       onFull: {on_full}
-    readyAfter: {ready_after}
+{identity}    readyAfter: {ready_after}
 ",
         section = destination.name(),
         destination = show_destination(destination),
@@ -77,10 +83,12 @@ fn show_output(output: &Output) -> String {
         max_event_size = show_bytes(truncate.max_event_size),
         max_batch_size = show_bytes(truncate.max_batch_size),
         max_memory = show_bytes(*max_memory),
+        takes = routing::show(output.takes.as_deref()),
         policy_file = show_file(output.policy_file.as_deref()),
         gap_records = output.gap_records,
         rejected_size = quantity::show_size(rejected.max_size),
         on_full = word(&output::ON_FULL, rejected.on_full),
+        identity = show_identity(output),
         ready_after = quantity::show_duration(output.ready_after),
     )
 }
@@ -133,6 +141,17 @@ fn show_redact(redact: &Redact) -> String {
     )
 }
 
+/// What is not told is an empty text: null would leave it to the environment of whoever loads this. A file and standard
+/// output are told nothing.
+fn show_identity(output: &Output) -> String {
+    if matches!(output.destination, Destination::File(_) | Destination::Stdout) {
+        return String::new();
+    }
+    let Identity { cluster, node } = &output.identity;
+    let [cluster, node] = [cluster, node].map(|name| quoted(name.as_deref().unwrap_or_default()));
+    format!("    identity: {{ cluster: {cluster}, node: {node} }}\n")
+}
+
 /// The word that the file has for a choice.
 pub(super) fn word<T: Copy + PartialEq>(words: &[(&'static str, T)], choice: T) -> &'static str {
     words.iter().find(|(_, value)| *value == choice).map_or("", |(word, _)| word)
@@ -143,7 +162,7 @@ fn show_bytes(bytes: NonZeroUsize) -> String {
 }
 
 /// A path, in quotes unless it is plain beyond doubt.
-fn show_path(path: &Path) -> String {
+pub(crate) fn show_path(path: &Path) -> String {
     let path = path.to_string_lossy();
     let plain = |c: char| c.is_ascii_alphanumeric() || "/._-".contains(c);
     if path.starts_with('/') && path.chars().all(plain) {
@@ -153,7 +172,7 @@ fn show_path(path: &Path) -> String {
 }
 
 /// Any text, in quotes.
-pub(super) fn quoted(text: &str) -> String {
+pub(crate) fn quoted(text: &str) -> String {
     let mut quoted = String::from("\"");
     for c in text.chars() {
         match c {
