@@ -146,7 +146,7 @@ fn takes() -> impl Strategy<Value = Arc<Match>> {
     let list = |field: &'static str, item: BoxedStrategy<String>| {
         prop::collection::vec(item, 0..3).prop_map(move |items| format!("{field}: [{}]", items.join(", ")))
     };
-    let any_text = || ".{0,8}".prop_map(|text| print::quoted(&text)).boxed();
+    let any_text = || ".{0,8}".prop_map(|text| quoted(&text)).boxed();
     let one_of = |words: &'static [&'static str]| prop::sample::select(words).prop_map(str::to_owned).boxed();
     let code = prop_oneof![(100..600u16).prop_map(|code| code.to_string()), "[1-5]xx"].boxed();
     let group = ("[a-z]{0,3}|'\\*'", "[a-z]{1,3}", list("resourceNames", any_text())).prop_map(
