@@ -25,6 +25,7 @@ mod redaction;
 mod rejected;
 mod renewal;
 mod rotation;
+mod routing;
 mod scenarios;
 mod simulate;
 mod sinks;
