@@ -14,6 +14,7 @@ mod elasticsearch;
 mod encoding;
 mod file;
 mod host_name;
+mod identity;
 mod load;
 mod log_flags;
 mod loki;
@@ -46,6 +47,8 @@ pub use self::destination::{Compression, Destination, Requests};
 pub use self::elasticsearch::{DocumentMode, Elasticsearch};
 pub use self::encoding::Encoding;
 pub use self::file::File;
+pub(crate) use self::identity::IDENTITY_VARIABLES;
+pub use self::identity::Identity;
 pub(crate) use self::load::{default_state_dir, load};
 pub use self::loki::{Loki, TooOld};
 pub use self::ndjson::{Format, Ndjson};
@@ -195,6 +198,8 @@ pub struct Output {
     pub gap_records: bool,
     /// The file of events that the endpoint will never take.
     pub rejected: Rejected,
+    /// Where the endpoint is told that events come from.
+    pub identity: Identity,
     /// `/readyz` fails when the log grew and nothing was acknowledged for this long.
     pub ready_after: Duration,
 }

@@ -188,7 +188,7 @@ fn problem_of_log_path(path: &str) -> Option<&'static str> {
 
 /// The outputs of the file. With one or none, the flags speak of it; with several, it is unknown of which.
 fn outputs(sources: Sources<'_>, sections: Vec<Section<'_>>, max_line_bytes: &Located<i64>) -> Vec<Output> {
-    let nobody = Settings::default();
+    let (nobody, of_all) = (Settings::default(), sources.settings.of_all_outputs());
     let count = sections.len();
     if count == 0 {
         let sources = Sources { below: &sources.manifest.webhook, ..sources };
@@ -209,7 +209,7 @@ fn outputs(sources: Sources<'_>, sections: Vec<Section<'_>>, max_line_bytes: &Lo
         section.sources.below =
             if count == 1 && destination::is_webhook(&section) { &sources.manifest.webhook } else { &nobody };
         if count > 1 {
-            section.sources.settings = &nobody;
+            section.sources.settings = &of_all;
         }
         let place = section.place_of("name");
         let output = output::read(section, max_line_bytes);

@@ -7,7 +7,8 @@ use std::num::NonZeroUsize;
 use std::path::Path;
 
 use super::{
-    Batch, Compression, Config, Output, Redact, Throttle, destination, load, output, quantity, routing,
+    Batch, Compression, Config, Destination, Identity, Output, Redact, Throttle, destination, load, output,
+    quantity, routing,
 };
 use destinations::{show_destination, show_request};
 
@@ -69,7 +70,7 @@ fn show_output(output: &Output) -> String {
     rejected:
       maxSize: {rejected_size}
       onFull: {on_full}
-    readyAfter: {ready_after}
+{identity}    readyAfter: {ready_after}
 ",
         section = destination.name(),
         destination = show_destination(destination),
@@ -87,6 +88,7 @@ fn show_output(output: &Output) -> String {
         gap_records = output.gap_records,
         rejected_size = quantity::show_size(rejected.max_size),
         on_full = word(&output::ON_FULL, rejected.on_full),
+        identity = show_identity(output),
         ready_after = quantity::show_duration(output.ready_after),
     )
 }
@@ -137,6 +139,17 @@ fn show_redact(redact: &Redact) -> String {
         "{{ enabled: {enabled}, keyFile: {key_file}, configMaps: {config_maps}, podEnv: {pod_env}, \
          managedFields: {managed_fields} }}"
     )
+}
+
+/// What is not told is an empty text: null would leave it to the environment of whoever loads this. A file and standard
+/// output are told nothing.
+fn show_identity(output: &Output) -> String {
+    if matches!(output.destination, Destination::File(_) | Destination::Stdout) {
+        return String::new();
+    }
+    let Identity { cluster, node } = &output.identity;
+    let [cluster, node] = [cluster, node].map(|name| quoted(name.as_deref().unwrap_or_default()));
+    format!("    identity: {{ cluster: {cluster}, node: {node} }}\n")
 }
 
 /// The word that the file has for a choice.

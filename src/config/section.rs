@@ -185,6 +185,11 @@ impl<'a> Section<'a> {
         self.find(field).map(|entry| self.sources.place(entry.line, &self.path_of(field)))
     }
 
+    /// Whether the file says something else of `field` than nothing.
+    pub(super) fn has_value(&self, field: &str) -> bool {
+        self.find(field).is_some_and(|entry| !matches!(entry.node.value, Value::Null))
+    }
+
     /// Whether the file has this section.
     pub(super) fn is_present(&self) -> bool {
         matches!(self.presence, Presence::Line(_))
@@ -255,9 +260,4 @@ pub(crate) fn closest<'k>(word: &str, known: &[&'k str]) -> Option<&'k str> {
     let word = plain(word);
     let scored = known.iter().map(|known| (*known, strsim::jaro_winkler(&word, &plain(known))));
     scored.filter(|(_, score)| *score > 0.8).max_by(|a, b| a.1.total_cmp(&b.1)).map(|(known, _)| known)
-}
-
-/// For [`Section::reserve`]: no value of the field is available yet.
-pub(super) fn nothing_available(_: &Value) -> bool {
-    false
 }

@@ -158,6 +158,12 @@ impl RouteMetrics {
         self.shared.behind(Timestamp::now())
     }
 
+    /// Events that were acknowledged so far.
+    #[must_use]
+    pub fn delivered_events(&self) -> u64 {
+        self.delivered.get()
+    }
+
     /// Rotations that this output followed. All outputs follow the same log, so the one that is ahead counts.
     pub fn rotated(&self, rotations: u64) {
         let own = self.rotations.fetch_add(rotations, Ordering::Relaxed) + rotations;

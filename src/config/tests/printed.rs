@@ -47,12 +47,15 @@ outputs:
     rejected:
       maxSize: 256MiB
       onFull: dropOldest
+    identity: { cluster: \"\", node: \"m0\" }
     readyAfter: 5m0s
 stateDir: /var/lib/audit-shipper
 bindAddress: \"127.0.0.1:9465\"
 shutdownGrace: 30s
 ";
-    assert_eq!(to_yaml(&defaults("siem")), expected);
+    let mut defaults = defaults("siem");
+    defaults.outputs[0].identity.node = Some("m0".to_owned());
+    assert_eq!(to_yaml(&defaults), expected);
 }
 
 #[test]
@@ -180,6 +183,8 @@ fn output(max_line: usize) -> impl Strategy<Value = Output> {
     let webhook = (path(), duration(1), duration(1), duration(1), compression());
     let sizes = (2 * max_line..1 << 50, any::<prop::sample::Index>(), any::<prop::sample::Index>());
     let rejected = (1u64..1 << 50, any::<bool>());
+    let name = || prop::option::of("\\PC{1,12}");
+    let identity = (name(), name()).prop_map(|(cluster, node)| Identity { cluster, node });
     (
         "[a-z0-9]([-a-z0-9]{0,8}[a-z0-9])?",
         webhook,
@@ -187,7 +192,7 @@ fn output(max_line: usize) -> impl Strategy<Value = Output> {
         (any::<bool>(), any::<bool>(), prop::option::of(path()), redact(), prop::option::of(takes())),
         sizes,
         count(1 << 40),
-        rejected,
+        (rejected, identity),
         duration(1),
     )
         .prop_map(
@@ -198,7 +203,7 @@ fn output(max_line: usize) -> impl Strategy<Value = Output> {
                 (enabled, gap_records, policy_file, redact, takes),
                 (memory, at, below),
                 in_flight,
-                (max_size, wait),
+                ((max_size, wait), identity),
                 ready_after,
             )| {
                 let max_batch = 1 + at.index(memory / 2);
@@ -228,6 +233,7 @@ fn output(max_line: usize) -> impl Strategy<Value = Output> {
                         max_size,
                         on_full: if wait { OnFull::Wait } else { OnFull::DropOldest },
                     },
+                    identity,
                     ready_after,
                 }
             },
