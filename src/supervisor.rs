@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sd_notify::NotifyState;
+use tokio::sync::watch;
 
 use crate::health::Health;
 
@@ -23,7 +24,7 @@ pub fn stalled(outputs: &[Arc<Health>]) -> Vec<String> {
 }
 
 /// Says in time that we live, for as long as we do; returns if nobody wants to know.
-pub async fn feed_watchdog(outputs: Arc<[Arc<Health>]>) {
+pub async fn feed_watchdog(outputs: watch::Receiver<Arc<[Arc<Health>]>>) {
     let Some(interval) = sd_notify::watchdog_enabled().filter(|interval| !interval.is_zero()) else { return };
     feed(interval, &outputs, async || {
         // It waits if systemd's queue is full.
@@ -32,10 +33,10 @@ pub async fn feed_watchdog(outputs: Arc<[Arc<Health>]>) {
     .await;
 }
 
-async fn feed(interval: Duration, outputs: &[Arc<Health>], mut say: impl AsyncFnMut()) {
+async fn feed(interval: Duration, outputs: &watch::Receiver<Arc<[Arc<Health>]>>, mut say: impl AsyncFnMut()) {
     let mut was_fed = true;
     loop {
-        let stalled = stalled(outputs);
+        let stalled = stalled(&outputs.borrow());
         if stalled.is_empty() {
             say().await;
         } else if was_fed {
@@ -59,9 +60,10 @@ mod tests {
         let health = |name| Arc::new(Health::new(name, Duration::ZERO, Arc::new(metrics.route(name))));
         let outputs = [health("one"), health("two")];
         outputs[0].misconfigured("status 401");
+        let (_shown, shown) = watch::channel(outputs.to_vec().into());
         let mut fed = 0;
         let feeding = async |seconds, fed: &mut u32| {
-            let feeding = feed(Duration::from_secs(60), &outputs, async || *fed += 1);
+            let feeding = feed(Duration::from_secs(60), &shown, async || *fed += 1);
             let _ = tokio::time::timeout(Duration::from_secs(seconds), feeding).await;
         };
         feeding(301, &mut fed).await;
