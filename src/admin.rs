@@ -3,17 +3,14 @@
 //! Health and liveness say that no loop of ours hangs; they never fail because of an endpoint, or a supervisor would
 //! restart what works. Readiness says whether events get through, and if not, why.
 
-use std::sync::Arc;
-
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::header::{ALLOW, CONTENT_TYPE, HeaderValue};
 use hyper::{Method, Request, Response, StatusCode};
-use tokio::sync::watch;
 
-use crate::health::Health;
 use crate::metrics::Metrics;
+use crate::supervisor::Outputs;
 use crate::{serve, supervisor};
 
 const PROMETHEUS_TEXT: HeaderValue = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
@@ -23,13 +20,13 @@ const PLAIN_TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=ut
 #[derive(Debug, Clone)]
 pub struct Admin {
     metrics: Metrics,
-    outputs: watch::Receiver<Arc<[Arc<Health>]>>,
+    outputs: Outputs,
 }
 
 impl Admin {
     /// An admin server for `outputs`, which may be others after a change of the configuration.
     #[must_use]
-    pub fn new(metrics: Metrics, outputs: watch::Receiver<Arc<[Arc<Health>]>>) -> Self {
+    pub fn new(metrics: Metrics, outputs: Outputs) -> Self {
         Self { metrics, outputs }
     }
 
@@ -77,9 +74,13 @@ fn text(status: StatusCode, content_type: HeaderValue, body: String) -> Response
 #[cfg(test)]
 mod tests {
     use std::future::pending;
+    use std::sync::Arc;
     use std::time::Duration;
 
+    use tokio::sync::watch;
+
     use super::*;
+    use crate::health::Health;
 
     #[tokio::test(start_paused = true)]
     async fn what_hangs_is_not_alive_and_what_has_no_endpoint_is() {

@@ -14,6 +14,7 @@ mod elasticsearch;
 mod encoding;
 mod file;
 mod host_name;
+mod identity;
 mod load;
 mod log_flags;
 mod loki;
@@ -26,6 +27,7 @@ mod print;
 mod quantity;
 mod redact;
 mod report;
+mod routing;
 mod section;
 mod server;
 mod settings;
@@ -36,12 +38,17 @@ mod value;
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
+
+use crate::policy::Match;
 
 pub use self::destination::{Compression, Destination, Requests};
 pub use self::elasticsearch::{DocumentMode, Elasticsearch};
 pub use self::encoding::Encoding;
 pub use self::file::File;
+pub(crate) use self::identity::IDENTITY_VARIABLES;
+pub use self::identity::Identity;
 pub(crate) use self::load::{default_state_dir, load};
 pub use self::loki::{Loki, TooOld};
 pub use self::ndjson::{Format, Ndjson};
@@ -183,12 +190,16 @@ pub struct Output {
     pub max_in_flight: NonZeroUsize,
     /// Bytes of events held in memory, read ahead plus in flight.
     pub max_memory: NonZeroUsize,
+    /// Which events it takes; `None`: all.
+    pub takes: Option<Arc<Match>>,
     /// The audit policy that decides which events are shipped, and how much of them; `None`: all, as they are.
     pub policy_file: Option<PathBuf>,
     /// Whether the stream holds a record of each gap, an event of our own.
     pub gap_records: bool,
     /// The file of events that the endpoint will never take.
     pub rejected: Rejected,
+    /// Where the endpoint is told that events come from.
+    pub identity: Identity,
     /// `/readyz` fails when the log grew and nothing was acknowledged for this long.
     pub ready_after: Duration,
 }

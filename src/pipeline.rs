@@ -85,6 +85,7 @@ pub async fn run(
     let metrics = Metrics::new();
     let (shown, outputs) = watch::channel(Arc::from([]));
     let watchdog = tokio::spawn(supervisor::feed_watchdog(outputs.clone()));
+    let status = tokio::spawn(supervisor::tell_status(outputs.clone()));
     let admin_stop = CancellationToken::new();
     let admin = Admin::new(metrics.clone(), outputs);
     let admin = serve::serve(listener, None, admin, admin_stop.clone().cancelled_owned());
@@ -100,11 +101,12 @@ pub async fn run(
     let daemon = Daemon { config, log, moving, reloads, books, shown, hung_up, stop };
     let result = daemon.run(prepared, || tracing::info!(%address, "serving metrics and health")).await;
 
-    stopping.abort();
+    status.abort();
     hearing.abort();
     admin_stop.cancel();
     let _ = admin.await;
     watchdog.abort();
+    stopping.abort();
     result
 }
 
@@ -119,7 +121,7 @@ async fn hear(mut hangups: Signal, hung_up: watch::Sender<()>) {
 async fn say_stopping(stop: CancellationToken) {
     stop.cancelled().await;
     tracing::info!("stopping");
-    supervisor::notify(&[sd_notify::NotifyState::Stopping]);
+    supervisor::stopping().await;
 }
 
 /// What runs, and what it may become.

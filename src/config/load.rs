@@ -15,6 +15,7 @@ use super::{
     Config, DEFAULT_MAX_LINE_BYTES, Destination, File, Loaded, LogFormat, Output, Pins, Source, StartAt,
     destination, file, log_flags, output,
 };
+use crate::source::series::problem_of_pattern;
 use crate::yaml::{self, Node, Value};
 
 /// Far more than a configuration needs; `--config /dev/zero` must not fill the memory.
@@ -181,12 +182,13 @@ fn problem_of_log_path(path: &str) -> Option<&'static str> {
         );
     }
     let is_directory = path.ends_with('/') || Path::new(path).file_name().is_none();
-    is_directory.then_some("names a directory; legal is the file that kube-apiserver writes")
+    let problem = is_directory.then_some("names a directory; legal is the file that kube-apiserver writes");
+    problem.or_else(|| problem_of_pattern(path))
 }
 
 /// The outputs of the file. With one or none, the flags speak of it; with several, it is unknown of which.
 fn outputs(sources: Sources<'_>, sections: Vec<Section<'_>>, max_line_bytes: &Located<i64>) -> Vec<Output> {
-    let nobody = Settings::default();
+    let (nobody, of_all) = (Settings::default(), sources.settings.of_all_outputs());
     let count = sections.len();
     if count == 0 {
         let sources = Sources { below: &sources.manifest.webhook, ..sources };
@@ -207,7 +209,7 @@ fn outputs(sources: Sources<'_>, sections: Vec<Section<'_>>, max_line_bytes: &Lo
         section.sources.below =
             if count == 1 && destination::is_webhook(&section) { &sources.manifest.webhook } else { &nobody };
         if count > 1 {
-            section.sources.settings = &nobody;
+            section.sources.settings = &of_all;
         }
         let place = section.place_of("name");
         let output = output::read(section, max_line_bytes);

@@ -6,7 +6,10 @@ use std::fmt::Write as _;
 use std::num::NonZeroUsize;
 use std::path::Path;
 
-use super::{Batch, Compression, Config, Output, Redact, Throttle, destination, load, output, quantity};
+use super::{
+    Batch, Compression, Config, Destination, Identity, Output, Redact, Throttle, destination, load, output,
+    quantity, routing,
+};
 use destinations::{show_destination, show_request};
 
 /// Prints the effective configuration in the file's own shape. Nothing in it is secret: credentials are in the
@@ -61,12 +64,13 @@ fn show_output(output: &Output) -> String {
       maxBatchSize: {max_batch_size}
     maxInFlight: {max_in_flight}
     maxMemory: {max_memory}
+    match:{takes}
     policyFile: {policy_file}
     gapRecords: {gap_records}
     rejected:
       maxSize: {rejected_size}
       onFull: {on_full}
-    readyAfter: {ready_after}
+{identity}    readyAfter: {ready_after}
 ",
         section = destination.name(),
         destination = show_destination(destination),
@@ -79,10 +83,12 @@ fn show_output(output: &Output) -> String {
         max_event_size = show_bytes(truncate.max_event_size),
         max_batch_size = show_bytes(truncate.max_batch_size),
         max_memory = show_bytes(*max_memory),
+        takes = routing::show(output.takes.as_deref()),
         policy_file = show_file(output.policy_file.as_deref()),
         gap_records = output.gap_records,
         rejected_size = quantity::show_size(rejected.max_size),
         on_full = word(&output::ON_FULL, rejected.on_full),
+        identity = show_identity(output),
         ready_after = quantity::show_duration(output.ready_after),
     )
 }
@@ -133,6 +139,17 @@ fn show_redact(redact: &Redact) -> String {
         "{{ enabled: {enabled}, keyFile: {key_file}, configMaps: {config_maps}, podEnv: {pod_env}, \
          managedFields: {managed_fields} }}"
     )
+}
+
+/// What is not told is an empty text: null would leave it to the environment of whoever loads this. A file and standard
+/// output are told nothing.
+fn show_identity(output: &Output) -> String {
+    if matches!(output.destination, Destination::File(_) | Destination::Stdout) {
+        return String::new();
+    }
+    let Identity { cluster, node } = &output.identity;
+    let [cluster, node] = [cluster, node].map(|name| quoted(name.as_deref().unwrap_or_default()));
+    format!("    identity: {{ cluster: {cluster}, node: {node} }}\n")
 }
 
 /// The word that the file has for a choice.

@@ -139,10 +139,12 @@ pub(super) struct Report {
 }
 
 impl Report {
-    /// A mistake in the value from `origin`.
+    /// A mistake in the value from `origin`; said once, although several outputs may read a variable.
     pub(super) fn mistake(&self, origin: &Origin, what: impl fmt::Display) {
-        if *origin != Origin::Mistaken {
-            self.errors.borrow_mut().push(format!("{origin}: {what}"));
+        let mistake = format!("{origin}: {what}");
+        let mut errors = self.errors.borrow_mut();
+        if *origin != Origin::Mistaken && !errors.iter().any(|told| told == mistake) {
+            errors.push(mistake);
         }
     }
 
@@ -166,6 +168,11 @@ impl Report {
     /// Something that is legal, and yet the administrator should know.
     pub(super) fn warn(&self, origin: &Origin, what: impl fmt::Display) {
         self.warnings.borrow_mut().push(format!("{origin}: {what}"));
+    }
+
+    /// The same of what somebody else has found and says with its place.
+    pub(super) fn general_warning(&self, what: impl Into<String>) {
+        self.warnings.borrow_mut().push(what.into());
     }
 
     /// The warnings, or the mistakes if there were any.

@@ -163,6 +163,13 @@ impl<'a> Section<'a> {
         self.known.extend(fields);
     }
 
+    /// What stands at `field`, for a reader of its own, and the name of the file.
+    pub(super) fn node(&mut self, field: &'static str) -> Option<(&'a Node, &'a str)> {
+        self.known.push(field);
+        let node = self.find(field).map(|entry| &entry.node);
+        node.filter(|node| !matches!(node.value, Value::Null)).zip(self.sources.file)
+    }
+
     /// A field of a later version: legal only where it asks for nothing.
     pub(super) fn reserve(&mut self, field: &'static str, asks_for_nothing: fn(&Value) -> bool) {
         self.reserved.push(field);
@@ -176,6 +183,11 @@ impl<'a> Section<'a> {
     /// Where `field` stands, if the file has it.
     pub(super) fn place_of(&self, field: &str) -> Option<Origin> {
         self.find(field).map(|entry| self.sources.place(entry.line, &self.path_of(field)))
+    }
+
+    /// Whether the file says something else of `field` than nothing.
+    pub(super) fn has_value(&self, field: &str) -> bool {
+        self.find(field).is_some_and(|entry| !matches!(entry.node.value, Value::Null))
     }
 
     /// Whether the file has this section.
@@ -248,9 +260,4 @@ pub(crate) fn closest<'k>(word: &str, known: &[&'k str]) -> Option<&'k str> {
     let word = plain(word);
     let scored = known.iter().map(|known| (*known, strsim::jaro_winkler(&word, &plain(known))));
     scored.filter(|(_, score)| *score > 0.8).max_by(|a, b| a.1.total_cmp(&b.1)).map(|(known, _)| known)
-}
-
-/// For [`Section::reserve`]: no value of the field is available yet.
-pub(super) fn nothing_available(_: &Value) -> bool {
-    false
 }

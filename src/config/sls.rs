@@ -1,6 +1,5 @@
 //! `sls`: a logstore of Alibaba Cloud's Simple Log Service.
 
-use super::host_name::host_name;
 use super::node_address::node_address;
 use super::report::{Located, Origin};
 use super::section::Section;
@@ -35,8 +34,8 @@ pub struct Sls {
     pub topic: String,
     /// The source of all logs, the node's address if nothing else is said; may be empty.
     pub source: String,
-    /// The tag `__hostname__`; without it if empty.
-    pub hostname: String,
+    /// The tag `__hostname__`, if it is not the node that the output's identity names; without it if empty.
+    pub hostname: Option<String>,
     /// Further tags of all logs; they win over ours.
     pub tags: Vec<(String, String)>,
     /// Which time a log has.
@@ -87,7 +86,7 @@ pub(super) fn read(mut section: Section<'_>) -> Option<Sls> {
     let topic = text(&mut section, "topic").unwrap_or_default();
     let source = text(&mut section, "source");
     let source = source.or_else(|| Some(node_address()?.to_string())).unwrap_or_default();
-    let hostname = text(&mut section, "hostname").or_else(host_name).unwrap_or_default();
+    let hostname = text(&mut section, "hostname");
     let tags = tags(&mut section);
     let pack_id = section.value("packId", None).boolean(true).value;
     section.finish();

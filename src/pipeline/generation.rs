@@ -168,7 +168,10 @@ fn build(
     if let Some(policy) = &policy {
         metrics.policy(policy.rules().len());
     }
-    let treatment = watch::Sender::new(Treatment { policy, redaction });
+    if output.takes.is_some() {
+        metrics.has_match();
+    }
+    let treatment = watch::Sender::new(Treatment { takes: output.takes.clone(), policy, redaction });
     tracing::info!(
         output = output.name,
         endpoint = way.display(),

@@ -133,9 +133,9 @@ pub(super) async fn new_log_begins(moving: Option<&Moving>) {
         return std::future::pending().await;
     };
     loop {
-        let (path, before) = (live(&moving.wanted.source), moving.before.clone());
+        let (source, before) = (moving.wanted.source.clone(), moving.before.clone());
         let look = tokio::task::spawn_blocking(move || {
-            let now = Stamp::of(path);
+            let now = Stamp::of(live(&source));
             now.is_there() && !now.looks_like(&before)
         });
         if look.await.unwrap_or(false) {
@@ -155,7 +155,10 @@ fn tell(former: &Path, new: &Path) {
 
 /// The file that is written to.
 fn live(source: &Source) -> PathBuf {
-    Series::new(&source.path).live_path()
+    let series = Series::new(&source.path);
+    // Where the path is a pattern, only a listing tells. A directory that cannot be read holds no file yet.
+    let _ = series.list();
+    series.live_path()
 }
 
 fn record(state_dir: &Path) -> PathBuf {

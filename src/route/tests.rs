@@ -39,7 +39,7 @@ fn log_of(events: u64) -> tempfile::TempDir {
 }
 
 fn route(directory: &Path, output: &config::Output, far: &Far, metrics: &Metrics) -> Route {
-    route_to(Box::new(far.clone()), Arc::new(Webhook), directory, output, metrics)
+    route_to(Box::new(far.clone()), Arc::new(Webhook::default()), directory, output, metrics)
 }
 
 fn route_to(
