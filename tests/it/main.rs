@@ -18,6 +18,7 @@ mod gaps;
 mod instructions;
 mod liveness;
 mod logs;
+mod manifest;
 mod mistakes;
 mod nspawn;
 mod policy;
