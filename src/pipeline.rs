@@ -243,14 +243,15 @@ impl Daemon {
         if self.stop.is_cancelled() || !is_drained {
             return None;
         }
-        match self.moving.take() {
-            Some(moving) => {
-                self.log.let_go(self.config.outputs.len());
-                let (config, log, prepared) = moving.arrive(&self.config).await;
-                (self.config, self.log) = (config, log);
-                Some(prepared)
-            }
-            None => Some(reload::prepared(&self.config).await),
+        if let Some(moving) = self.moving.take() {
+            self.log.let_go(self.config.outputs.len());
+            (self.config, self.log) = moving.arrive(&self.config);
+        }
+        // Until the next ones run, nothing is shipped.
+        self.shown.borrow().iter().for_each(|health| health.stopping());
+        tokio::select! {
+            () = self.stop.cancelled() => None,
+            prepared = reload::prepared(&self.config) => Some(prepared),
         }
     }
 }

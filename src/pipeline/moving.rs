@@ -17,12 +17,10 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::log::Log;
-use super::reload;
 use crate::checkpoint::{Cursor, Store};
 use crate::config::{Config, Source};
 use crate::fingerprint;
 use crate::metrics::PinMetrics;
-use crate::prepare::Prepared;
 use crate::source::series::Series;
 use crate::stamp::Stamp;
 
@@ -110,7 +108,7 @@ impl Moving {
     }
 
     /// The old log is settled, by outputs that have ended.
-    pub(super) async fn arrive(mut self, former: &Config) -> (Config, Log, Vec<Prepared>) {
+    pub(super) fn arrive(mut self, former: &Config) -> (Config, Log) {
         for output in &former.outputs {
             if let Err(error) = switch(former, &self.wanted, &output.name) {
                 let output = &output.name;
@@ -122,8 +120,7 @@ impl Moving {
         // What it held alone is taken over by way of the spool.
         self.keep_nameless();
         self.log.open_anew(&self.wanted);
-        let prepared = reload::prepared(&self.wanted).await;
-        (self.wanted, self.log, prepared)
+        (self.wanted, self.log)
     }
 }
 

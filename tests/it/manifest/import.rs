@@ -91,7 +91,7 @@ fn what_is_printed_is_a_configuration_but_for_what_is_marked() {
     assert_eq!(
         check(&config).mistakes(),
         [format!(
-            "{config}:24: outputs[0].webhook.kubeconfig: is still to be filled in: the path of a kubeconfig that names the endpoint"
+            "{config}:26: outputs[0].webhook.kubeconfig: is still to be filled in: the path of a kubeconfig that names the endpoint"
         )]
     );
     let filled = goldens("kubeadm")
