@@ -19,6 +19,7 @@ mod gaps;
 mod instructions;
 mod liveness;
 mod logs;
+mod manifest;
 mod mistakes;
 mod nspawn;
 mod outputs;
