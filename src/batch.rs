@@ -22,7 +22,7 @@ use crate::checkpoint::Cursor;
 use crate::event::{ApiVersion, Level};
 
 pub use aside::{Aside, Origin, Reason};
-pub use filtered::Filtered;
+pub use filtered::{Filtered, FilteredBy};
 pub use treatment::{Treating, Treatment};
 
 /// What may go into one batch.
@@ -54,7 +54,7 @@ pub struct Record {
 /// What became of a line that was offered to a batch.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Offer {
-    /// It is in the batch, as an event or as an aside; or the policy has dropped it.
+    /// It is in the batch, as an event or as an aside; or the match or the policy has left it out.
     Taken,
     /// The batch is complete without it; offer it to the next one.
     Full,
@@ -229,7 +229,7 @@ impl Batch {
         self.truncated
     }
 
-    /// Events that the policy dropped instead of taking them into it.
+    /// Events that were left out of it by the match or the policy.
     #[must_use]
     pub fn filtered(&self) -> &Filtered {
         &self.filtered

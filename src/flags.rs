@@ -107,6 +107,21 @@ impl RunArgs {
     }
 }
 
+/// Whether a flag of kube-apiserver is a boolean, whose value may be left out.
+pub(crate) fn is_boolean(name: &str) -> bool {
+    FLAGS.iter().any(|flag| flag.name == name && flag.is_boolean())
+}
+
+/// The name under which we know a flag of kube-apiserver, if we do.
+pub(crate) fn known(name: &str) -> Option<&'static str> {
+    FLAGS.iter().map(|flag| flag.name).find(|known| *known == name && known.starts_with("audit-"))
+}
+
+/// The flag that a name stands for: the name itself unless it is a deprecated alias.
+pub(crate) fn same_as(name: String) -> String {
+    if name == DEPRECATED_BACKOFF { INITIAL_BACKOFF.to_owned() } else { name }
+}
+
 /// The environment variable of a flag.
 fn variable(flag: &str) -> String {
     format!("AUDIT_SHIPPER_{}", flag.replace('-', "_").to_uppercase())

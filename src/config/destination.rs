@@ -115,6 +115,11 @@ pub struct Compression {
     pub level: u8,
 }
 
+/// Whether an output is a webhook: nothing else stands in its place.
+pub(super) fn is_webhook(section: &Section<'_>) -> bool {
+    !SINKS.iter().any(|name| section.place_of(name).is_some())
+}
+
 /// Where events go: one of the sections that say so. `identity` is told there.
 pub(super) fn read(section: &mut Section<'_>, identity: &Identity) -> (Destination, Requests) {
     let given: Vec<&str> =

@@ -9,11 +9,11 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::report::{Located, Origin, Report};
-use super::section::{Section, nothing_available};
+use super::section::Section;
 use super::value::{not_among, not_positive};
 use super::{
     Batch, Destination, Identity, Mode, OnFull, Output, Rejected, Throttle, Truncate, destination, identity,
-    quantity, redact,
+    quantity, redact, routing,
 };
 
 const MIB: i64 = 1 << 20;
@@ -35,6 +35,7 @@ pub(super) fn read(mut section: Section<'_>, max_line_bytes: &Located<i64>) -> O
     let max_in_flight = section.value("maxInFlight", None).int(4).positive(report, not_positive);
     let max_memory = max_memory(&mut section, max_line_bytes);
     let truncate = truncate(section.section("truncate"), max_memory);
+    let takes = routing::read(&mut section);
     let policy_file = section.value("policyFile", Some("audit-policy-file")).line_or_empty().value;
     let redact = redact::read(section.section("redact"));
     // With flags alone the stream is what kube-apiserver's own backend would send, and nothing else.
@@ -43,7 +44,6 @@ pub(super) fn read(mut section: Section<'_>, max_line_bytes: &Located<i64>) -> O
     let rejected = rejected(section.section("rejected"), max_line_bytes);
     let ready_after =
         above_zero(report, &section.value("readyAfter", None).duration(Duration::from_secs(5 * 60)));
-    reserve_later_fields(&mut section);
     section.finish();
     Output {
         name,
@@ -54,6 +54,7 @@ pub(super) fn read(mut section: Section<'_>, max_line_bytes: &Located<i64>) -> O
         redact,
         truncate,
         max_memory,
+        takes,
         // As kube-apiserver has it, no name is no policy.
         policy_file: policy_file.filter(|path| !path.is_empty()).map(PathBuf::from),
         gap_records,
@@ -229,11 +230,6 @@ fn told_to(destination: &Destination, identity: Located<Identity>, report: &Repo
         report.warn(&identity.origin, what);
     }
     Identity::default()
-}
-
-/// Fields that the documentation promises for later: known by name, so that they are not taken for typing errors.
-fn reserve_later_fields(section: &mut Section<'_>) {
-    section.reserve("match", nothing_available);
 }
 
 pub(super) fn above_zero(report: &Report, duration: &Located<Duration>) -> Duration {

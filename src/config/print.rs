@@ -8,7 +8,7 @@ use std::path::Path;
 
 use super::{
     Batch, Compression, Config, Destination, Identity, Output, Redact, Throttle, destination, load, output,
-    quantity,
+    quantity, routing,
 };
 use destinations::{show_destination, show_request};
 
@@ -19,6 +19,7 @@ pub fn to_yaml(config: &Config) -> String {
     let mut yaml = format!(
         "source:
   path: {path}
+  manifest: {manifest}
   startAt: {start_at}
   maxLineBytes: {max_line}
   pinLimit: {pin_limit}
@@ -27,6 +28,7 @@ pub fn to_yaml(config: &Config) -> String {
 outputs:
 ",
         path = show_path(&config.source.path),
+        manifest = show_file(config.source.manifest.as_deref()),
         start_at = word(&load::START_AT, config.source.start_at),
         max_line = show_bytes(config.source.max_line_bytes),
         pin_limit = quantity::show_size(config.source.pins.limit),
@@ -62,6 +64,7 @@ fn show_output(output: &Output) -> String {
       maxBatchSize: {max_batch_size}
     maxInFlight: {max_in_flight}
     maxMemory: {max_memory}
+    match:{takes}
     policyFile: {policy_file}
     gapRecords: {gap_records}
     rejected:
@@ -80,6 +83,7 @@ fn show_output(output: &Output) -> String {
         max_event_size = show_bytes(truncate.max_event_size),
         max_batch_size = show_bytes(truncate.max_batch_size),
         max_memory = show_bytes(*max_memory),
+        takes = routing::show(output.takes.as_deref()),
         policy_file = show_file(output.policy_file.as_deref()),
         gap_records = output.gap_records,
         rejected_size = quantity::show_size(rejected.max_size),
@@ -158,7 +162,7 @@ fn show_bytes(bytes: NonZeroUsize) -> String {
 }
 
 /// A path, in quotes unless it is plain beyond doubt.
-fn show_path(path: &Path) -> String {
+pub(crate) fn show_path(path: &Path) -> String {
     let path = path.to_string_lossy();
     let plain = |c: char| c.is_ascii_alphanumeric() || "/._-".contains(c);
     if path.starts_with('/') && path.chars().all(plain) {
@@ -168,7 +172,7 @@ fn show_path(path: &Path) -> String {
 }
 
 /// Any text, in quotes.
-pub(super) fn quoted(text: &str) -> String {
+pub(crate) fn quoted(text: &str) -> String {
     let mut quoted = String::from("\"");
     for c in text.chars() {
         match c {

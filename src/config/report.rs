@@ -18,6 +18,7 @@ pub struct Errors {
     kubeconfigs: Vec<PathBuf>,
     policies: Vec<PathBuf>,
     key_files: Vec<(String, PathBuf)>,
+    awaited: Option<PathBuf>,
 }
 
 impl Errors {
@@ -48,6 +49,12 @@ impl Errors {
     /// The key files that are named nevertheless, each with its field.
     pub(crate) fn key_files(&self) -> impl Iterator<Item = (String, &Path)> {
         self.key_files.iter().map(|(field, path)| (field.clone(), path.as_path()))
+    }
+
+    /// The manifest, if nothing is wrong but that it is not there yet.
+    #[must_use]
+    pub fn awaited(&self) -> Option<&Path> {
+        self.awaited.as_deref().filter(|_| self.mistakes.len() == 1)
     }
 
     /// Whether nothing is wrong.
@@ -141,6 +148,11 @@ impl Report {
         }
     }
 
+    /// The manifest is not there, which is the mistake that was told last; kubelet's users may be about to write it.
+    pub(super) fn awaits(&self, manifest: &Path) {
+        self.errors.borrow_mut().awaited = Some(manifest.to_owned());
+    }
+
     /// A mistake that no single value is to blame for, such as a missing one.
     pub(super) fn general(&self, what: impl Into<String>) {
         self.errors.borrow_mut().push(what);
@@ -156,6 +168,11 @@ impl Report {
     /// Something that is legal, and yet the administrator should know.
     pub(super) fn warn(&self, origin: &Origin, what: impl fmt::Display) {
         self.warnings.borrow_mut().push(format!("{origin}: {what}"));
+    }
+
+    /// The same of what somebody else has found and says with its place.
+    pub(super) fn general_warning(&self, what: impl Into<String>) {
+        self.warnings.borrow_mut().push(what.into());
     }
 
     /// The warnings, or the mistakes if there were any.

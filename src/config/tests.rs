@@ -59,6 +59,7 @@ fn defaults(name: &str) -> Config {
     Config {
         source: Source {
             path: "/log".into(),
+            manifest: None,
             start_at: StartAt::Oldest,
             max_line_bytes: count(16 << 20),
             pins: Pins { limit: 2 << 30, max_files: 512, min_free: MinFree::Percent(10) },
@@ -87,6 +88,7 @@ fn defaults(name: &str) -> Config {
             },
             max_in_flight: count(4),
             max_memory: count(32 << 20),
+            takes: None,
             policy_file: None,
             gap_records: true,
             rejected: Rejected { max_size: 256 << 20, on_full: OnFull::DropOldest },

@@ -49,6 +49,7 @@ fn route_to(
     metrics: &Metrics,
 ) -> Route {
     let source = config::Source {
+        manifest: None,
         path: directory.join("audit.log"),
         start_at: StartAt::Oldest,
         max_line_bytes: config::DEFAULT_MAX_LINE_BYTES,

@@ -256,6 +256,7 @@ pub(crate) fn output() -> config::Output {
         },
         max_in_flight: 4.try_into().unwrap(),
         max_memory: (32 << 20).try_into().unwrap(),
+        takes: None,
         policy_file: None,
         gap_records: false,
         rejected: config::Rejected::default(),
