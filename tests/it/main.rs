@@ -16,6 +16,7 @@ mod demo;
 mod docs;
 mod filter;
 mod gaps;
+mod identity;
 mod instructions;
 mod liveness;
 mod logs;
