@@ -36,6 +36,8 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::source::format;
+
 pub use self::destination::{Compression, Destination, Requests};
 pub use self::elasticsearch::{DocumentMode, Elasticsearch};
 pub use self::encoding::Encoding;
@@ -107,6 +109,8 @@ pub const DEFAULT_MAX_LINE_BYTES: NonZeroUsize = NonZeroUsize::new(16 << 20).exp
 pub struct Source {
     /// The file that kube-apiserver writes (`--audit-log-path`); its backups lie beside it.
     pub path: PathBuf,
+    /// What the files of the log are made of.
+    pub format: format::Format,
     /// Where an output begins that has never had a cursor.
     pub start_at: StartAt,
     /// A line with more bytes than this is set aside as `too_large`, never held in memory.

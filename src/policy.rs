@@ -12,6 +12,7 @@
 mod effect;
 mod index;
 mod load;
+mod reference;
 mod request;
 mod rule;
 mod selector;
@@ -27,6 +28,7 @@ use request::{Request, Scratch};
 use user::Users;
 
 pub use effect::omit_managed_fields;
+pub(crate) use reference::{Reference, reference};
 pub use rule::{GroupResources, Rule};
 
 /// A checked policy.

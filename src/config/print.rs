@@ -6,7 +6,9 @@ use std::fmt::Write as _;
 use std::num::NonZeroUsize;
 use std::path::Path;
 
-use super::{Batch, Compression, Config, Output, Redact, Throttle, destination, load, output, quantity};
+use super::{
+    Batch, Compression, Config, Output, Redact, Throttle, destination, load, log_flags, output, quantity,
+};
 use destinations::{show_destination, show_request};
 
 /// Prints the effective configuration in the file's own shape. Nothing in it is secret: credentials are in the
@@ -16,6 +18,7 @@ pub fn to_yaml(config: &Config) -> String {
     let mut yaml = format!(
         "source:
   path: {path}
+  format: {format}
   startAt: {start_at}
   maxLineBytes: {max_line}
   pinLimit: {pin_limit}
@@ -24,6 +27,7 @@ pub fn to_yaml(config: &Config) -> String {
 outputs:
 ",
         path = show_path(&config.source.path),
+        format = word(&log_flags::FORMATS, config.source.format),
         start_at = word(&load::START_AT, config.source.start_at),
         max_line = show_bytes(config.source.max_line_bytes),
         pin_limit = quantity::show_size(config.source.pins.limit),

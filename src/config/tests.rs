@@ -58,6 +58,7 @@ fn defaults(name: &str) -> Config {
     Config {
         source: Source {
             path: "/log".into(),
+            format: format::Format::Json,
             start_at: StartAt::Oldest,
             max_line_bytes: count(16 << 20),
             pins: Pins { limit: 2 << 30, max_files: 512, min_free: MinFree::Percent(10) },

@@ -33,6 +33,7 @@ pub struct RouteMetrics {
     pub(super) misconfigured: IntGauge,
     pub(super) window: IntGauge,
     pub(super) nul_bytes: IntCounter,
+    pub(super) skipped: IntCounter,
     pub(super) rotations: AtomicU64,
     pub(super) shared: Arc<Shared>,
 }
@@ -46,6 +47,7 @@ impl RouteMetrics {
         self.events.inc_by(events);
         self.buffered.add(signed(lines));
         self.truncated.inc_by(batch.truncated());
+        self.skipped.inc_by(batch.skipped().lines);
         for (rule, events) in batch.filtered().by_rule() {
             self.filtered(rule).inc_by(events);
         }

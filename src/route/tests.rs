@@ -21,6 +21,7 @@ use crate::rejected::RejectedFile;
 use crate::sink::HttpSink;
 use crate::sink::webhook::Webhook;
 use crate::source::Watch;
+use crate::source::format::Format;
 use crate::source::pins::PinSet;
 
 const OUTAGE: Duration = Duration::from_secs(600);
@@ -50,6 +51,7 @@ fn route_to(
 ) -> Route {
     let source = config::Source {
         path: directory.join("audit.log"),
+        format: Format::Json,
         start_at: StartAt::Oldest,
         max_line_bytes: config::DEFAULT_MAX_LINE_BYTES,
         pins: Pins::on_any_disk(),
