@@ -16,7 +16,7 @@ mod docker;
 pub mod legacy;
 mod records;
 #[cfg(test)]
-mod tests;
+pub(in crate::source) mod tests;
 
 use crate::event::ApiVersion;
 

@@ -175,13 +175,16 @@ fn what_later_versions_bring_is_not_ignored() {
             &[&format!("f.yaml:2: outputs[0].{field}: is not available in this version yet; remove it")],
         );
     }
-    for (field, value) in [("format", "cri"), ("manifest", "/m")] {
-        let yaml = LEAST.replace("/log", &format!("/log, {field}: {value}"));
-        check(
-            load_yaml(&yaml),
-            &[&format!("f.yaml:1: source.{field}: is not available in this version yet; remove it")],
-        );
-    }
+    check(
+        load_yaml(&LEAST.replace("/log", "/log, manifest: /m")),
+        &["f.yaml:1: source.manifest: is not available in this version yet; remove it"],
+    );
+    check(
+        load_yaml(&LEAST.replace("/log", "/log, format: crio")),
+        &[
+            "f.yaml:1: source.format: \"crio\" is not known; legal are json, cri, docker, legacy and auto; did you mean `cri`?",
+        ],
+    );
 }
 
 #[test]

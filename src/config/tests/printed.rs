@@ -14,6 +14,7 @@ fn the_defaults_are_printed_in_the_files_shape() {
     let expected = "\
 source:
   path: /log
+  format: json
   startAt: oldest
   maxLineBytes: 16MiB
   pinLimit: 2GiB

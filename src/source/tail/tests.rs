@@ -1,4 +1,5 @@
 mod any_bytes;
+mod formats;
 mod gaps;
 mod log;
 mod looks;
