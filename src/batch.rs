@@ -23,7 +23,7 @@ use crate::checkpoint::Cursor;
 use crate::event::{ApiVersion, Level};
 
 pub use aside::{Aside, Origin, Reason};
-pub use filtered::Filtered;
+pub use filtered::{Filtered, FilteredBy};
 pub use skipped::Skipped;
 pub use treatment::{Treating, Treatment};
 
@@ -56,7 +56,7 @@ pub struct Record {
 /// What became of a line that was offered to a batch.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Offer {
-    /// It is in the batch, as an event or as an aside; or the policy has dropped it.
+    /// It is in the batch, as an event or as an aside; or the match or the policy has left it out.
     Taken,
     /// The batch is complete without it; offer it to the next one.
     Full,
@@ -233,7 +233,7 @@ impl Batch {
         self.truncated
     }
 
-    /// Events that the policy dropped instead of taking them into it.
+    /// Events that were left out of it by the match or the policy.
     #[must_use]
     pub fn filtered(&self) -> &Filtered {
         &self.filtered

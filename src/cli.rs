@@ -4,6 +4,7 @@
 
 mod check;
 mod cursor;
+mod import;
 mod policy;
 mod reading;
 mod rejected;
@@ -42,6 +43,8 @@ enum Cli {
     Run(RunArgs),
     /// Load the configuration as `run` would and print the effective one as YAML; try its destinations
     Check(check::Args),
+    /// Make a configuration of kube-apiserver's static pod manifest
+    Import(import::Args),
     /// An endpoint for people who have none: takes what `run` sends and appends each event as a line to a file
     Receive(ReceiveArgs),
     /// The whole thing on this machine, no cluster needed
@@ -82,6 +85,7 @@ pub fn main() -> ExitCode {
     let result = match Cli::parse() {
         Cli::Run(args) => run(&args),
         Cli::Check(args) => check::check(&args),
+        Cli::Import(args) => import::import(&args),
         Cli::Receive(args) => receive(args),
         Cli::Demo(args) => demo(args),
         Cli::Cursor(command) => cursor::command(&command),

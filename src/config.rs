@@ -1,7 +1,8 @@
 //! The checked configuration: what `run` works with once every mistake has been ruled out.
 //!
 //! Three sources end here: kube-apiserver's `--audit-*` flags, their `AUDIT_SHIPPER_*` variables, and the YAML file.
-//! A value given as a flag wins over the variable, which wins over the file, which wins over the default.
+//! A value given as a flag wins over the variable, which wins over the file, which wins over kube-apiserver's `manifest` if
+//! the file names it, which wins over the default.
 //! Raw input and checked configuration are different types, so that nothing past this module meets an unchecked value.
 //!
 //! In reading order: `load` merges the sources with the help of `output` and `log_flags`; these read the file through
@@ -13,9 +14,11 @@ mod elasticsearch;
 mod encoding;
 mod file;
 mod host_name;
+mod identity;
 mod load;
 mod log_flags;
 mod loki;
+mod manifest;
 mod ndjson;
 mod node_address;
 mod otlp;
@@ -24,6 +27,7 @@ mod print;
 mod quantity;
 mod redact;
 mod report;
+mod routing;
 mod section;
 mod server;
 mod settings;
@@ -34,21 +38,26 @@ mod value;
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
+use crate::policy::Match;
 use crate::source::format;
 
 pub use self::destination::{Compression, Destination, Requests};
 pub use self::elasticsearch::{DocumentMode, Elasticsearch};
 pub use self::encoding::Encoding;
 pub use self::file::File;
+pub(crate) use self::identity::IDENTITY_VARIABLES;
+pub use self::identity::Identity;
 pub(crate) use self::load::{default_state_dir, load};
 pub use self::loki::{Loki, TooOld};
 pub use self::ndjson::{Format, Ndjson};
 pub use self::otlp::{BodyForm, Otlp};
 pub use self::output::is_name;
 pub use self::print::to_yaml;
-pub(crate) use self::quantity::{duration, show_duration};
+pub(crate) use self::print::{quoted, show_path};
+pub(crate) use self::quantity::{boolean, duration, int, show_duration};
 pub(crate) use self::redact::key_files;
 pub use self::report::Errors;
 pub(crate) use self::report::Origin;
@@ -57,6 +66,7 @@ pub use self::server::{Login, Server, ServerTls};
 pub(crate) use self::settings::{DEPRECATED_BACKOFF, INITIAL_BACKOFF, Setting, Settings};
 pub use self::sls::{Sls, SlsCompression, SlsTime};
 pub use self::splunk_hec::{Ack, SplunkHec};
+pub(crate) use self::value::FILL_IN;
 
 /// A configuration without mistakes, and what else the sources said.
 #[derive(Debug, Clone, PartialEq)]
@@ -109,6 +119,8 @@ pub const DEFAULT_MAX_LINE_BYTES: NonZeroUsize = NonZeroUsize::new(16 << 20).exp
 pub struct Source {
     /// The file that kube-apiserver writes (`--audit-log-path`); its backups lie beside it.
     pub path: PathBuf,
+    /// kube-apiserver's static pod manifest, which says what nothing else says, and is read again when it changes.
+    pub manifest: Option<PathBuf>,
     /// What the files of the log are made of.
     pub format: format::Format,
     /// Where an output begins that has never had a cursor.
@@ -181,12 +193,16 @@ pub struct Output {
     pub max_in_flight: NonZeroUsize,
     /// Bytes of events held in memory, read ahead plus in flight.
     pub max_memory: NonZeroUsize,
+    /// Which events it takes; `None`: all.
+    pub takes: Option<Arc<Match>>,
     /// The audit policy that decides which events are shipped, and how much of them; `None`: all, as they are.
     pub policy_file: Option<PathBuf>,
     /// Whether the stream holds a record of each gap, an event of our own.
     pub gap_records: bool,
     /// The file of events that the endpoint will never take.
     pub rejected: Rejected,
+    /// Where the endpoint is told that events come from.
+    pub identity: Identity,
     /// `/readyz` fails when the log grew and nothing was acknowledged for this long.
     pub ready_after: Duration,
 }

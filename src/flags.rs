@@ -15,7 +15,9 @@ use std::sync::LazyLock;
 use clap::{Arg, ArgAction, ArgMatches, Command};
 
 use self::table::{FLAGS, Flag, Kind};
-use crate::config::{self, DEPRECATED_BACKOFF, Errors, INITIAL_BACKOFF, Loaded, Origin, Setting, Settings};
+use crate::config::{
+    self, DEPRECATED_BACKOFF, Errors, IDENTITY_VARIABLES, INITIAL_BACKOFF, Loaded, Origin, Setting, Settings,
+};
 
 /// What stood on the command line of `run` or `check`, not yet checked.
 #[derive(Debug, Clone, Default)]
@@ -56,17 +58,24 @@ impl RunArgs {
         let env = |name: &str| env(name).filter(|value| !value.is_empty());
         let mut not_text = Errors::default();
         let mut settings = Settings::default();
+        let mut look_up = |settings: &mut Settings, name, variable: String| {
+            let Some(value) = env(&variable) else { return };
+            let origin = Origin::Variable(variable);
+            match value.into_string() {
+                Ok(text) => settings.insert(name, Setting { origin, text }),
+                Err(_) => not_text.push(format!("{origin}: is not UTF-8")),
+            }
+        };
         for flag in FLAGS {
             if let Some(given) = self.given.iter().find(|given| given.flag == flag.name) {
                 let origin = Origin::Flag(flag.name);
                 settings.insert(flag.name, Setting { origin, text: given.text.clone() });
-            } else if let Some(value) = env(&variable(flag.name)) {
-                let origin = Origin::Variable(variable(flag.name));
-                match value.into_string() {
-                    Ok(text) => settings.insert(flag.name, Setting { origin, text }),
-                    Err(_) => not_text.push(format!("{origin}: is not UTF-8")),
-                }
+            } else {
+                look_up(&mut settings, flag.name, variable(flag.name));
             }
+        }
+        for variable in IDENTITY_VARIABLES {
+            look_up(&mut settings, variable, variable.to_owned());
         }
         self.apply_alias(&mut settings);
         let state_directory = env("STATE_DIRECTORY").map(|value| value.to_string_lossy().into_owned());
@@ -96,6 +105,21 @@ impl RunArgs {
             settings.insert(INITIAL_BACKOFF, alias);
         }
     }
+}
+
+/// Whether a flag of kube-apiserver is a boolean, whose value may be left out.
+pub(crate) fn is_boolean(name: &str) -> bool {
+    FLAGS.iter().any(|flag| flag.name == name && flag.is_boolean())
+}
+
+/// The name under which we know a flag of kube-apiserver, if we do.
+pub(crate) fn known(name: &str) -> Option<&'static str> {
+    FLAGS.iter().map(|flag| flag.name).find(|known| *known == name && known.starts_with("audit-"))
+}
+
+/// The flag that a name stands for: the name itself unless it is a deprecated alias.
+pub(crate) fn same_as(name: String) -> String {
+    if name == DEPRECATED_BACKOFF { INITIAL_BACKOFF.to_owned() } else { name }
 }
 
 /// The environment variable of a flag.

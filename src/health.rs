@@ -205,6 +205,21 @@ impl Health {
         }
     }
 
+    /// Its name.
+    #[must_use]
+    pub fn output(&self) -> &str {
+        &self.output
+    }
+
+    /// What keeps events from getting through now, if anything does.
+    #[must_use]
+    pub fn trouble(&self) -> Option<String> {
+        let state = self.lock();
+        let reasons =
+            [state.cannot_set_aside.as_ref(), state.trouble.as_ref().map(|trouble| &trouble.reason)];
+        reasons.into_iter().flatten().chain(&state.cannot_read).next().cloned()
+    }
+
     /// The books of the output.
     #[must_use]
     pub fn metrics(&self) -> &Arc<RouteMetrics> {

@@ -25,6 +25,7 @@
 //!                    |   line by line
 //!                    v
 //!   event          is it an audit event? If not, it becomes an aside        (pure)
+//!   match          does this output take it?                                (pure)
 //!   policy         is it kept, and how much of it?                          (pure)
 //!   redact         values that must not leave become marks                  (pure)
 //!   truncate       what is too large is cut, or becomes an aside            (pure)
@@ -68,7 +69,8 @@
 //! | spool | copies of nameless files, made on a stop |
 //! | mark | how far one file of the series is settled; the file is known by its content |
 //! | cursor | the marks of an output; everything before them is settled |
-//! | settled | acknowledged by the endpoint, safe in the file that an output writes, dropped by the policy, or on disk in the file of rejected events |
+//! | settled | acknowledged by the endpoint, safe in the file that an output writes, left out by match or policy, or on disk in the file of rejected events |
+//! | match | the rules that say which events an output takes, in the words of a policy |
 //! | treatment | what an output does to an event before it ships it |
 //! | verdict | what an answer means: accepted, retry, hold, refused |
 //! | hold | somebody has to change something first: credentials, an address, the endpoint |
@@ -86,6 +88,7 @@
 //! - `yaml`: a YAML file as a tree that knows its lines.
 //! - [`endpoint`]: where an output's requests go, as a kubeconfig or the configuration says: URL, TLS and credentials,
 //!   renewed while we run.
+//! - `manifest`: kube-apiserver's static pod manifest, which may say a part of it.
 //! - `host`: the host in a server's URL, and whether it is this machine.
 //! - [`prepare`]: the files that the configuration names, read before anything starts; a `stamp` tells when one has changed.
 //!
@@ -99,7 +102,8 @@
 //!   is in a line that is not an event itself (`format`).
 //! - [`event`]: a borrowed view of one event, which is also the check of its line.
 //! - [`json`]: places in the JSON text of an event, and edits by place.
-//! - [`policy`]: kube-apiserver's audit policy, applied once more to what was recorded.
+//! - [`policy`]: kube-apiserver's audit policy, applied once more to what was recorded; and an output's match, which asks in
+//!   the same way.
 //! - [`redact`]: masks what must never leave the node, by places too.
 //! - [`truncate`]: makes large events fit.
 //! - [`batch`]: items and asides, with the position that is settled with them.
@@ -145,8 +149,8 @@
 //!   rejected events is changed by operators too while it runs, and by each of them under the lock on that file.
 //! - **I6** Every buffer, file and wait has a configured bound, and loading proves that the bounds fit together.
 //! - **I7** No JSON value of a whole document is ever built on the hot path.
-//! - **I8** A line is delivered, dropped by the policy, set aside with a reason, or reported lost; each is counted, and there is
-//!   no fifth way. (What a container writes beside events is no such line; it is skipped, and counted too.)
+//! - **I8** A line is delivered, left out by match or policy, set aside with a reason, or reported lost; each is counted, and
+//!   there is no fifth way. (What a container writes beside events is no such line; it is skipped, and counted too.)
 //! - **I9** Wake-ups may be lost, late or wrong; correctness never depends on them.
 //! - **I10** The identity of a file is its content, never its inode or its name alone.
 //! - **I11** Our own log never holds an event's body, a token, a query string or the body of an endpoint's
@@ -172,6 +176,7 @@ pub mod health;
 mod host;
 pub mod json;
 pub mod logs;
+mod manifest;
 pub mod metrics;
 pub mod pipeline;
 pub mod policy;

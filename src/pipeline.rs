@@ -105,6 +105,7 @@ pub async fn run(
     let keeping = tokio::spawn(keep_current(endpoints, policies, hangups));
     let outputs: Arc<[_]> = routes.iter().map(|route| Arc::clone(&route.health)).collect();
     let watchdog = tokio::spawn(supervisor::feed_watchdog(Arc::clone(&outputs)));
+    let status = tokio::spawn(supervisor::tell_status(Arc::clone(&outputs)));
     let admin_stop = CancellationToken::new();
     let admin =
         serve::serve(listener, None, Admin::new(metrics, outputs), admin_stop.clone().cancelled_owned());
@@ -122,7 +123,7 @@ pub async fn run(
         async move {
             stop.cancelled().await;
             tracing::info!("stopping");
-            supervisor::notify(&[sd_notify::NotifyState::Stopping]);
+            supervisor::stopping().await;
         }
     });
     let mut result = Ok(());
@@ -133,12 +134,13 @@ pub async fn run(
             stop.cancel();
         }
     }
-    stopping.abort();
+    status.abort();
     keeping.abort();
     keep_nameless(&pins, &config, &spool);
     admin_stop.cancel();
     let _ = admin.await;
     watchdog.abort();
+    stopping.abort();
     result
 }
 
@@ -206,7 +208,10 @@ fn build(
     if let Some(policy) = &policy {
         metrics.policy(policy.rules().len());
     }
-    let treatment = watch::Sender::new(Treatment { policy, redaction });
+    if output.takes.is_some() {
+        metrics.has_match();
+    }
+    let treatment = watch::Sender::new(Treatment { takes: output.takes.clone(), policy, redaction });
     tracing::info!(
         output = output.name,
         endpoint = way.display(),

@@ -6,15 +6,20 @@
 //! policy asks for is then taken out of the event ([`Evaluator::apply`]); nothing can be put back, so the level of an event
 //! is never raised.
 //!
-//! `load` reads a file, and finds everything that is wrong with it; `rule` is the matching, and `index` saves most of it;
-//! `user` and `request` are what is matched, the latter with the help of `selector`; `effect` changes an event.
+//! The same rules, asked in the same way, say which events an output takes at all: its *match* ([`Match`]).
+//!
+//! `load` reads both, and finds everything that is wrong with them; `rule` is what a rule asks for, `rules` asks one after
+//! the other, and `index` saves most of that; `user` and `request` are what is matched, the latter with the help of
+//! `selector`; `effect` changes an event, and `matching` decides whether an output takes it.
 
 mod effect;
 mod index;
 mod load;
+mod matching;
 mod reference;
 mod request;
 mod rule;
+mod rules;
 mod selector;
 mod texts;
 mod user;
@@ -23,23 +28,19 @@ use std::sync::Arc;
 
 use crate::event::{Event, Field, Level, Parts};
 use crate::json::{self, Edits};
-use index::Index;
-use request::{Request, Scratch};
-use user::Users;
+use rules::{Memory, Rules};
 
 pub use effect::omit_managed_fields;
+pub use matching::{Match, MatchRule, Matcher, ResponseCode};
 pub(crate) use reference::{Reference, reference};
-pub use rule::{GroupResources, Rule};
+pub use rule::{Conditions, GroupResources, Rule};
 
 /// A checked policy.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Policy {
-    rules: Vec<Rule>,
-    index: Index,
+    rules: Rules<Rule>,
     /// What no rule says otherwise of.
     default: Decision,
-    /// Whether a rule asks for the names of objects: only then they are looked for in queries.
-    asks_for_names: bool,
 }
 
 /// A policy and what else its file said.
@@ -86,29 +87,19 @@ const STAGES: [&str; 4] = ["RequestReceived", "ResponseStarted", "ResponseComple
 #[derive(Debug)]
 pub struct Evaluator {
     policy: Arc<Policy>,
-    users: Users,
-    scratch: Scratch,
+    memory: Memory,
     edits: Edits,
 }
 
 impl Policy {
     fn new(rules: Vec<Rule>, default: Decision) -> Self {
-        let mut resources = rules.iter().flat_map(|rule| &rule.resources);
-        let asks_for_names = resources.any(|resources| !resources.resource_names.is_empty());
-        Self { index: Index::of(&rules), rules, default, asks_for_names }
+        Self { rules: Rules::new(rules), default }
     }
 
     /// The rules, in the order in which they are asked.
     #[must_use]
     pub fn rules(&self) -> &[Rule] {
-        &self.rules
-    }
-
-    /// What is said of a `request` by a user whom the rules of these masks take.
-    fn decide(&self, request: &Request<'_>, user: &[u64]) -> Decision {
-        let matches = |number: usize| self.rules.get(number).is_some_and(|rule| rule.matches(request));
-        let rule = self.index.first(request, user, matches).and_then(|number| self.rules.get(number));
-        rule.map_or(self.default, |rule| rule.decision)
+        self.rules.all()
     }
 }
 
@@ -116,15 +107,13 @@ impl Evaluator {
     /// Puts a policy to use.
     #[must_use]
     pub fn new(policy: Arc<Policy>) -> Self {
-        Self { policy, users: Users::default(), scratch: Scratch::default(), edits: Edits::default() }
+        Self { policy, memory: Memory::default(), edits: Edits::default() }
     }
 
     /// What the policy says of the request whose event is `line`.
     pub fn decide(&mut self, line: &[u8], parts: &Parts) -> Decision {
-        let Self { policy, users, scratch, .. } = self;
-        let user = parts.value(line, Field::User).unwrap_or_default();
-        let of_user = users.rules(user, |user, out| policy.index.add_masks_of(user, &policy.rules, out));
-        policy.decide(&Request::of(line, parts, policy.asks_for_names, scratch), of_user)
+        let rule = self.policy.rules.first(line, parts, &mut self.memory, |_| true);
+        rule.map_or(self.policy.default, |rule| rule.decision)
     }
 
     /// Does to an event what was decided. If it is changed, `out` is the new line; what stays has kept its bytes.
@@ -172,6 +161,20 @@ impl Stages {
     /// The set of one.
     fn parse(name: &str) -> Option<Self> {
         STAGES.iter().position(|stage| *stage == name).map(|bit| Self(1 << bit))
+    }
+
+    /// The set of the one that the string `quoted` names.
+    fn of(quoted: &[u8]) -> Option<Self> {
+        STAGES.iter().position(|stage| json::is_text(quoted, stage)).map(|bit| Self(1 << bit))
+    }
+
+    fn is_empty(self) -> bool {
+        self == Self::default()
+    }
+
+    /// Whether all of `others` are in it.
+    fn has(self, others: Self) -> bool {
+        self.0 & others.0 == others.0
     }
 
     fn union(self, other: Self) -> Self {

@@ -67,7 +67,7 @@ pub fn prepare(loaded: &mut Loaded) -> Result<Vec<Prepared>, Vec<String>> {
 
 fn way(output: &Output, config: &Config) -> Result<Way, Vec<String>> {
     let in_words = |error: WriteError| vec![format!("outputs[].{}: {error}", output.destination.name())];
-    match (sink::of(&output.destination, &config.source.path), &output.destination) {
+    match (sink::of(output, &config.source.path), &output.destination) {
         (Some(sink), _) => Ok(Way::Server(Arc::new(Endpoint::of_output(output)?), sink)),
         (None, Destination::File(file)) => Ok(Way::Writer(Writer::file(file, &config.source.path))),
         (None, _) => Writer::stdout().map(Way::Writer).map_err(in_words),

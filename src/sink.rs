@@ -6,6 +6,7 @@
 
 pub mod elasticsearch;
 mod events;
+mod identity;
 mod json_text;
 pub mod loki;
 pub mod ndjson;
@@ -26,7 +27,7 @@ use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Method, Url};
 
 use crate::body::Body;
-use crate::config::Destination;
+use crate::config::{Destination, Output};
 use crate::endpoint::AccessKey;
 
 pub use events::{EventRef, Events};
@@ -91,17 +92,18 @@ pub trait HttpSink: Send + Sync {
     fn probes(&self) -> Vec<Probe<'_>>;
 }
 
-/// The sink of a destination that takes requests, for events of `log`.
+/// The sink of an output whose destination takes requests, for events of `log`.
 #[must_use]
-pub fn of(destination: &Destination, log: &Path) -> Option<Arc<dyn HttpSink>> {
-    Some(match destination {
-        Destination::Webhook(_) => Arc::new(webhook::Webhook),
-        Destination::Ndjson(ndjson) => Arc::new(ndjson::Ndjson::new(ndjson)),
-        Destination::Elasticsearch(config) => Arc::new(elasticsearch::Elasticsearch::new(config, log)),
-        Destination::SplunkHec(splunk) => Arc::new(splunk_hec::SplunkHec::new(splunk)),
-        Destination::Otlp(otlp) => Arc::new(otlp::Otlp::new(otlp)),
-        Destination::Loki(loki) => Arc::new(loki::Loki::new(loki)),
-        Destination::Sls(sls) => Arc::new(sls::Sls::new(sls.clone(), log)),
+pub fn of(output: &Output, log: &Path) -> Option<Arc<dyn HttpSink>> {
+    let identity = &output.identity;
+    Some(match &output.destination {
+        Destination::Webhook(_) => Arc::new(webhook::Webhook::new(identity, log)),
+        Destination::Ndjson(ndjson) => Arc::new(ndjson::Ndjson::new(ndjson, identity, log)),
+        Destination::Elasticsearch(to) => Arc::new(elasticsearch::Elasticsearch::new(to, identity, log)),
+        Destination::SplunkHec(splunk) => Arc::new(splunk_hec::SplunkHec::new(splunk, identity)),
+        Destination::Otlp(otlp) => Arc::new(otlp::Otlp::new(otlp, identity)),
+        Destination::Loki(loki) => Arc::new(loki::Loki::new(loki, identity, log)),
+        Destination::Sls(sls) => Arc::new(sls::Sls::new(sls.clone(), identity, log)),
         Destination::File(_) | Destination::Stdout => return None,
     })
 }

@@ -15,7 +15,8 @@ pub mod spool;
 pub mod tail;
 
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::mpsc::{self, Receiver, SyncSender};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use notify::event::{EventKind, ModifyKind, RenameMode};
@@ -58,10 +59,14 @@ impl Wake {
 }
 
 /// Watches the directories of one log, which need not exist yet.
-pub struct Watch {
+pub struct Watch(Arc<Inner>);
+
+struct Inner {
     pins: Arc<PinSet>,
     sender: Arc<watch::Sender<u64>>,
     watcher: Mutex<Option<Attached>>,
+    /// Tells the thread that looks for new directories.
+    renamed: SyncSender<()>,
 }
 
 struct Attached {
@@ -73,29 +78,55 @@ impl Watch {
     /// Begins to watch, and has `pins` open each file whose name appears.
     #[must_use]
     pub fn new(pins: Arc<PinSet>) -> Self {
-        let watch = Self { pins, sender: Arc::new(watch::Sender::new(0)), watcher: Mutex::new(None) };
-        watch.attach();
-        watch
+        let (renamed, names_changed) = mpsc::sync_channel(1);
+        let sender = Arc::new(watch::Sender::new(0));
+        let inner = Arc::new(Inner { pins, sender, watcher: Mutex::new(None), renamed });
+        inner.attach();
+        let weak = Arc::downgrade(&inner);
+        let follow = move || follow(&weak, &names_changed);
+        if let Err(error) = std::thread::Builder::new().name("watch".to_owned()).spawn(follow) {
+            tracing::debug!(%error, "new directories are found by the tick alone");
+        }
+        Self(inner)
     }
 
     /// The files that are watched.
     #[must_use]
     pub fn pins(&self) -> &Arc<PinSet> {
-        &self.pins
+        &self.0.pins
     }
 
     /// A receiver of wake-ups.
     #[must_use]
     pub fn wake(&self) -> Wake {
-        Wake(self.sender.subscribe())
+        Wake(self.0.sender.subscribe())
     }
 
     /// Watches again what was made, replaced or unmounted since. Cheap; called at every tick.
     pub fn attach(&self) {
+        self.0.attach();
+    }
+}
+
+/// A link that appears or is led elsewhere may bring a directory that is yet to be watched, and the watcher's own thread
+/// cannot add it.
+fn follow(inner: &Weak<Inner>, names_changed: &Receiver<()>) {
+    while names_changed.recv().is_ok() {
+        let Some(inner) = inner.upgrade() else { return };
+        if inner.attach() {
+            // What came into a directory before it was watched.
+            inner.pins.look();
+        }
+    }
+}
+
+impl Inner {
+    /// Returns whether it watches other directories than before.
+    fn attach(&self) -> bool {
         let directories = self.directories();
         let mut attached = self.watcher.lock().unwrap_or_else(PoisonError::into_inner);
         if attached.as_ref().is_some_and(|attached| attached.directories == directories) {
-            return;
+            return false;
         }
         *attached = match self.start(&directories) {
             Ok(watcher) => Some(Attached { directories, _watcher: watcher }),
@@ -106,21 +137,19 @@ impl Watch {
         };
         self.pins.watched(attached.is_some());
         self.sender.send_modify(|count| *count = count.wrapping_add(1));
+        attached.is_some()
     }
 
-    /// The directory of the live name, and that of the file which it leads to if it is a link.
+    /// The directories of all names, those of links and those of the files which they lead to.
     fn directories(&self) -> Vec<(PathBuf, Option<u64>)> {
         use std::os::unix::fs::MetadataExt as _;
-        let series = self.pins.series();
-        let mut directories = vec![series.directory().to_owned()];
-        directories.extend(series.target().map(|target| target.directory().to_owned()));
-        directories.dedup();
         let inode = |path: &PathBuf| std::fs::metadata(path).ok().map(|metadata| metadata.ino());
-        directories.into_iter().map(|path| (path.clone(), inode(&path))).collect()
+        self.pins.series().directories().into_iter().map(|path| (path.clone(), inode(&path))).collect()
     }
 
     fn start(&self, directories: &[(PathBuf, Option<u64>)]) -> notify::Result<RecommendedWatcher> {
-        let (sender, pins) = (Arc::clone(&self.sender), Arc::clone(&self.pins));
+        let (sender, pins, renamed) =
+            (Arc::clone(&self.sender), Arc::clone(&self.pins), self.renamed.clone());
         let mut alert_until = Instant::now();
         let mut watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
             if matches!(&event, Ok(event) if matches!(event.kind, EventKind::Access(_))) {
@@ -130,6 +159,8 @@ impl Watch {
                 matches!(&event, Ok(event) if matches!(event.kind, EventKind::Modify(ModifyKind::Data(_))));
             if !is_write {
                 tell(&pins, event);
+                // One look that is yet to come is as good as two.
+                let _ = renamed.try_send(());
                 alert_until = Instant::now() + ALERT_FOR;
             }
             sender.send_modify(|count| *count = count.wrapping_add(1));
@@ -137,7 +168,10 @@ impl Watch {
                 std::thread::sleep(WRITE_COALESCING);
             }
         })?;
-        for (directory, _) in directories {
+        let (own, others) = directories.split_at(1);
+        // Where a link leads there may be nothing yet, or nothing any more.
+        let others = others.iter().filter(|(_, inode)| inode.is_some());
+        for (directory, _) in own.iter().chain(others) {
             watcher.watch(directory, RecursiveMode::NonRecursive)?;
         }
         Ok(watcher)

@@ -1,4 +1,5 @@
-//! What systemd is told: that we are ready, that we stop, and, where it watches over us (`WatchdogSec=`), that we live.
+//! What systemd is told: that we are ready, how the outputs do, that we read files again, that we stop, and, where it watches
+//! over us (`WatchdogSec=`), that we live.
 //!
 //! To live is that no loop of ours hangs. What an endpoint does is not a reason to be restarted.
 
@@ -6,14 +7,74 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sd_notify::NotifyState;
+use tokio::time::{Instant, MissedTickBehavior};
 
 use crate::health::Health;
+use crate::shown;
+
+/// How often the status is told.
+const STATUS_EVERY: Duration = Duration::from_secs(10);
+/// How often systemd is asked for more time while we stop, and for how much. The last of it is for what comes after the
+/// grace.
+const EXTEND_EVERY: Duration = Duration::from_secs(5);
+const EXTEND_BY: Duration = Duration::from_secs(15);
 
 /// Tells a state. Outside of systemd there is nobody to tell.
 pub fn notify(state: &[NotifyState<'_>]) {
     if let Err(error) = sd_notify::notify(state) {
         tracing::debug!(%error, "systemd could not be notified");
     }
+}
+
+/// Tells that we stop, and asks for the time that takes, for as long as it takes. Until then `TimeoutStopSec=` of the unit
+/// would end us, though the grace may be longer.
+pub async fn stopping() {
+    notify(&[NotifyState::Stopping]);
+    let mut ticks = tokio::time::interval(EXTEND_EVERY);
+    loop {
+        ticks.tick().await;
+        notify(&[NotifyState::ExtendTimeoutUsec(u32::try_from(EXTEND_BY.as_micros()).unwrap_or(u32::MAX))]);
+    }
+}
+
+/// Tells how the outputs do, now and every few seconds: what `systemctl status` shows.
+pub async fn tell_status(outputs: Arc<[Arc<Health>]>) {
+    let mut ticks = tokio::time::interval(STATUS_EVERY);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut delivered: Vec<u64> = outputs.iter().map(|health| health.metrics().delivered_events()).collect();
+    let mut told_at = Instant::now();
+    let mut told = String::new();
+    loop {
+        ticks.tick().await;
+        let seconds = told_at.elapsed().as_secs_f64();
+        told_at = Instant::now();
+        let lines: Vec<String> = outputs
+            .iter()
+            .zip(&mut delivered)
+            .map(|(health, before)| {
+                let now = health.metrics().delivered_events();
+                status(health, now - std::mem::replace(before, now), seconds)
+            })
+            .collect();
+        let status = lines.join("; ");
+        if status != told {
+            notify(&[NotifyState::Status(&status)]);
+            told = status;
+        }
+    }
+}
+
+/// How one output does that has delivered so many events in so many seconds.
+fn status(health: &Health, delivered: u64, seconds: f64) -> String {
+    #[expect(clippy::cast_precision_loss, reason = "far fewer than 2^52 events in some seconds")]
+    let rate = if seconds > 0.0 { delivered as f64 / seconds } else { 0.0 };
+    let (bytes, age_seconds) = health.metrics().lag();
+    let behind = match bytes {
+        0 => "level".to_owned(),
+        bytes => format!("{} behind, {age_seconds:.0} s old", shown::size(bytes)),
+    };
+    let trouble = health.trouble().map(|reason| format!(", {reason}")).unwrap_or_default();
+    format!("{}: {rate:.0} events/s, {behind}{trouble}", health.output())
 }
 
 /// What hangs of these outputs, one line each.

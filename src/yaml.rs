@@ -60,6 +60,34 @@ pub(crate) fn parse(text: &str) -> Result<Node, Unreadable> {
     })
 }
 
+/// More documents than this are no file that somebody wrote.
+const MOST_DOCUMENTS: usize = 64;
+
+/// Reads all documents of a file; each node has its line in the file.
+pub(crate) fn parse_all(text: &str) -> Result<Vec<Node>, Unreadable> {
+    // A line that begins so ends a document wherever it stands (YAML 1.2, 9.1.2).
+    let is_mark = |line: &str| {
+        line.strip_prefix("---")
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with([' ', '\t', '\r', '\n']))
+    };
+    let mut documents = vec![(0, String::new())];
+    for (number, line) in text.split_inclusive('\n').enumerate() {
+        if is_mark(line) {
+            if documents.len() == MOST_DOCUMENTS {
+                let reason = format!("there are more than {MOST_DOCUMENTS} documents in it");
+                return Err(Unreadable { line: number as u64 + 1, reason });
+            }
+            documents.push((number, String::new()));
+        }
+        if let Some((_, document)) = documents.last_mut() {
+            document.push_str(line);
+        }
+    }
+    // Blank lines in place of what is before it give each document its own lines.
+    let read = |(before, document): (usize, String)| parse(&("\n".repeat(before) + &document));
+    documents.into_iter().map(read).collect()
+}
+
 impl Value {
     /// What the value is, for "must be ..., not ...".
     pub(crate) fn kind(&self) -> &'static str {

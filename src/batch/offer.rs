@@ -2,7 +2,7 @@
 
 use super::skipped::may_be_torn_event;
 use super::treatment::Outcome;
-use super::{Aside, Batch, Limits, Offer, Origin, Reason, Record, split};
+use super::{Aside, Batch, FilteredBy, Limits, Offer, Origin, Reason, Record, split};
 use crate::buffers::Buffer;
 use crate::event::{Event, Level, Malformed, glued};
 use crate::truncate;
@@ -16,7 +16,7 @@ impl Batch {
     /// Takes one line (without its newline) if it fits: an audit event as a record, anything else as an aside, but for a
     /// line with events in it.
     ///
-    /// This is the order of the stages: check, policy, redact, truncate.
+    /// This is the order of the stages: check, match, policy, redact, truncate.
     pub fn offer(&mut self, line: &[u8], origin: impl FnOnce() -> Origin, limits: &Limits) -> Offer {
         let malformed = match Event::parse(line) {
             Ok(event) => return self.offer_event(line, &event, origin, limits),
@@ -124,8 +124,8 @@ impl Batch {
                 let event = Event { level, parts: None, ..event.clone() };
                 self.offer_result(treating.changed(), line.len(), &event, origin, limits)
             }
-            Ok(Outcome::Dropped(rule)) => {
-                self.drop_event(rule, line.len(), event);
+            Ok(Outcome::Filtered(by)) => {
+                self.leave_out(by, line.len(), event);
                 Offer::Taken
             }
             Err(malformed) => self.offer_malformed(line, &malformed, origin, limits),
@@ -168,12 +168,12 @@ impl Batch {
         Offer::Taken
     }
 
-    /// The policy drops an event of `log_bytes` bytes by this rule.
-    fn drop_event(&mut self, rule: Option<usize>, log_bytes: usize, event: &Event<'_>) {
+    /// An event of `log_bytes` bytes is not shipped, as this says.
+    fn leave_out(&mut self, by: FilteredBy, log_bytes: usize, event: &Event<'_>) {
         let bytes = log_bytes as u64 + 1;
         self.note_time(event.stage_timestamp.as_deref());
         self.log_bytes += bytes;
-        self.filtered.note(rule, bytes);
+        self.filtered.note(by, bytes);
     }
 
     /// Takes a line that is not to be shipped, if there is room for it.

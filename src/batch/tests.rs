@@ -109,7 +109,7 @@ fn items_of_any_events_are_the_buffers_with_commas_between() {
 fn treated_by(rules: &str) -> Batch {
     let text = format!("{{apiVersion: audit.k8s.io/v1, kind: Policy, rules: [{rules}]}}");
     let policy = crate::policy::Policy::parse(&text, "policy.yaml").unwrap().policy;
-    let treatment = Treatment { policy: Some(std::sync::Arc::new(policy)), redaction: None };
+    let treatment = Treatment { policy: Some(std::sync::Arc::new(policy)), ..Treatment::default() };
     Batch::with_treating(Buffers::default(), Treating::new(treatment))
 }
 
@@ -126,7 +126,8 @@ fn what_the_policy_drops_takes_no_room_and_is_counted() {
     batch.seal();
     assert_eq!((batch.events(), batch.lines()), (3, 3));
     assert_eq!(batch.line(0), lines[1]);
-    assert_eq!(batch.filtered().by_rule().collect::<Vec<_>>(), [(None, 1), (Some(0), 2)]);
+    let policy = FilteredBy::Policy;
+    assert_eq!(batch.filtered().by().collect::<Vec<_>>(), [(policy(None), 1), (policy(Some(0)), 2)]);
     assert_eq!(batch.log_bytes(), lines.iter().map(|line| line.len() as u64 + 1).sum::<u64>());
     assert_eq!(
         batch.filtered().bytes(),

@@ -151,7 +151,8 @@ impl Skip {
     ) -> anyhow::Result<Treatment> {
         let mut redact = output.map(|output| output.redact.clone()).unwrap_or_default();
         redact.enabled |= self.redact;
-        Ok(Treatment { policy, redaction: Redaction::beside_daemon(&redact, state_dir)? })
+        let takes = output.and_then(|output| output.takes.clone());
+        Ok(Treatment { takes, policy, redaction: Redaction::beside_daemon(&redact, state_dir)? })
     }
 
     /// What the log is made of.

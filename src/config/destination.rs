@@ -10,8 +10,8 @@ use super::section::Section;
 use super::settings::INITIAL_BACKOFF;
 use super::value::not_among;
 use super::{
-    Elasticsearch, File, Loki, Ndjson, Otlp, Server, Sls, SplunkHec, elasticsearch, file, loki, ndjson, otlp,
-    quantity, sls, splunk_hec,
+    Elasticsearch, File, Identity, Loki, Ndjson, Otlp, Server, Sls, SplunkHec, elasticsearch, file, loki,
+    ndjson, otlp, quantity, sls, splunk_hec,
 };
 use crate::body::Coding;
 
@@ -115,8 +115,13 @@ pub struct Compression {
     pub level: u8,
 }
 
-/// Where events go: one of the sections that say so.
-pub(super) fn read(section: &mut Section<'_>) -> (Destination, Requests) {
+/// Whether an output is a webhook: nothing else stands in its place.
+pub(super) fn is_webhook(section: &Section<'_>) -> bool {
+    !SINKS.iter().any(|name| section.place_of(name).is_some())
+}
+
+/// Where events go: one of the sections that say so. `identity` is told there.
+pub(super) fn read(section: &mut Section<'_>, identity: &Identity) -> (Destination, Requests) {
     let given: Vec<&str> =
         ["webhook"].into_iter().chain(SINKS).filter(|name| section.place_of(name).is_some()).collect();
     section.knows(&SINKS);
@@ -134,9 +139,9 @@ pub(super) fn read(section: &mut Section<'_>) -> (Destination, Requests) {
             of_http(section.section("otlp"), gzip, |section| Some(Destination::Otlp(otlp::read(section)?)))
         }
         // Unless it is JSON, it is compressed by its own rules.
-        "loki" => {
-            of_http(section.section("loki"), None, |section| Some(Destination::Loki(loki::read(section)?)))
-        }
+        "loki" => of_http(section.section("loki"), None, |section| {
+            Some(Destination::Loki(loki::read(section, identity)?))
+        }),
         "file" => of_writer(section.section("file"), |section| Destination::File(file::read(section))),
         "stdout" => of_writer(section.section("stdout"), |section| {
             section.finish();

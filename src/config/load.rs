@@ -6,14 +6,16 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::manifest::{self, Layer};
 use super::report::{Errors, Located, Report};
-use super::section::{Section, Sources, nothing_available};
+use super::section::{Section, Sources};
 use super::settings::{DEPRECATED_BACKOFF, INITIAL_BACKOFF, Setting, Settings};
 use super::value::{not_among, not_positive};
 use super::{
     Config, DEFAULT_MAX_LINE_BYTES, Destination, File, Loaded, LogFormat, Output, Pins, Source, StartAt,
-    file, log_flags, output,
+    destination, file, log_flags, output,
 };
+use crate::source::series::problem_of_pattern;
 use crate::yaml::{self, Node};
 
 /// Far more than a configuration needs; `--config /dev/zero` must not fill the memory.
@@ -47,7 +49,8 @@ pub(super) fn load_text(
         }
     });
     let complete = file.is_none() || document.is_some();
-    let sources = Sources { file, complete, settings, report: &report };
+    let (nobody, nothing) = (Settings::default(), Layer::default());
+    let sources = Sources { file, complete, settings, below: &nobody, manifest: &nothing, report: &report };
     let config = config(sources, document.as_ref(), state_directory);
     let log_format = sources
         .flag("log-format")
@@ -81,8 +84,18 @@ fn read_file(file: &Setting, report: &Report) -> Option<String> {
 
 fn config(sources: Sources<'_>, document: Option<&Node>, state_directory: Option<&str>) -> Config {
     let mut top = Section::new(sources, document, String::new());
-    let (source, max_line_bytes) = source(top.section("source"));
+    let mut section = top.section("source");
+    let manifest = manifest::read(&mut section);
+    let sources = Sources {
+        complete: sources.complete && manifest.complete,
+        below: &manifest.layer.log,
+        manifest: &manifest.layer,
+        ..sources
+    };
+    section.sources = sources;
+    let (source, max_line_bytes) = source(section, manifest.path);
     let mut outputs = outputs(sources, top.list("outputs"), &max_line_bytes);
+    tell_of_lost_kubeconfig(sources, &outputs);
     for output in &mut outputs {
         if let Destination::SplunkHec(splunk) = &mut output.destination {
             splunk.complete(&source.path);
@@ -124,7 +137,7 @@ fn check_apart(report: &Report, outputs: &[Output]) {
     }
 }
 
-fn source(mut section: Section<'_>) -> (Source, Located<i64>) {
+fn source(mut section: Section<'_>, manifest: Option<PathBuf>) -> (Source, Located<i64>) {
     let report = section.sources.report;
     let path = section.value("path", Some("audit-log-path")).line();
     if path.is_default() {
@@ -142,11 +155,10 @@ fn source(mut section: Section<'_>) -> (Source, Located<i64>) {
         .value("maxLineBytes", None)
         .size(i64::try_from(DEFAULT_MAX_LINE_BYTES.get()).unwrap_or(i64::MAX));
     let pins = pins(&mut section);
-    section.reserve("manifest", nothing_available);
     section.finish();
     let max_line_bytes: NonZeroUsize = max_line.positive(report, not_positive);
     let path = PathBuf::from(path.value.unwrap_or_default());
-    (Source { path, format, start_at, max_line_bytes, pins }, max_line)
+    (Source { path, format, manifest, start_at, max_line_bytes, pins }, max_line)
 }
 
 fn pins(section: &mut Section<'_>) -> Pins {
@@ -170,14 +182,16 @@ fn problem_of_log_path(path: &str) -> Option<&'static str> {
         );
     }
     let is_directory = path.ends_with('/') || Path::new(path).file_name().is_none();
-    is_directory.then_some("names a directory; legal is the file that kube-apiserver writes")
+    let problem = is_directory.then_some("names a directory; legal is the file that kube-apiserver writes");
+    problem.or_else(|| problem_of_pattern(path))
 }
 
 /// The outputs of the file. With one or none, the flags speak of it; with several, it is unknown of which.
 fn outputs(sources: Sources<'_>, sections: Vec<Section<'_>>, max_line_bytes: &Located<i64>) -> Vec<Output> {
-    let nobody = Settings::default();
+    let (nobody, of_all) = (Settings::default(), sources.settings.of_all_outputs());
     let count = sections.len();
     if count == 0 {
+        let sources = Sources { below: &sources.manifest.webhook, ..sources };
         let section = Section::new(sources, None, "outputs[0]".to_owned());
         return vec![output::read(section, max_line_bytes)];
     }
@@ -191,8 +205,11 @@ fn outputs(sources: Sources<'_>, sections: Vec<Section<'_>>, max_line_bytes: &Lo
     let mut names: Vec<String> = Vec::with_capacity(count);
     let mut outputs = Vec::with_capacity(count);
     for mut section in sections {
+        // What the manifest says of a webhook's batches is meant for no other destination.
+        section.sources.below =
+            if count == 1 && destination::is_webhook(&section) { &sources.manifest.webhook } else { &nobody };
         if count > 1 {
-            section.sources.settings = &nobody;
+            section.sources.settings = &of_all;
         }
         let place = section.place_of("name");
         let output = output::read(section, max_line_bytes);
@@ -205,6 +222,16 @@ fn outputs(sources: Sources<'_>, sections: Vec<Section<'_>>, max_line_bytes: &Lo
         outputs.push(output);
     }
     outputs
+}
+
+/// A webhook whose kubeconfig nobody names but the manifest, which names none that the host has.
+fn tell_of_lost_kubeconfig(sources: Sources<'_>, outputs: &[Output]) {
+    let Some(what) = &sources.manifest.lost_kubeconfig else { return };
+    if let [Output { destination: Destination::Webhook(kubeconfig), .. }] = outputs
+        && kubeconfig.as_os_str().is_empty()
+    {
+        sources.report.general(what.as_str());
+    }
 }
 
 /// The earlier output of this name. An output whose name was wrong has none.

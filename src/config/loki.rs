@@ -1,7 +1,7 @@
 //! `loki`: Grafana Loki's push API.
 
 use super::encoding::{self, ENCODINGS, Encoding};
-use super::host_name::host_name;
+use super::identity::Identity;
 use super::print::{quoted, show_texts, word};
 use super::quantity;
 use super::report::{Located, Report};
@@ -19,8 +19,8 @@ const MAX_LABELS: usize = 15;
 const MAX_NAME_BYTES: usize = 1024;
 const MAX_VALUE_BYTES: usize = 2048;
 const MAX_TENANT_BYTES: usize = 150;
-/// Labels that there are without being asked for: `job`, `node` and `replay`.
-const OWN_LABELS: [&str; 3] = ["job", "node", REPLAY];
+/// Labels that there are without being asked for; `cluster` if it is known.
+const OWN_LABELS: [&str; 4] = ["job", "node", REPLAY, "cluster"];
 
 pub(super) const TOO_OLD: [(&str, TooOld); 2] = [("restamp", TooOld::Restamp), ("reject", TooOld::Reject)];
 
@@ -41,8 +41,6 @@ pub struct Loki {
     pub too_old: TooOld,
     /// Bytes of a request's body before it is compressed.
     pub max_request_bytes: u64,
-    /// The node's own name.
-    pub host_name: Option<String>,
 }
 
 /// What becomes of events that are older than Loki takes.
@@ -65,13 +63,12 @@ impl Loki {
             structured_metadata: true,
             too_old: TooOld::Restamp,
             max_request_bytes: MAX_REQUEST_BYTES,
-            host_name: None,
         }
     }
 }
 
-/// Reads the section.
-pub(super) fn read(mut section: Section<'_>) -> Option<Loki> {
+/// Reads the section, of an output that tells `identity`.
+pub(super) fn read(mut section: Section<'_>, identity: &Identity) -> Option<Loki> {
     let report = section.sources.report;
     let server = server::read(&mut section, "url", Logins::Http);
     let encoding = encoding::read(&mut section);
@@ -85,20 +82,11 @@ pub(super) fn read(mut section: Section<'_>) -> Option<Loki> {
         .value;
     let max_request_bytes = section.value("maxRequestSize", None).size_above_zero(MAX_REQUEST_BYTES);
     let structured_metadata = section.value("structuredMetadata", None).boolean(true).value;
-    let labels = labels(&mut section);
+    let labels = labels(&mut section, identity);
     check_compression(&mut section, encoding);
     section.finish();
-    let (tenant, host_name, defaults) = (tenant.value, host_name(), Loki::new(without_path(server?)));
-    Some(Loki {
-        encoding,
-        tenant,
-        labels,
-        structured_metadata,
-        too_old,
-        max_request_bytes,
-        host_name,
-        ..defaults
-    })
+    let (tenant, defaults) = (tenant.value, Loki::new(without_path(server?)));
+    Some(Loki { encoding, tenant, labels, structured_metadata, too_old, max_request_bytes, ..defaults })
 }
 
 /// Other clients' configurations have the whole URL.
@@ -123,11 +111,13 @@ fn check_compression(section: &mut Section<'_>, encoding: Encoding) {
     report.mistake(&origin, what);
 }
 
-fn labels(section: &mut Section<'_>) -> Vec<(String, String)> {
+fn labels(section: &mut Section<'_>, identity: &Identity) -> Vec<(String, String)> {
     let report = section.sources.report;
     let place = section.place_of("labels");
     let labels = section.texts("labels");
-    let own = OWN_LABELS.iter().filter(|own| !labels.iter().any(|(name, _)| name == *own)).count();
+    let is_known = |own: &&&str| **own != "cluster" || identity.cluster.is_some();
+    let is_given = |own: &str| labels.iter().any(|(name, _)| name == own);
+    let own = OWN_LABELS.iter().filter(is_known).filter(|own| !is_given(own)).count();
     if let Some(place) = place.filter(|_| labels.len() + own > MAX_LABELS) {
         let surplus = labels.len() + own - MAX_LABELS;
         let what = format!(

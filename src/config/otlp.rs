@@ -1,7 +1,6 @@
 //! `otlp`: an endpoint of OpenTelemetry's log protocol.
 
 use super::encoding::{self, ENCODINGS, Encoding};
-use super::host_name::host_name;
 use super::print::{quoted, show_texts, word};
 use super::quantity;
 use super::section::Section;
@@ -32,8 +31,6 @@ pub struct Otlp {
     pub strict_spec: bool,
     /// Bytes of a request's body before it is compressed.
     pub max_request_bytes: u64,
-    /// The node's own name.
-    pub host_name: Option<String>,
 }
 
 /// What a record's body is.
@@ -56,7 +53,6 @@ impl Otlp {
             path: PATH.to_owned(),
             strict_spec: false,
             max_request_bytes: MAX_REQUEST_BYTES,
-            host_name: None,
         }
     }
 
@@ -84,9 +80,8 @@ pub(super) fn read(mut section: Section<'_>) -> Option<Otlp> {
     let max_request_bytes = section.value("maxRequestSize", None).size_above_zero(MAX_REQUEST_BYTES);
     let strict_spec = section.value("strictSpec", None).boolean(false).value;
     section.finish();
-    let (path, host_name) = (path.value.unwrap_or_else(|| PATH.to_owned()), host_name());
-    let defaults = Otlp::new(server?);
-    Some(Otlp { encoding, body, resource, path, strict_spec, max_request_bytes, host_name, ..defaults })
+    let path = path.value.unwrap_or_else(|| PATH.to_owned());
+    Some(Otlp { encoding, body, resource, path, strict_spec, max_request_bytes, ..Otlp::new(server?) })
 }
 
 /// The fields that only this destination has, as YAML.

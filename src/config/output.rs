@@ -9,9 +9,12 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::report::{Located, Origin, Report};
-use super::section::{Section, nothing_available};
+use super::section::Section;
 use super::value::{not_among, not_positive};
-use super::{Batch, Mode, OnFull, Output, Rejected, Throttle, Truncate, destination, quantity, redact};
+use super::{
+    Batch, Destination, Identity, Mode, OnFull, Output, Rejected, Throttle, Truncate, destination, identity,
+    quantity, redact, routing,
+};
 
 const MIB: i64 = 1 << 20;
 
@@ -24,12 +27,15 @@ pub(super) const ON_FULL: [(&str, OnFull); 2] = [("dropOldest", OnFull::DropOlde
 pub(super) fn read(mut section: Section<'_>, max_line_bytes: &Located<i64>) -> Output {
     let report = section.sources.report;
     let name = name(&mut section);
-    let (destination, requests) = destination::read(&mut section);
+    let identity = identity(section.section("identity"));
+    let (destination, requests) = destination::read(&mut section, &identity.value);
+    let identity = told_to(&destination, identity, report);
     let mut batch = batch(section.section("batch"));
     batch.max_size = destination.most_events().map_or(batch.max_size, |most| most.min(batch.max_size));
     let max_in_flight = section.value("maxInFlight", None).int(4).positive(report, not_positive);
     let max_memory = max_memory(&mut section, max_line_bytes);
     let truncate = truncate(section.section("truncate"), max_memory);
+    let takes = routing::read(&mut section);
     let policy_file = section.value("policyFile", Some("audit-policy-file")).line_or_empty().value;
     let redact = redact::read(section.section("redact"));
     // With flags alone the stream is what kube-apiserver's own backend would send, and nothing else.
@@ -38,7 +44,6 @@ pub(super) fn read(mut section: Section<'_>, max_line_bytes: &Located<i64>) -> O
     let rejected = rejected(section.section("rejected"), max_line_bytes);
     let ready_after =
         above_zero(report, &section.value("readyAfter", None).duration(Duration::from_secs(5 * 60)));
-    reserve_later_fields(&mut section);
     section.finish();
     Output {
         name,
@@ -49,10 +54,12 @@ pub(super) fn read(mut section: Section<'_>, max_line_bytes: &Located<i64>) -> O
         redact,
         truncate,
         max_memory,
+        takes,
         // As kube-apiserver has it, no name is no policy.
         policy_file: policy_file.filter(|path| !path.is_empty()).map(PathBuf::from),
         gap_records,
         rejected,
+        identity,
         ready_after,
     }
 }
@@ -202,11 +209,27 @@ fn rejected(mut section: Section<'_>, max_line_bytes: &Located<i64>) -> Rejected
     Rejected { max_size: u64::try_from(bytes.get()).unwrap_or(u64::MAX), on_full }
 }
 
-/// Fields that the documentation promises for later: known by name, so that they are not taken for typing errors.
-fn reserve_later_fields(section: &mut Section<'_>) {
-    for field in ["match", "identity"] {
-        section.reserve(field, nothing_available);
+/// Where the events come from, and where the file says so.
+fn identity(mut section: Section<'_>) -> Located<Identity> {
+    let is_given = |field| section.place_of(field).filter(|_| section.has_value(field));
+    let origin = is_given("cluster").or_else(|| is_given("node")).unwrap_or(Origin::Default);
+    let value = identity::read(&mut section);
+    section.finish();
+    Located { value, origin }
+}
+
+/// What of it the destination is told: a file and standard output have kube-apiserver's lines, and nothing beside them.
+fn told_to(destination: &Destination, identity: Located<Identity>, report: &Report) -> Identity {
+    if !matches!(destination, Destination::File(_) | Destination::Stdout) {
+        return identity.value;
     }
+    if !identity.is_default() {
+        let name = destination.name();
+        let what =
+            format!("has no effect: {name} has kube-apiserver's lines and nothing beside them; remove it");
+        report.warn(&identity.origin, what);
+    }
+    Identity::default()
 }
 
 pub(super) fn above_zero(report: &Report, duration: &Located<Duration>) -> Duration {

@@ -7,7 +7,8 @@ use std::num::NonZeroUsize;
 use std::path::Path;
 
 use super::{
-    Batch, Compression, Config, Output, Redact, Throttle, destination, load, log_flags, output, quantity,
+    Batch, Compression, Config, Destination, Identity, Output, Redact, Throttle, destination, load,
+    log_flags, output, quantity, routing,
 };
 use destinations::{show_destination, show_request};
 
@@ -19,6 +20,7 @@ pub fn to_yaml(config: &Config) -> String {
         "source:
   path: {path}
   format: {format}
+  manifest: {manifest}
   startAt: {start_at}
   maxLineBytes: {max_line}
   pinLimit: {pin_limit}
@@ -28,6 +30,7 @@ outputs:
 ",
         path = show_path(&config.source.path),
         format = word(&log_flags::FORMATS, config.source.format),
+        manifest = show_file(config.source.manifest.as_deref()),
         start_at = word(&load::START_AT, config.source.start_at),
         max_line = show_bytes(config.source.max_line_bytes),
         pin_limit = quantity::show_size(config.source.pins.limit),
@@ -63,12 +66,13 @@ fn show_output(output: &Output) -> String {
       maxBatchSize: {max_batch_size}
     maxInFlight: {max_in_flight}
     maxMemory: {max_memory}
+    match:{takes}
     policyFile: {policy_file}
     gapRecords: {gap_records}
     rejected:
       maxSize: {rejected_size}
       onFull: {on_full}
-    readyAfter: {ready_after}
+{identity}    readyAfter: {ready_after}
 ",
         section = destination.name(),
         destination = show_destination(destination),
@@ -81,10 +85,12 @@ fn show_output(output: &Output) -> String {
         max_event_size = show_bytes(truncate.max_event_size),
         max_batch_size = show_bytes(truncate.max_batch_size),
         max_memory = show_bytes(*max_memory),
+        takes = routing::show(output.takes.as_deref()),
         policy_file = show_file(output.policy_file.as_deref()),
         gap_records = output.gap_records,
         rejected_size = quantity::show_size(rejected.max_size),
         on_full = word(&output::ON_FULL, rejected.on_full),
+        identity = show_identity(output),
         ready_after = quantity::show_duration(output.ready_after),
     )
 }
@@ -137,6 +143,17 @@ fn show_redact(redact: &Redact) -> String {
     )
 }
 
+/// What is not told is an empty text: null would leave it to the environment of whoever loads this. A file and standard
+/// output are told nothing.
+fn show_identity(output: &Output) -> String {
+    if matches!(output.destination, Destination::File(_) | Destination::Stdout) {
+        return String::new();
+    }
+    let Identity { cluster, node } = &output.identity;
+    let [cluster, node] = [cluster, node].map(|name| quoted(name.as_deref().unwrap_or_default()));
+    format!("    identity: {{ cluster: {cluster}, node: {node} }}\n")
+}
+
 /// The word that the file has for a choice.
 pub(super) fn word<T: Copy + PartialEq>(words: &[(&'static str, T)], choice: T) -> &'static str {
     words.iter().find(|(_, value)| *value == choice).map_or("", |(word, _)| word)
@@ -147,7 +164,7 @@ fn show_bytes(bytes: NonZeroUsize) -> String {
 }
 
 /// A path, in quotes unless it is plain beyond doubt.
-fn show_path(path: &Path) -> String {
+pub(crate) fn show_path(path: &Path) -> String {
     let path = path.to_string_lossy();
     let plain = |c: char| c.is_ascii_alphanumeric() || "/._-".contains(c);
     if path.starts_with('/') && path.chars().all(plain) {
@@ -157,7 +174,7 @@ fn show_path(path: &Path) -> String {
 }
 
 /// Any text, in quotes.
-pub(super) fn quoted(text: &str) -> String {
+pub(crate) fn quoted(text: &str) -> String {
     let mut quoted = String::from("\"");
     for c in text.chars() {
         match c {

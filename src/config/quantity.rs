@@ -176,7 +176,7 @@ pub(super) fn show_free_space(free: MinFree) -> String {
 }
 
 /// Reads what `strconv.ParseInt(text, 0, 64)` reads: a base prefix `0x`, `0o`, `0b` or `0`, and `_` between digits.
-pub(super) fn int(text: &str) -> Result<i64, String> {
+pub(crate) fn int(text: &str) -> Result<i64, String> {
     let invalid = || format!("{text:?} is not a whole number");
     let (sign, unsigned) = match text.as_bytes().first() {
         Some(b'-') => ("-", &text[1..]),
@@ -204,7 +204,7 @@ pub(super) fn int(text: &str) -> Result<i64, String> {
 }
 
 /// Reads what `strconv.ParseBool` reads.
-pub(super) fn boolean(text: &str) -> Result<bool, String> {
+pub(crate) fn boolean(text: &str) -> Result<bool, String> {
     match text {
         "1" | "t" | "T" | "TRUE" | "true" | "True" => Ok(true),
         "0" | "f" | "F" | "FALSE" | "false" | "False" => Ok(false),

@@ -18,6 +18,7 @@ pub struct Errors {
     kubeconfigs: Vec<PathBuf>,
     policies: Vec<PathBuf>,
     key_files: Vec<(String, PathBuf)>,
+    awaited: Option<PathBuf>,
 }
 
 impl Errors {
@@ -48,6 +49,12 @@ impl Errors {
     /// The key files that are named nevertheless, each with its field.
     pub(crate) fn key_files(&self) -> impl Iterator<Item = (String, &Path)> {
         self.key_files.iter().map(|(field, path)| (field.clone(), path.as_path()))
+    }
+
+    /// The manifest, if nothing is wrong but that it is not there yet.
+    #[must_use]
+    pub fn awaited(&self) -> Option<&Path> {
+        self.awaited.as_deref().filter(|_| self.mistakes.len() == 1)
     }
 
     /// Whether nothing is wrong.
@@ -132,11 +139,18 @@ pub(super) struct Report {
 }
 
 impl Report {
-    /// A mistake in the value from `origin`.
+    /// A mistake in the value from `origin`; said once, although several outputs may read a variable.
     pub(super) fn mistake(&self, origin: &Origin, what: impl fmt::Display) {
-        if *origin != Origin::Mistaken {
-            self.errors.borrow_mut().push(format!("{origin}: {what}"));
+        let mistake = format!("{origin}: {what}");
+        let mut errors = self.errors.borrow_mut();
+        if *origin != Origin::Mistaken && !errors.iter().any(|told| told == mistake) {
+            errors.push(mistake);
         }
+    }
+
+    /// The manifest is not there, which is the mistake that was told last; kubelet's users may be about to write it.
+    pub(super) fn awaits(&self, manifest: &Path) {
+        self.errors.borrow_mut().awaited = Some(manifest.to_owned());
     }
 
     /// A mistake that no single value is to blame for, such as a missing one.
@@ -154,6 +168,11 @@ impl Report {
     /// Something that is legal, and yet the administrator should know.
     pub(super) fn warn(&self, origin: &Origin, what: impl fmt::Display) {
         self.warnings.borrow_mut().push(format!("{origin}: {what}"));
+    }
+
+    /// The same of what somebody else has found and says with its place.
+    pub(super) fn general_warning(&self, what: impl Into<String>) {
+        self.warnings.borrow_mut().push(what.into());
     }
 
     /// The warnings, or the mistakes if there were any.

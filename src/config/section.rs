@@ -3,8 +3,9 @@
 //! Which fields a section knows is not listed anywhere: it is those that were asked for. [`Section::finish`] reports the
 //! others, so that a field can neither be forgotten in a list nor be ignored in silence.
 
+use super::manifest::Layer;
 use super::report::{Located, Origin, Report};
-use super::settings::Settings;
+use super::settings::{Setting, Settings};
 use super::value::{Given, Raw};
 use crate::yaml::{Entry, Node, Value};
 
@@ -16,6 +17,10 @@ pub(super) struct Sources<'a> {
     /// False when the file could not be read at all: what it seems to lack may well be in it.
     pub(super) complete: bool,
     pub(super) settings: &'a Settings,
+    /// What the manifest says by the names of flags, for what the file leaves open.
+    pub(super) below: &'a Settings,
+    /// All that the manifest says.
+    pub(super) manifest: &'a Layer,
     pub(super) report: &'a Report,
 }
 
@@ -55,7 +60,6 @@ pub(super) struct Section<'a> {
     path: String,
     presence: Presence,
     known: Vec<&'static str>,
-    reserved: Vec<&'static str>,
 }
 
 impl<'a> Section<'a> {
@@ -71,7 +75,7 @@ impl<'a> Section<'a> {
                 (&[], Presence::Mistaken)
             }
         };
-        let section = Self { sources, entries, path, presence, known: Vec::new(), reserved: Vec::new() };
+        let section = Self { sources, entries, path, presence, known: Vec::new() };
         section.report_repeated_fields();
         section
     }
@@ -112,17 +116,27 @@ impl<'a> Section<'a> {
         }
     }
 
-    /// The value of `field`; `flag` and its variable win over the file, whose value is then not looked at.
+    /// The value of `field`; `flag` and its variable win over the file, whose value is then not looked at. What neither
+    /// has may be in the manifest.
     pub(super) fn value(&mut self, field: &'static str, flag: Option<&str>) -> Given<'a> {
-        self.known.push(field);
         if let Some(given) = flag.map(|flag| self.sources.flag(flag)).filter(Given::is_given) {
+            self.known.push(field);
             return given;
         }
+        self.value_or(field, flag.and_then(|flag| self.sources.below.get(flag)))
+    }
+
+    /// The value of `field`, or what the manifest says in its place.
+    pub(super) fn value_or(&mut self, field: &'static str, below: Option<&'a Setting>) -> Given<'a> {
+        self.known.push(field);
         let (origin, raw) = match self.find(field) {
             Some(entry) if !matches!(entry.node.value, Value::Null) => {
                 (self.sources.place(entry.line, &self.path_of(field)), Raw::Yaml(&entry.node.value))
             }
-            _ => (Origin::Default, Raw::Absent),
+            _ => match below {
+                Some(setting) => (setting.origin.clone(), Raw::Text(&setting.text)),
+                None => (Origin::Default, Raw::Absent),
+            },
         };
         Given { report: self.sources.report, origin, raw }
     }
@@ -148,19 +162,21 @@ impl<'a> Section<'a> {
         self.known.extend(fields);
     }
 
-    /// A field of a later version: legal only where it asks for nothing.
-    pub(super) fn reserve(&mut self, field: &'static str, asks_for_nothing: fn(&Value) -> bool) {
-        self.reserved.push(field);
-        let Some(entry) = self.find(field) else { return };
-        if !matches!(entry.node.value, Value::Null) && !asks_for_nothing(&entry.node.value) {
-            let place = self.sources.place(entry.line, &self.path_of(field));
-            self.sources.report.mistake(&place, "is not available in this version yet; remove it");
-        }
+    /// What stands at `field`, for a reader of its own, and the name of the file.
+    pub(super) fn node(&mut self, field: &'static str) -> Option<(&'a Node, &'a str)> {
+        self.known.push(field);
+        let node = self.find(field).map(|entry| &entry.node);
+        node.filter(|node| !matches!(node.value, Value::Null)).zip(self.sources.file)
     }
 
     /// Where `field` stands, if the file has it.
     pub(super) fn place_of(&self, field: &str) -> Option<Origin> {
         self.find(field).map(|entry| self.sources.place(entry.line, &self.path_of(field)))
+    }
+
+    /// Whether the file says something else of `field` than nothing.
+    pub(super) fn has_value(&self, field: &str) -> bool {
+        self.find(field).is_some_and(|entry| !matches!(entry.node.value, Value::Null))
     }
 
     /// Whether the file has this section.
@@ -198,7 +214,7 @@ impl<'a> Section<'a> {
     pub(super) fn finish(self) {
         for entry in self.entries {
             let name = entry.key.as_str();
-            if self.known.contains(&name) || self.reserved.contains(&name) {
+            if self.known.contains(&name) {
                 continue;
             }
             let hint = match closest(name, &self.known) {
@@ -233,9 +249,4 @@ pub(crate) fn closest<'k>(word: &str, known: &[&'k str]) -> Option<&'k str> {
     let word = plain(word);
     let scored = known.iter().map(|known| (*known, strsim::jaro_winkler(&word, &plain(known))));
     scored.filter(|(_, score)| *score > 0.8).max_by(|a, b| a.1.total_cmp(&b.1)).map(|(known, _)| known)
-}
-
-/// For [`Section::reserve`]: no value of the field is available yet.
-pub(super) fn nothing_available(_: &Value) -> bool {
-    false
 }

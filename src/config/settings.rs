@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 
+use super::identity::IDENTITY_VARIABLES;
 use super::report::Origin;
 
 /// kube-apiserver's old name of [`INITIAL_BACKOFF`]; both set the same variable.
@@ -13,7 +14,8 @@ pub(crate) const DEPRECATED_BACKOFF: &str = "audit-webhook-batch-initial-backoff
 /// The wait before the first retry.
 pub(crate) const INITIAL_BACKOFF: &str = "audit-webhook-initial-backoff";
 
-/// The values of flags and variables. What an alias said is kept under its own name and under the flag's.
+/// The values of flags and variables. What an alias said is kept under its own name and under the flag's, what a variable
+/// said that stands for no flag under the variable's.
 #[derive(Debug, Default)]
 pub(crate) struct Settings(BTreeMap<&'static str, Setting>);
 
@@ -31,6 +33,12 @@ impl Settings {
 
     pub(crate) fn get(&self, flag: &str) -> Option<&Setting> {
         self.0.get(flag)
+    }
+
+    /// What is said of every output, however many there are.
+    pub(super) fn of_all_outputs(&self) -> Self {
+        let of_all = |name: &'static str| Some((name, self.get(name)?.clone()));
+        Self(IDENTITY_VARIABLES.into_iter().filter_map(of_all).collect())
     }
 
     /// The values that belong to an output rather than to the daemon.

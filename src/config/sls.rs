@@ -1,10 +1,10 @@
 //! `sls`: a logstore of Alibaba Cloud's Simple Log Service.
 
-use super::host_name::host_name;
 use super::node_address::node_address;
 use super::report::{Located, Origin};
 use super::section::Section;
 use super::server::{self, Logins, Server};
+use super::settings::Setting;
 use super::value::not_among;
 
 pub(super) const COMPRESSIONS: [(&str, SlsCompression); 3] =
@@ -34,8 +34,8 @@ pub struct Sls {
     pub topic: String,
     /// The source of all logs, the node's address if nothing else is said; may be empty.
     pub source: String,
-    /// The tag `__hostname__`; without it if empty.
-    pub hostname: String,
+    /// The tag `__hostname__`, if it is not the node that the output's identity names; without it if empty.
+    pub hostname: Option<String>,
     /// Further tags of all logs; they win over ours.
     pub tags: Vec<(String, String)>,
     /// Which time a log has.
@@ -71,8 +71,9 @@ pub(super) fn read(mut section: Section<'_>) -> Option<Sls> {
         let what = "must not hold a path or a query; SLS has one of its own, which comes by itself";
         section.sources.report.mistake(&section.place_of("url").unwrap_or(Origin::Default), what);
     }
-    let project = name(&mut section, "project", b"-");
-    let logstore = name(&mut section, "logstore", b"-_");
+    let told = &section.sources.manifest.sls;
+    let project = name(&mut section, "project", told.project.as_ref(), b"-");
+    let logstore = name(&mut section, "logstore", told.logstore.as_ref(), b"-_");
     let region = given_name(&section.value("region", None).line(), &section, b"-");
     let compression = section
         .value("compression", None)
@@ -85,7 +86,7 @@ pub(super) fn read(mut section: Section<'_>) -> Option<Sls> {
     let topic = text(&mut section, "topic").unwrap_or_default();
     let source = text(&mut section, "source");
     let source = source.or_else(|| Some(node_address()?.to_string())).unwrap_or_default();
-    let hostname = text(&mut section, "hostname").or_else(host_name).unwrap_or_default();
+    let hostname = text(&mut section, "hostname");
     let tags = tags(&mut section);
     let pack_id = section.value("packId", None).boolean(true).value;
     section.finish();
@@ -105,9 +106,14 @@ pub(super) fn read(mut section: Section<'_>) -> Option<Sls> {
     })
 }
 
-/// A name that must be there.
-fn name(section: &mut Section<'_>, field: &'static str, signs: &[u8]) -> Option<String> {
-    let given = section.value(field, None).line();
+/// A name that must be there, or in the manifest.
+fn name<'a>(
+    section: &mut Section<'a>,
+    field: &'static str,
+    below: Option<&'a Setting>,
+    signs: &[u8],
+) -> Option<String> {
+    let given = section.value_or(field, below).line();
     if given.is_default() {
         section.missing(field, None);
     }
@@ -137,8 +143,13 @@ fn hash_key(section: &mut Section<'_>) -> Option<String> {
     Some(key)
 }
 
+/// Without any of them the one of logtail's in the manifest.
 fn tags(section: &mut Section<'_>) -> Vec<(String, String)> {
     let report = section.sources.report;
+    if section.place_of("tags").is_none() {
+        section.knows(&["tags"]);
+        return section.sources.manifest.sls.tag.iter().cloned().collect();
+    }
     let mut tags = Vec::new();
     for (key, value) in section.texts("tags") {
         if key.is_empty() || key.chars().any(char::is_control) {

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use super::host_name::host_name;
 use super::section::Section;
 use super::server::{self, Logins, Server};
 use super::value::not_among;
@@ -22,7 +21,7 @@ pub(super) const ACKS: [(&str, Ack); 3] = [("auto", Ack::Auto), ("on", Ack::On),
 pub struct SplunkHec {
     /// Where requests go, without the collector's own path.
     pub server: Server,
-    /// The node that the events come from.
+    /// Splunk's `host` of the events, if it is not the node that the output's identity names.
     pub host: Option<String>,
     /// The log that they come from.
     pub source: Option<String>,
@@ -30,7 +29,7 @@ pub struct SplunkHec {
     pub sourcetype: String,
     /// One that the token allows. `None`: the token's own.
     pub index: Option<String>,
-    /// Indexed fields.
+    /// Indexed fields beside the cluster, which they win over.
     pub fields: BTreeMap<String, String>,
     /// Whether an event counts as settled only once the indexers have it.
     pub ack: Ack,
@@ -51,7 +50,7 @@ pub enum Ack {
 pub(super) fn read(mut section: Section<'_>) -> Option<SplunkHec> {
     let report = section.sources.report;
     let server = server::read(&mut section, "url", Logins::Only("tokenFile", "Splunk"));
-    let host = section.value("host", None).line().value.or_else(host_name);
+    let host = section.value("host", None).line().value;
     let source = section.value("source", None).line().value;
     let sourcetype = section.value("sourcetype", None).line().value;
     let index = section.value("index", None).line().value;

@@ -4,6 +4,7 @@ mod compression;
 mod elasticsearch;
 mod file;
 mod hostile;
+mod identity;
 mod kube_apiserver;
 mod loki;
 mod mistakes;
@@ -59,6 +60,7 @@ fn defaults(name: &str) -> Config {
         source: Source {
             path: "/log".into(),
             format: format::Format::Json,
+            manifest: None,
             start_at: StartAt::Oldest,
             max_line_bytes: count(16 << 20),
             pins: Pins { limit: 2 << 30, max_files: 512, min_free: MinFree::Percent(10) },
@@ -87,9 +89,11 @@ fn defaults(name: &str) -> Config {
             },
             max_in_flight: count(4),
             max_memory: count(32 << 20),
+            takes: None,
             policy_file: None,
             gap_records: true,
             rejected: Rejected { max_size: 256 << 20, on_full: OnFull::DropOldest },
+            identity: Identity { cluster: None, node: host_name::host_name() },
             ready_after: Duration::from_secs(300),
         }],
         state_dir: "/var/lib/audit-shipper".into(),
@@ -258,9 +262,8 @@ fn a_rejected_file_smaller_than_an_event_is_worth_a_warning() {
 
 #[test]
 fn what_later_versions_bring_may_be_turned_off() {
-    let yaml = LEAST
-        .replace("path: /log", "path: /log, format: json, manifest: ")
-        .replace("}}]", "}, identity: ~}]");
+    let yaml =
+        LEAST.replace("path: /log", "path: /log, format: json, manifest: ").replace("}}]", "}, match: ~}]");
     assert_eq!(load_yaml(&yaml).unwrap().config, defaults("siem"));
 }
 

@@ -12,6 +12,9 @@ use super::report::{Located, Origin, Report};
 use super::section::closest;
 use crate::yaml::Value;
 
+/// How a text begins that `import` could not know; what is to stand there follows, and then a `>`.
+pub(crate) const FILL_IN: &str = "<FILL IN";
+
 /// A value that nobody has looked at yet.
 pub(super) struct Given<'a> {
     pub(super) report: &'a Report,
@@ -112,10 +115,15 @@ impl Given<'_> {
     pub(super) fn line_or_empty(self) -> Located<Option<String>> {
         let report = self.report;
         let located = self.text();
-        if !located.value.iter().any(|text| text.chars().any(char::is_control)) {
+        let text = located.value.as_deref().unwrap_or_default();
+        if let Some(what) = text.strip_prefix(FILL_IN) {
+            let what = what.trim_start_matches([':', ' ']).trim_end_matches('>');
+            report.mistake(&located.origin, format_args!("is still to be filled in: {what}"));
+        } else if text.chars().any(char::is_control) {
+            report.mistake(&located.origin, "must not hold control characters");
+        } else {
             return located;
         }
-        report.mistake(&located.origin, "must not hold control characters");
         Located { value: None, origin: Origin::Mistaken }
     }
 

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use prometheus::{Histogram, IntCounter, IntGauge};
 
 use super::{Inner, Outcome, Shared, Unsettled, lock, signed};
-use crate::batch::{Batch, Reason};
+use crate::batch::{Batch, FilteredBy, Reason};
 use crate::body::Size;
 use crate::endpoint::Condition;
 use crate::gap::Gap;
@@ -48,8 +48,8 @@ impl RouteMetrics {
         self.buffered.add(signed(lines));
         self.truncated.inc_by(batch.truncated());
         self.skipped.inc_by(batch.skipped().lines);
-        for (rule, events) in batch.filtered().by_rule() {
-            self.filtered(rule).inc_by(events);
+        for (by, events) in batch.filtered().by() {
+            self.filtered(by).inc_by(events);
         }
         if lines > 0 {
             #[expect(clippy::cast_precision_loss, reason = "a batch has far fewer than 2^52 events")]
@@ -57,10 +57,15 @@ impl RouteMetrics {
         }
     }
 
+    /// The output has a match.
+    pub fn has_match(&self) {
+        self.filtered(FilteredBy::Match);
+    }
+
     /// A policy of so many rules is in use from now on.
     pub fn policy(&self, rules: usize) {
         for rule in (0..rules).map(Some).chain([None]) {
-            self.filtered(rule);
+            self.filtered(FilteredBy::Policy(rule));
         }
         self.policy_reload(true);
     }
@@ -71,8 +76,12 @@ impl RouteMetrics {
         family.with_label_values(&[&self.output]).set(i64::from(is_good));
     }
 
-    fn filtered(&self, rule: Option<usize>) -> IntCounter {
-        let rule = rule.map_or_else(|| "none".to_owned(), |rule| rule.to_string());
+    fn filtered(&self, by: FilteredBy) -> IntCounter {
+        let rule = match by {
+            FilteredBy::Match => "match".to_owned(),
+            FilteredBy::Policy(None) => "none".to_owned(),
+            FilteredBy::Policy(Some(rule)) => rule.to_string(),
+        };
         self.inner.families.filtered.with_label_values(&[self.output.as_str(), &rule])
     }
 
@@ -149,6 +158,12 @@ impl RouteMetrics {
     #[must_use]
     pub fn lag(&self) -> (u64, f64) {
         self.shared.behind(Timestamp::now())
+    }
+
+    /// Events that were acknowledged so far.
+    #[must_use]
+    pub fn delivered_events(&self) -> u64 {
+        self.delivered.get()
     }
 
     /// Rotations that this output followed. All outputs follow the same log, so the one that is ahead counts.

@@ -11,7 +11,7 @@ pub const TABLE: [Row; 31] = [
         "audit_event_total",
         "counter",
         OUTPUT,
-        "Audit events that passed the policy and were taken for shipping.",
+        "Audit events that match and policy have left in, taken for shipping.",
     ),
     (
         "error_total",
@@ -29,7 +29,7 @@ pub const TABLE: [Row; 31] = [
         "audit_shipper_filtered_events_total",
         "counter",
         &["output", "rule"],
-        "Audit events dropped by the policy, by its rule.",
+        "Audit events that match passed over (rule match), or that the policy dropped, by its rule.",
     ),
     (
         "audit_shipper_delivered_events_total",

@@ -5,7 +5,7 @@
 //! of what they ask for. A mask may hold a rule too many, never one too few.
 
 use super::request::{Request, Target, Text};
-use super::rule::Rule;
+use super::rule::Conditions;
 use super::texts::Texts;
 use super::user::User;
 
@@ -13,7 +13,7 @@ use super::user::User;
 const MASK_RULES: usize = u64::BITS as usize;
 const ALL: u64 = u64::MAX;
 
-/// The rules of a policy by what they ask for.
+/// Rules by what they ask for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Index(Vec<Masks>);
 
@@ -33,41 +33,46 @@ struct Masks {
 }
 
 impl Index {
-    pub(super) fn of(rules: &[Rule]) -> Self {
+    pub(super) fn of(rules: &[impl AsRef<Conditions>]) -> Self {
         Self(rules.chunks(MASK_RULES).map(Masks::of).collect())
     }
 
     /// Adds the masks of the rules that take `user`, and of no others.
-    pub(super) fn add_masks_of(&self, user: &User<'_>, rules: &[Rule], out: &mut Vec<u64>) {
+    pub(super) fn add_masks_of(&self, user: &User<'_>, rules: &[impl AsRef<Conditions>], out: &mut Vec<u64>) {
         for (masks, rules) in self.0.iter().zip(rules.chunks(MASK_RULES)) {
-            let takes = |bit: usize| rules.get(bit).is_some_and(|rule| rule.takes(user));
+            let takes = |bit: usize| rules.get(bit).is_some_and(|rule| rule.as_ref().takes(user));
             out.push(
                 bits(masks.of_user(user)).filter(|bit| takes(*bit)).fold(0, |mask, bit| mask | 1 << bit),
             );
         }
     }
 
-    /// The number of the first rule that `matches`, of those that may match, and take the user who has these masks.
+    /// The number of the first rule that `matches`, of those that may match, and take the user who has these masks. What
+    /// rules ask for besides must `hold`, also where no look at the rule is needed to know that it matches.
     pub(super) fn first(
         &self,
         request: &Request<'_>,
         user: &[u64],
         matches: impl Fn(usize) -> bool,
+        holds: impl Fn(usize) -> bool,
     ) -> Option<usize> {
         let mut blocks = self.0.iter().zip(user).enumerate();
         blocks.find_map(|(block, (masks, user))| {
             let (candidates, exact) = masks.candidates(request);
-            let is_first = |bit: &usize| exact >> bit & 1 == 1 || matches(block * MASK_RULES + bit);
-            bits(candidates & user).find(is_first).map(|bit| block * MASK_RULES + bit)
+            let is_first = |number: &usize| {
+                (exact >> (number % MASK_RULES) & 1 == 1 || matches(*number)) && holds(*number)
+            };
+            bits(candidates & user).map(|bit| block * MASK_RULES + bit).find(is_first)
         })
     }
 }
 
 impl Masks {
-    fn of(rules: &[Rule]) -> Self {
-        let texts = |of: fn(&Rule) -> Vec<&str>| Texts::of(rules.iter().map(of));
-        let mask = |has: fn(&Rule) -> bool| {
-            rules.iter().enumerate().filter(|(_, rule)| has(rule)).fold(0, |mask, (bit, _)| mask | 1 << bit)
+    fn of(rules: &[impl AsRef<Conditions>]) -> Self {
+        let texts = |of: fn(&Conditions) -> Vec<&str>| Texts::of(rules.iter().map(|rule| of(rule.as_ref())));
+        let mask = |has: fn(&Conditions) -> bool| {
+            let rules = rules.iter().enumerate().filter(|(_, rule)| has(rule.as_ref()));
+            rules.fold(0, |mask, (bit, _)| mask | 1 << bit)
         };
         Self {
             users: texts(|rule| all(&rule.users)),
@@ -129,7 +134,7 @@ fn all(texts: &[String]) -> Vec<&str> {
 }
 
 /// The resources that a rule asks for, whatever of them; none for any.
-fn resources_of(rule: &Rule) -> Vec<&str> {
+fn resources_of(rule: &Conditions) -> Vec<&str> {
     let mut resources = Vec::new();
     for wanted in &rule.resources {
         let names = wanted.resources.iter().map(|pattern| pattern.split('/').next().unwrap_or_default());
@@ -141,6 +146,6 @@ fn resources_of(rule: &Rule) -> Vec<&str> {
     resources
 }
 
-fn asks_for_resources(rule: &Rule) -> bool {
+fn asks_for_resources(rule: &Conditions) -> bool {
     !rule.namespaces.is_empty() || !rule.resources.is_empty()
 }

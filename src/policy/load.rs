@@ -1,20 +1,22 @@
-//! From a file to a [`Policy`]: everything that is wrong with it, each with its line.
+//! From a file to a [`Policy`], or a part of our own to a [`Match`](super::Match): everything that is wrong with it, each
+//! with its line.
 //!
 //! What kube-apiserver refuses is a mistake here, in its words. What it passes over (fields that it does not know, and of a
 //! field that is there twice all but the last) is a warning, since a rule that has lost a condition to a typing mistake
-//! matches more than was meant.
+//! matches more than was meant. In our own file, [`matching`] refuses these as well.
 
 mod check;
 mod fields;
+mod matching;
 
 use std::io::Read as _;
 use std::path::Path;
 
-use super::rule::{GroupResources, Rule};
+use super::rule::{Conditions, GroupResources, Rule};
 use super::{Decision, Loaded, Policy, Stages};
 use crate::event::Level;
 use crate::yaml::{self, Node, Unreadable};
-use fields::{Fields, Findings, Text};
+use fields::{Fields, Findings, Known, Text};
 
 /// Far more than a policy needs.
 const LONGEST_FILE_BYTES: u64 = 1 << 20;
@@ -26,20 +28,25 @@ const OLD_VERSIONS: [&str; 2] = ["audit.k8s.io/v1beta1", "audit.k8s.io/v1alpha1"
 
 const KIND: &str = "Policy";
 
-const POLICY_FIELDS: [&str; 6] =
-    ["apiVersion", "kind", "metadata", "rules", "omitStages", "omitManagedFields"];
-const RULE_FIELDS: [&str; 9] = [
-    "level",
-    "users",
-    "userGroups",
-    "verbs",
-    "resources",
-    "namespaces",
-    "nonResourceURLs",
-    "omitStages",
-    "omitManagedFields",
-];
-const GROUP_FIELDS: [&str; 3] = ["group", "resources", "resourceNames"];
+const POLICY: Known = Known {
+    fields: &["apiVersion", "kind", "metadata", "rules", "omitStages", "omitManagedFields"],
+    meant: &[],
+};
+const RULE: Known = Known {
+    fields: &[
+        "level",
+        "users",
+        "userGroups",
+        "verbs",
+        "resources",
+        "namespaces",
+        "nonResourceURLs",
+        "omitStages",
+        "omitManagedFields",
+    ],
+    meant: &[],
+};
+const GROUP: Known = Known { fields: &["group", "resources", "resourceNames"], meant: &[] };
 
 impl Policy {
     /// Reads the policy in a file.
@@ -74,7 +81,7 @@ impl Policy {
 }
 
 fn policy(document: &Node, findings: &Findings<'_>) -> Policy {
-    let fields = Fields::new(document, String::new(), &POLICY_FIELDS, findings);
+    let fields = Fields::new(document, String::new(), &POLICY, findings);
     let mut default = Decision {
         level: Level::None,
         rule: None,
@@ -86,7 +93,7 @@ fn policy(document: &Node, findings: &Findings<'_>) -> Policy {
     }
     check_version(&fields, findings);
     fields.expect_mapping("metadata");
-    default.omit_stages = omit_stages(&fields, findings);
+    default.omit_stages = stages(&fields, "omitStages", findings);
     default.omit_managed_fields = fields.boolean("omitManagedFields").unwrap_or_default();
     let nodes = fields.list("rules");
     if nodes.is_some_and(<[Node]>::is_empty) {
@@ -129,15 +136,22 @@ fn check_version(fields: &Fields<'_>, findings: &Findings<'_>) {
 }
 
 fn rule(node: &Node, index: usize, default: Decision, findings: &Findings<'_>) -> Rule {
-    let fields = Fields::new(node, format!("rules[{index}]"), &RULE_FIELDS, findings);
+    let fields = Fields::new(node, format!("rules[{index}]"), &RULE, findings);
     let level = check::level(fields.text("level"), &fields.path_of("level"), findings);
+    let conditions = conditions(&fields, findings);
+    let omit_stages = stages(&fields, "omitStages", findings).union(default.omit_stages);
+    let omit_managed_fields = fields.boolean("omitManagedFields").unwrap_or(default.omit_managed_fields);
+    let decision = Decision { level, rule: Some(index), omit_stages, omit_managed_fields };
+    Rule { line: node.line, decision, conditions }
+}
+
+fn conditions(fields: &Fields<'_>, findings: &Findings<'_>) -> Conditions {
     let urls = fields.texts("nonResourceURLs");
     let path = fields.path_of("nonResourceURLs");
     for (index, url) in urls.iter().enumerate() {
         check::non_resource_url(*url, &format!("{path}[{index}]"), findings);
     }
-    let resources = group_resources(&fields, findings);
-    let omit_stages = omit_stages(&fields, findings).union(default.omit_stages);
+    let resources = group_resources(fields, findings);
     let namespaces = owned(&fields.texts("namespaces"));
     if !urls.is_empty() && (!resources.is_empty() || !namespaces.is_empty()) {
         let what = format_args!(
@@ -146,10 +160,7 @@ fn rule(node: &Node, index: usize, default: Decision, findings: &Findings<'_>) -
         );
         findings.mistake(fields.line_of("nonResourceURLs"), &path, what);
     }
-    let omit_managed_fields = fields.boolean("omitManagedFields").unwrap_or(default.omit_managed_fields);
-    Rule {
-        line: node.line,
-        decision: Decision { level, rule: Some(index), omit_stages, omit_managed_fields },
+    Conditions {
         users: owned(&fields.texts("users")),
         user_groups: owned(&fields.texts("userGroups")),
         verbs: owned(&fields.texts("verbs")),
@@ -160,12 +171,12 @@ fn rule(node: &Node, index: usize, default: Decision, findings: &Findings<'_>) -
 }
 
 fn group_resources(rule: &Fields<'_>, findings: &Findings<'_>) -> Vec<GroupResources> {
-    let path = rule.path_of("resources");
+    let list = rule.path_of("resources");
     let read = |(index, node)| {
-        let fields = Fields::new(node, format!("{path}[{index}]"), &GROUP_FIELDS, findings);
+        let path = findings.path_of_item(&list, index);
+        let fields = Fields::new(node, format!("{list}[{index}]"), &GROUP, findings);
         let (group, names) = (fields.text("group"), fields.texts("resourceNames"));
         let resources = owned(&fields.texts("resources"));
-        // kube-apiserver's paths have no index in these; the line tells which one is meant.
         check::group(group, &format!("{path}.group"), findings);
         if !names.is_empty() && resources.is_empty() {
             let what = format_args!(
@@ -180,10 +191,10 @@ fn group_resources(rule: &Fields<'_>, findings: &Findings<'_>) -> Vec<GroupResou
     rule.list("resources").unwrap_or_default().iter().enumerate().map(read).collect()
 }
 
-fn omit_stages(fields: &Fields<'_>, findings: &Findings<'_>) -> Stages {
-    let path = fields.path_of("omitStages");
+fn stages(fields: &Fields<'_>, field: &str, findings: &Findings<'_>) -> Stages {
+    let path = fields.path_of(field);
     let stage = |(index, stage)| check::stage(stage, &format!("{path}[{index}]"), findings);
-    fields.texts("omitStages").into_iter().enumerate().map(stage).fold(Stages::default(), Stages::union)
+    fields.texts(field).into_iter().enumerate().map(stage).fold(Stages::default(), Stages::union)
 }
 
 fn owned(texts: &[Text<'_>]) -> Vec<String> {

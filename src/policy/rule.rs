@@ -8,12 +8,19 @@ use super::user::User;
 
 /// One rule of a policy.
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[expect(missing_docs, reason = "they are the fields of the file")]
 pub struct Rule {
     /// Where it begins in its file.
     pub line: u64,
     /// What is done to what it matches; the policy's own `omitStages` and `omitManagedFields` are in it.
     pub decision: Decision,
+    /// What it matches.
+    pub conditions: Conditions,
+}
+
+/// What is asked of a request, all of which must hold.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[expect(missing_docs, reason = "they are the fields of the file")]
+pub struct Conditions {
     pub users: Vec<String>,
     pub user_groups: Vec<String>,
     pub verbs: Vec<String>,
@@ -31,8 +38,14 @@ pub struct GroupResources {
     pub resource_names: Vec<String>,
 }
 
-impl Rule {
-    /// Whether it is about requests of `user`.
+impl AsRef<Conditions> for Rule {
+    fn as_ref(&self) -> &Conditions {
+        &self.conditions
+    }
+}
+
+impl Conditions {
+    /// Whether they hold of requests of `user`.
     pub(super) fn takes(&self, user: &User<'_>) -> bool {
         let is = |wanted: &String| user.name.map_or(wanted.is_empty(), |name| name.is(wanted));
         let is_member = || user.groups().any(|group| self.user_groups.iter().any(|wanted| group.is(wanted)));
@@ -40,7 +53,7 @@ impl Rule {
             && (self.user_groups.is_empty() || is_member())
     }
 
-    /// Whether it is about `request`, if it takes the user.
+    /// Whether they hold of `request`, if they do of the user.
     pub(super) fn matches(&self, request: &Request<'_>) -> bool {
         let is_verb =
             || self.verbs.iter().any(|verb| request.verb.map_or(verb.is_empty(), |text| text.is(verb)));

@@ -39,7 +39,7 @@ fn log_of(events: u64) -> tempfile::TempDir {
 }
 
 fn route(directory: &Path, output: &config::Output, far: &Far, metrics: &Metrics) -> Route {
-    route_to(Box::new(far.clone()), Arc::new(Webhook), directory, output, metrics)
+    route_to(Box::new(far.clone()), Arc::new(Webhook::default()), directory, output, metrics)
 }
 
 fn route_to(
@@ -50,6 +50,7 @@ fn route_to(
     metrics: &Metrics,
 ) -> Route {
     let source = config::Source {
+        manifest: None,
         path: directory.join("audit.log"),
         format: Format::Json,
         start_at: StartAt::Oldest,

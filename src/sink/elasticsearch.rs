@@ -26,7 +26,7 @@ use bytes::Bytes;
 use reqwest::header::{CONTENT_TYPE, HeaderValue};
 
 use super::{Answer, EventRef, Events, HttpSink, Limits, Probe, Request, Verdict};
-use crate::config::{self, DocumentMode};
+use crate::config::{self, DocumentMode, Identity};
 use crate::fingerprint::Streamed;
 use document::Writer;
 
@@ -51,15 +51,15 @@ pub struct Elasticsearch {
 }
 
 impl Elasticsearch {
-    /// What `config` says, of events of `log`.
+    /// What `config` says, of events of `log`, which come from `identity`.
     #[must_use]
-    pub fn new(config: &config::Elasticsearch, log: &Path) -> Self {
+    pub fn new(config: &config::Elasticsearch, identity: &Identity, log: &Path) -> Self {
         Self {
             data_stream: config.data_stream.clone(),
             template: (config.mode != DocumentMode::EcsRaw).then(|| template::name(config)),
             target: format!("/{}/_bulk?filter_path={ASKED_FOR}", config.data_stream),
             dedupe: config.dedupe,
-            writer: Writer::new(config, log),
+            writer: Writer::new(config, identity, log),
         }
     }
 

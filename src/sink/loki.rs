@@ -16,6 +16,7 @@ mod verdict;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::time::SystemTime;
 
 use bytes::Bytes;
@@ -26,7 +27,7 @@ use super::{
     Answer, EventRef, EventVerdict, Events, HttpSink, Limits, Probe, Request, Verdict, json_text, protobuf,
 };
 use crate::body::Body;
-use crate::config::{self, Encoding, TooOld};
+use crate::config::{self, Encoding, Identity, TooOld};
 use crate::event::{Field, Parts};
 use crate::json;
 
@@ -44,6 +45,9 @@ pub struct Loki {
     encoding: Encoding,
     tenant: Option<HeaderValue>,
     labels: Labels,
+    /// The log's path, if it is sent beside each line. Not the file's of an event, whose name is another one after a rotation:
+    /// an entry that is sent again after a restart has to be the same.
+    source: Option<String>,
     structured_metadata: bool,
     too_old: TooOld,
     max_request_bytes: u64,
@@ -62,10 +66,15 @@ struct Entry<'a> {
 type Streams<'a> = BTreeMap<(bool, Option<i64>), Vec<Entry<'a>>>;
 
 impl Loki {
-    /// What `config` asks for.
+    /// What `config` asks for, of events of `log`, which come from `identity`.
     #[must_use]
-    pub fn new(config: &config::Loki) -> Self {
-        let defaults = [("job", Some("kube-apiserver-audit")), ("node", config.host_name.as_deref())];
+    pub fn new(config: &config::Loki, identity: &Identity, log: &Path) -> Self {
+        let Identity { cluster, node } = identity;
+        let defaults = [
+            ("job", Some("kube-apiserver-audit")),
+            ("cluster", cluster.as_deref()),
+            ("node", node.as_deref()),
+        ];
         let is_given = |name: &str| config.labels.iter().any(|(given, _)| given == name);
         let mut labels = config.labels.clone();
         let missing = defaults.into_iter().filter(|(name, _)| !is_given(name));
@@ -77,6 +86,7 @@ impl Loki {
             // Loading has checked its characters.
             tenant: config.tenant.as_deref().and_then(|tenant| HeaderValue::from_str(tenant).ok()),
             labels: Labels::new(labels),
+            source: Some(log.to_string_lossy().into_owned()).filter(|log| !log.is_empty()),
             structured_metadata: config.structured_metadata,
             too_old: config.too_old,
             max_request_bytes: config.max_request_bytes,
@@ -84,19 +94,23 @@ impl Loki {
         }
     }
 
-    fn entry<'a>(&self, event: &EventRef<'a>, there: There) -> Entry<'a> {
+    fn entry<'a>(&'a self, event: &EventRef<'a>, there: There) -> Entry<'a> {
         let offset = event.origin.map_or(0, |origin| origin.offset);
         self.entry_of(event.item, event.line(), offset, there)
     }
 
-    fn entry_of<'a>(&self, item: &'a [u8], line: [&'a [u8]; 2], offset: u64, there: There) -> Entry<'a> {
+    fn entry_of<'a>(&'a self, item: &'a [u8], line: [&'a [u8]; 2], offset: u64, there: There) -> Entry<'a> {
         let parts = Parts::find(item).unwrap_or_default();
         let time = parts.value(item, Field::StageTimestamp).and_then(json::unescaped);
         let time = time.and_then(|time| time.parse::<Timestamp>().ok());
         let time = time.and_then(|time| i64::try_from(time.as_nanosecond()).ok());
         let place = time::place(time, offset, there, self.too_old == TooOld::Restamp);
-        let mut metadata = if self.structured_metadata { metadata::of(item, &parts) } else { Vec::new() };
-        if self.structured_metadata && place.moved {
+        if !self.structured_metadata {
+            return Entry { place, line, metadata: Vec::new() };
+        }
+        let mut metadata = metadata::of(item, &parts);
+        metadata.extend(self.source.as_deref().map(|source| ("filename", Cow::Borrowed(source))));
+        if place.moved {
             metadata.push(("restamped", Cow::Borrowed("true")));
         }
         Entry { place, line, metadata }

@@ -5,6 +5,8 @@
 //! carries: the same for the same events, and so for each try of a request, and another for its halves.
 
 use std::borrow::Cow;
+use std::iter::once;
+use std::path::Path;
 use std::time::SystemTime;
 
 use bytes::Bytes;
@@ -15,9 +17,11 @@ use serde_json::value::RawValue;
 use sha2::{Digest as _, Sha256};
 
 use super::probe::by_status;
-use super::{Answer, EventVerdict, Events, HttpSink, Probe, Request, Verdict, excerpt, verdict_by_status};
+use super::{
+    Answer, EventVerdict, Events, HttpSink, Probe, Request, Verdict, excerpt, identity, verdict_by_status,
+};
 use crate::body::Body;
-use crate::config::{self, Format};
+use crate::config::{self, Format, Identity};
 use crate::fingerprint::hex_of;
 use crate::json;
 
@@ -28,9 +32,10 @@ const COUNT: HeaderName = HeaderName::from_static("x-audit-count");
 const KEY_BYTES: usize = 16;
 
 /// Encodes lines or a list.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Ndjson {
     format: Format,
+    identity: Vec<(HeaderName, HeaderValue)>,
 }
 
 /// What an endpoint may say of single events.
@@ -48,18 +53,20 @@ struct Rejection<'a> {
 }
 
 impl Ndjson {
-    /// As it is configured.
+    /// As it is configured, for events of `log`, which come from `identity`.
     #[must_use]
-    pub fn new(config: &config::Ndjson) -> Self {
-        Self { format: config.format }
+    pub fn new(config: &config::Ndjson, identity: &Identity, log: &Path) -> Self {
+        Self { format: config.format, identity: identity::headers(identity, log, &config.server.headers) }
     }
 
-    fn content_type(self) -> (HeaderName, HeaderValue) {
-        let name = match self.format {
+    /// Those that all requests have.
+    fn headers(&self) -> Vec<(HeaderName, HeaderValue)> {
+        let content_type = match self.format {
             Format::Lines => "application/x-ndjson",
             Format::Array => "application/json",
         };
-        (CONTENT_TYPE, HeaderValue::from_static(name))
+        let content_type = (CONTENT_TYPE, HeaderValue::from_static(content_type));
+        once(content_type).chain(self.identity.iter().cloned()).collect()
     }
 }
 
@@ -70,7 +77,7 @@ impl HttpSink for Ndjson {
             Format::Array => body(events, b"[", b",", b"]\n"),
         };
         let key = key(events);
-        let mut headers = vec![self.content_type()];
+        let mut headers = self.headers();
         headers.extend(HeaderValue::from_str(&format!("\"{key}\"")).map(|value| (IDEMPOTENCY_KEY, value)));
         headers.extend(HeaderValue::from_str(&key).map(|value| (BATCH_ID, value)));
         headers.push((COUNT, HeaderValue::from(events.len())));
@@ -84,8 +91,9 @@ impl HttpSink for Ndjson {
             Format::Lines => (b"", "a request without lines is taken"),
             Format::Array => (b"[]\n", "an empty list is taken"),
         };
-        let headers = vec![self.content_type(), (COUNT, HeaderValue::from(0))];
-        let body = std::iter::once(Bytes::from_static(nothing)).collect();
+        let mut headers = self.headers();
+        headers.push((COUNT, HeaderValue::from(0)));
+        let body = once(Bytes::from_static(nothing)).collect();
         let request = Request { target: Cow::Borrowed(""), headers, body };
         vec![Probe::new(Method::POST, request, move |answer| by_status(answer, taken))]
     }

@@ -23,7 +23,7 @@ use super::{
     Answer, EventVerdict, Events, HttpSink, Limits, Probe, Request, Verdict, protobuf, verdict_by_status,
 };
 use crate::body::Body;
-use crate::config::{self, BodyForm, Encoding};
+use crate::config::{self, BodyForm, Encoding, Identity};
 
 use answer::Partial;
 use record::Record;
@@ -48,10 +48,10 @@ pub struct Otlp {
 }
 
 impl Otlp {
-    /// What `config` asks for.
+    /// What `config` asks for, of events from `identity`.
     #[must_use]
-    pub fn new(config: &config::Otlp) -> Self {
-        let resource = resource(&config.resource, config.host_name.as_deref());
+    pub fn new(config: &config::Otlp, identity: &Identity) -> Self {
+        let resource = resource(&config.resource, identity);
         let (name, version) = SCOPE;
         let (resource, scope) = match config.encoding {
             Encoding::Protobuf => (binary::resource(&resource), binary::scope(name, version)),
@@ -188,12 +188,15 @@ impl HttpSink for Otlp {
 }
 
 /// The attributes of kube-apiserver on this node; what is `given` wins.
-fn resource(given: &[(String, String)], host_name: Option<&str>) -> Vec<(String, String)> {
+fn resource(given: &[(String, String)], identity: &Identity) -> Vec<(String, String)> {
+    let node = identity.node.as_deref();
     let defaults = [
         ("service.name", Some("kube-apiserver")),
         ("k8s.namespace.name", Some("kube-system")),
         ("k8s.container.name", Some("kube-apiserver")),
-        ("host.name", host_name),
+        ("k8s.cluster.name", identity.cluster.as_deref()),
+        ("k8s.node.name", node),
+        ("host.name", node),
     ];
     let is_given = |name: &str| given.iter().any(|(key, _)| key == name);
     let mut resource: Vec<_> = defaults

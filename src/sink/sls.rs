@@ -26,7 +26,7 @@ use self::group::LogTime;
 use self::signature::{CONTENT_SHA256, Target};
 use super::{Answer, EventRef, Events, HttpSink, Limits, Probe, Request, Sent, Verdict};
 use crate::body::Body;
-use crate::config::{SlsCompression, SlsTime};
+use crate::config::{Identity, SlsCompression, SlsTime};
 use crate::endpoint::AccessKey;
 use crate::{config, fingerprint, host};
 
@@ -57,19 +57,23 @@ pub struct Sls {
 }
 
 impl Sls {
-    /// For the log at `path`.
+    /// For the log at `path`, whose events come from `identity`.
     #[must_use]
-    pub fn new(config: config::Sls, path: &Path) -> Self {
+    pub fn new(config: config::Sls, identity: &Identity, path: &Path) -> Self {
         let path = path.to_string_lossy();
         let logstore = &config.logstore;
         let target = match &config.hash_key {
             None => format!("/logstores/{logstore}/shards/lb"),
             Some(key) => format!("/logstores/{logstore}/shards/route?key={key}"),
         };
-        let hostname = ("__hostname__", config.hostname.as_str());
-        let mut tags: Vec<_> = [("audit", "apiserver"), hostname, ("__path__", &path)]
-            .map(|(key, value)| (key.to_owned(), value.to_owned()))
-            .into();
+        let ours = [
+            ("audit", "apiserver"),
+            ("__hostname__", config.hostname.as_ref().or(identity.node.as_ref()).map_or("", String::as_str)),
+            ("__path__", &path),
+            // Logtail has no such tag: only for whoever has named the cluster.
+            ("cluster", identity.cluster.as_deref().unwrap_or_default()),
+        ];
+        let mut tags: Vec<_> = ours.map(|(key, value)| (key.to_owned(), value.to_owned())).into();
         tags.retain(|(key, value)| !value.is_empty() && !config.tags.iter().any(|(own, _)| own == key));
         tags.extend(config.tags.iter().cloned());
         Self { target, tags, clock_ahead_by: AtomicI64::new(0), config }

@@ -26,7 +26,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     Answer, EventRef, EventVerdict, Events, HttpSink, Limits, Probe, Request, Verdict, verdict_by_status,
 };
-use crate::config::{self, Ack};
+use crate::config::{self, Ack, Identity};
 
 /// What Splunk Cloud takes in one request: 1 MB before it is compressed, whichever MB is meant.
 const MOST_BODY_BYTES: u64 = 1_000_000;
@@ -63,7 +63,7 @@ struct Metadata<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     index: Option<&'a str>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    fields: &'a BTreeMap<String, String>,
+    fields: BTreeMap<&'a str, &'a str>,
 }
 
 /// What the collector says, as far as it does.
@@ -88,11 +88,11 @@ struct Acknowledged {
 }
 
 impl SplunkHec {
-    /// Writes envelopes as configured, and makes up a channel.
+    /// Writes envelopes of events from `identity` as configured, and makes up a channel.
     #[must_use]
-    pub fn new(config: &config::SplunkHec) -> Self {
+    pub fn new(config: &config::SplunkHec, identity: &Identity) -> Self {
         Self {
-            metadata: metadata(config),
+            metadata: metadata(config, identity),
             ack: config.ack,
             channel: fastrand::u128(..),
             index: config.index.clone(),
@@ -216,13 +216,16 @@ fn all_but_one(events: usize, wrong: Option<i64>, answer: &Answer) -> Option<Vec
 }
 
 /// `"host":...,"event":`, with a comma between the members.
-fn metadata(config: &config::SplunkHec) -> String {
+fn metadata(config: &config::SplunkHec, identity: &Identity) -> String {
+    let cluster = identity.cluster.as_deref().map(|cluster| ("cluster", cluster));
+    let given = config.fields.iter().map(|(name, value)| (name.as_str(), value.as_str()));
     let metadata = Metadata {
-        host: config.host.as_deref(),
+        host: config.host.as_deref().or(identity.node.as_deref()),
         source: config.source.as_deref(),
         sourcetype: &config.sourcetype,
         index: config.index.as_deref(),
-        fields: &config.fields,
+        // What is given comes later and wins.
+        fields: cluster.into_iter().chain(given).collect(),
     };
     let object = serde_json::to_string(&metadata).expect("texts can always be written as JSON");
     let members = object.strip_prefix('{').and_then(|rest| rest.strip_suffix('}')).unwrap_or_default();

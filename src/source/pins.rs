@@ -20,7 +20,7 @@ mod unseen;
 use std::fs::Metadata;
 use std::io;
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::config;
@@ -64,6 +64,7 @@ pub struct PinSet {
     state: Mutex<State>,
     changes: AtomicU64,
     show: Show,
+    outdated_said: AtomicBool,
 }
 
 struct State {
@@ -96,6 +97,7 @@ impl PinSet {
             }),
             changes: AtomicU64::new(0),
             show,
+            outdated_said: AtomicBool::new(false),
         }
     }
 
@@ -147,6 +149,14 @@ impl PinSet {
         Ok(listed)
     }
 
+    /// Opens what is there and is not known yet. What cannot be listed now is found by the next look of an output.
+    pub fn look(&self) {
+        let mut state = self.state();
+        let _ = self.refresh(&mut state);
+        self.keep_limits(&mut state);
+        state.keep_stored();
+    }
+
     /// A name came to lead to a file: opens it if it is new. Called in the watcher's thread, at once.
     pub fn appeared(&self, path: &Path) {
         let Some(entry) = self.series.entry_at(path) else { return };
@@ -174,7 +184,7 @@ impl PinSet {
         let mut state = self.state();
         state.look_again(&entry.path);
         // To lead a link elsewhere is to remove it; the file that it led to may be there as before.
-        if entry.is_live() && self.series.target().is_none() {
+        if entry.is_live() && !self.series.is_link() {
             state.live_removed(&entry);
         }
         self.keep_limits(&mut state);
@@ -261,6 +271,7 @@ impl PinSet {
                 break;
             }
         }
+        self.say_if_outdated();
         let nothing_there = entries.is_empty();
         let last = state.next_sequence;
         for known in &mut state.known {
@@ -275,6 +286,21 @@ impl PinSet {
         // What is not held may be gone, and its inode another file's, at the next look.
         self.hold_named(state);
         Ok(())
+    }
+
+    /// To wait for more from a container that has a successor is to wait for ever.
+    fn say_if_outdated(&self) {
+        if self.outdated_said.load(Ordering::Relaxed) {
+            return;
+        }
+        if let Some(pattern) = self.series.outdated_by() {
+            self.outdated_said.store(true, Ordering::Relaxed);
+            tracing::error!(
+                path = %self.series.live_path().display(),
+                "the log is that of a container which has a successor; what that writes is not shipped: \
+                 set source.path: {pattern}"
+            );
+        }
     }
 
     /// The files that names lead to now, oldest first.

@@ -6,26 +6,38 @@
 //! |---|---|
 //! | `STEM-2026-07-18T04-24-44.123EXT` | lumberjack; the stamp is the time of the rotation, EXT begins at the last dot |
 //! | `NAME-20260723`, `NAME-20260723-1784831532` | logrotate with dateext |
-//! | `NAME.1`, `NAME.2` | logrotate; a higher number is older |
+//! | `NAME.1`, `NAME.2` | logrotate, docker; a higher number is older |
+//! | `NAME.20260723-184532` | kubelet |
 //! | `STEM-2026-07-18T04-24-44.123EXT.1`, `...EXT-20260723` | logrotate on top of lumberjack |
 //!
 //! each also with `.gz`. While `x` and `x.gz` both exist, `x` is the truth: the other is being written.
 //! Other files in the directory are not ours. If the live name is a symbolic link, backups may also lie around the file
 //! that it leads to, under that file's name.
+//!
+//! A log may consist of several *strands*: where the path has a `*`, each name that fits is the log of one container, with
+//! backups of its own. The one whose name was made last is live. The others are *former* ones: each is read with its
+//! backups before the next. Their names are no names on the disk but unambiguous: a backup is called as the container's
+//! log, with what the rotator put behind the name; around the files that two containers wrote there may be two `0.log.1`.
 
-use std::cmp::{Ordering, Reverse};
-use std::collections::HashMap;
+mod entry;
+mod names;
+mod pattern;
+mod strand;
+
+use std::collections::{HashMap, HashSet};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
-use jiff::Timestamp;
-use jiff::tz::TimeZone;
+use super::keep;
+use names::Order;
+use pattern::Pattern;
+use strand::Strand;
 
-/// Length of lumberjack's stamp, `2006-01-02T15-04-05.000`.
-const STAMP: &[u8; 23] = b"dddd-dd-ddTdd-dd-dd.ddd";
-/// The same for jiff.
-const LUMBERJACK_TIME: &str = "%Y-%m-%dT%H-%M-%S%.3f";
+pub use entry::Entry;
+pub use names::Names;
+pub use pattern::problem_of_pattern;
 
 /// The directory that holds `log`.
 #[must_use]
@@ -37,153 +49,171 @@ pub fn directory_of(log: &Path) -> PathBuf {
 }
 
 /// The names of one rotated log.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Series {
-    directory: PathBuf,
-    live: String,
+    /// The live name, or the pattern of live names.
+    names: Names,
+    pattern: Option<Pattern>,
+    seen: Mutex<Seen>,
 }
 
-/// One file of a series.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Entry {
-    /// Where it is.
-    pub path: PathBuf,
-    /// Its name without `.gz`: the name of the generation.
-    pub base: String,
-    /// Whether it is compressed.
-    pub gz: bool,
-    order: Order,
-}
-
-/// Oldest first: stamped backups, numbered backups, the live file.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-enum Order {
-    /// The digits of the stamp, and what a second rotator made of the name.
-    Stamped(String, Reverse<Suffix>),
-    Numbered(Reverse<u64>),
-    Live,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Suffix {
-    None,
-    Number(u64),
-    Date,
-}
-
-impl Entry {
-    /// Whether kube-apiserver writes to it.
-    #[must_use]
-    pub fn is_live(&self) -> bool {
-        self.order == Order::Live
-    }
-
-    /// Whether its name has a stamp, which no other file ever gets.
-    #[must_use]
-    pub fn has_own_name(&self) -> bool {
-        matches!(self.order, Order::Stamped(_, Reverse(Suffix::None | Suffix::Date)))
-    }
-
-    /// The plain file of the same generation.
-    #[must_use]
-    pub fn uncompressed(&self) -> Self {
-        Self { path: self.path.with_file_name(&self.base), gz: false, ..self.clone() }
-    }
-
-    /// Whether a rotator that copies and truncates gives such names.
-    #[must_use]
-    pub fn may_be_copy(&self, series: &Series) -> bool {
-        !self.is_live() && series.names().iter().all(|names| names.lumberjack_stamp(&self.base).is_none())
-    }
-
-    /// Oldest first.
-    #[must_use]
-    pub fn compare_age(&self, other: &Self) -> Ordering {
-        self.order.cmp(&other.order).then_with(|| self.base.cmp(&other.base))
-    }
+/// What the last listing showed of a pattern.
+#[derive(Debug, Default)]
+struct Seen {
+    strands: Option<Arc<[Strand]>>,
+    /// Directories of former containers that could not be read.
+    unreadable: HashSet<PathBuf>,
 }
 
 impl Series {
-    /// The series whose live file is `log`.
+    /// The series whose live file is `log`, or, where that has a `*` in its name, of all files with such names.
     #[must_use]
     pub fn new(log: &Path) -> Self {
-        let live = log.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        Self { directory: directory_of(log), live }
+        let names = Names::new(log);
+        Self { pattern: Pattern::of(&names.live), names, seen: Mutex::default() }
     }
 
-    /// Path of the live file.
+    /// Path of the live file, as of the last listing.
     #[must_use]
     pub fn live_path(&self) -> PathBuf {
-        self.directory.join(&self.live)
+        let newest =
+            self.pattern.as_ref().and_then(|_| self.seen_strands().last().map(|one| one.name.clone()));
+        newest.map_or_else(|| self.names.live_path(), |name| self.names.directory.join(name))
     }
 
-    /// Name of the live file.
+    /// Whether a file of this name is the live one of its container.
     #[must_use]
-    pub fn live_name(&self) -> &str {
-        &self.live
+    pub fn is_live_name(&self, base: &str) -> bool {
+        match &self.pattern {
+            None => base == self.names.live,
+            Some(pattern) => pattern.is_live(base),
+        }
     }
 
     /// The directory of the live file's name.
     #[must_use]
     pub fn directory(&self) -> &Path {
-        &self.directory
+        &self.names.directory
     }
 
-    /// If the live file's name is a symbolic link: the names around the file that it leads to, where a rotator may work.
+    /// Whether the live name is a link that leads to a file.
     #[must_use]
-    pub fn target(&self) -> Option<Self> {
-        let link = self.live_path();
-        std::fs::symlink_metadata(&link).ok().filter(std::fs::Metadata::is_symlink)?;
-        let target = std::fs::canonicalize(&link).ok()?;
-        let directory = std::fs::canonicalize(&self.directory).ok();
-        let target = Self::new(&target);
-        let same = directory.as_ref() == Some(&target.directory) && target.live == self.live;
-        (!same).then_some(target)
+    pub fn is_link(&self) -> bool {
+        let path = self.live_path();
+        path.is_symlink() && path.exists()
     }
 
-    fn names(&self) -> Vec<Self> {
-        std::iter::once(self.clone()).chain(self.target()).collect()
+    /// What to configure in place of a path that is the log of a container which has a successor.
+    #[must_use]
+    pub fn outdated_by(&self) -> Option<String> {
+        if self.pattern.is_some() { None } else { pattern::instead_of(&self.names.live_path()) }
+    }
+
+    /// Those that are there now, the live one at the end.
+    fn strands(&self) -> io::Result<Vec<Strand>> {
+        match &self.pattern {
+            None => Ok(vec![Strand::single(&self.names)]),
+            Some(pattern) => Strand::all(&self.names.directory, pattern),
+        }
+    }
+
+    /// The same as of the last listing, where it takes more than a look at one name.
+    fn seen_strands(&self) -> Arc<[Strand]> {
+        let seen = self.pattern.as_ref().and_then(|_| self.seen().strands.clone());
+        seen.unwrap_or_else(|| self.strands().unwrap_or_default().into())
+    }
+
+    fn seen(&self) -> MutexGuard<'_, Seen> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The files that exist now, oldest first, one for each generation. A directory that does not exist holds none.
     ///
     /// # Errors
-    /// The directory cannot be read.
+    /// A directory cannot be read.
     pub fn list(&self) -> io::Result<Vec<Entry>> {
-        let mut generations = HashMap::new();
-        self.collect(&mut generations)?;
-        if let Some(target) = self.target() {
-            target.collect(&mut generations)?;
-            generations.retain(|_, entry| !entry.is_live() || entry.path == self.live_path());
+        let mut strands = self.strands()?;
+        let live = strands.pop();
+        let mut entries = Vec::new();
+        for former in &strands {
+            entries.extend(self.list_former(former));
         }
-        let mut entries: Vec<Entry> = generations.into_values().collect();
-        entries.sort_by(Entry::compare_age);
+        if let Some(live) = &live {
+            entries
+                .extend(self.list_strand(live, true).map_err(|(path, error)| self.in_words(&path, error))?);
+        }
+        strands.extend(live);
+        if self.pattern.is_some() {
+            self.seen().strands = Some(strands.into());
+        }
         Ok(entries)
     }
 
-    /// When names in its directories last changed.
-    #[must_use]
-    pub fn modified(&self) -> Vec<Option<SystemTime>> {
-        let modified =
-            |series: Self| std::fs::metadata(series.directory).and_then(|found| found.modified()).ok();
-        self.names().into_iter().map(modified).collect()
+    /// A directory that cannot be read holds up nothing but what is in it.
+    fn list_former(&self, former: &Strand) -> Vec<Entry> {
+        match self.list_strand(former, false) {
+            Ok(entries) => {
+                let mut seen = self.seen();
+                for place in &former.places {
+                    if seen.unreadable.remove(&place.directory) {
+                        tracing::warn!(directory = %place.directory.display(), "the directory can be read again");
+                    }
+                }
+                entries
+            }
+            Err((directory, error)) => {
+                if self.seen().unreadable.insert(directory.clone()) {
+                    tracing::error!(
+                        directory = %directory.display(), %error,
+                        "the directory of a former container's log cannot be read; trying again until it can"
+                    );
+                }
+                self.end_of(&former.name, false).into_iter().collect()
+            }
+        }
     }
 
-    fn collect(&self, generations: &mut HashMap<PathBuf, Entry>) -> io::Result<()> {
-        let names = match std::fs::read_dir(&self.directory) {
+    fn list_strand(&self, strand: &Strand, is_newest: bool) -> Result<Vec<Entry>, (PathBuf, io::Error)> {
+        let mut generations = HashMap::new();
+        for place in &strand.places {
+            self.collect(strand, place, &mut generations)
+                .map_err(|error| (place.directory.clone(), error))?;
+        }
+        let mut entries: Vec<Entry> = generations.into_values().collect();
+        entries.sort_by(|one, other| one.order.cmp(&other.order).then_with(|| one.base.cmp(&other.base)));
+        let end = self.end_of(&strand.name, is_newest);
+        entries.extend(end.filter(|end| end.path.symlink_metadata().is_ok()));
+        Ok(entries)
+    }
+
+    /// Says which directory it is, where nobody would think of it.
+    fn in_words(&self, directory: &Path, error: io::Error) -> io::Error {
+        if directory == self.directory() {
+            return error;
+        }
+        io::Error::new(error.kind(), format!("{}: {error}", directory.display()))
+    }
+
+    /// The backups in one place.
+    fn collect(
+        &self,
+        strand: &Strand,
+        place: &Names,
+        generations: &mut HashMap<PathBuf, Entry>,
+    ) -> io::Result<()> {
+        let names = match std::fs::read_dir(&place.directory) {
             Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
             other => other?,
         };
         for name in names {
             let found = name?;
             let Ok(name) = found.file_name().into_string() else { continue };
-            let Some(entry) = self.entry(&name) else { continue };
+            let Some(entry) = self.backup(strand, place, &name) else { continue };
             // No rotator makes a directory or a pipe; reading one would fail, or wait, for ever.
-            let is_special = found.file_type().is_ok_and(|kind| !kind.is_file() && !kind.is_symlink());
-            if is_special && !entry.is_live() {
+            if found.file_type().is_ok_and(|kind| !kind.is_file() && !kind.is_symlink()) {
                 continue;
             }
-            let generation = self.directory.join(&entry.base);
+            let generation = entry.uncompressed().path;
             if generations.get(&generation).is_none_or(|other: &Entry| other.gz) {
                 generations.insert(generation, entry);
             }
@@ -191,130 +221,126 @@ impl Series {
         Ok(())
     }
 
+    /// What `name` is in one place of a strand, if it is one of its backups.
+    fn backup(&self, strand: &Strand, place: &Names, name: &str) -> Option<Entry> {
+        if name == place.live {
+            return None;
+        }
+        let (base, gz) = name.strip_suffix(".gz").map_or((name, false), |base| (base, true));
+        let order = place.order(base).filter(|order| *order != Order::Live)?;
+        let base = match &self.pattern {
+            None => base.to_owned(),
+            Some(_) => format!("{}{}", strand.name, base.strip_prefix(&place.live)?),
+        };
+        Some(Entry { path: place.directory.join(name), base, gz, order })
+    }
+
+    /// The file under the live name of a strand.
+    fn end_of(&self, name: &str, is_newest: bool) -> Option<Entry> {
+        let order = if is_newest { Order::Live } else { Order::Former };
+        Some(Entry { path: self.names.directory.join(name), base: name.to_owned(), gz: false, order })
+    }
+
+    /// The directories in which names of it may come and go.
+    #[must_use]
+    pub fn directories(&self) -> Vec<PathBuf> {
+        let mut directories = vec![self.names.directory.clone()];
+        for place in self.strands().unwrap_or_default().into_iter().flat_map(|strand| strand.places) {
+            if !directories.contains(&place.directory) {
+                directories.push(place.directory);
+            }
+        }
+        directories
+    }
+
+    /// When names in its directories last changed.
+    #[must_use]
+    pub fn modified(&self) -> Vec<Option<SystemTime>> {
+        let strands = self.seen_strands();
+        let places = strands.iter().flat_map(|strand| &strand.places).map(Names::directory);
+        let modified =
+            |directory: &Path| std::fs::metadata(directory).and_then(|found| found.modified()).ok();
+        std::iter::once(self.directory()).chain(places).map(modified).collect()
+    }
+
     /// What the file at `path` is in this series, if it belongs to it.
     #[must_use]
     pub fn entry_at(&self, path: &Path) -> Option<Entry> {
-        let name = path.file_name()?.to_str()?;
-        let here = (path.parent() == Some(&self.directory)).then(|| self.entry(name)).flatten();
-        if here.is_some() {
-            return here;
+        let (name, parent) = (path.file_name()?.to_str()?, path.parent()?);
+        if let Some(pattern) = self.pattern.as_ref().filter(|_| parent == self.directory()) {
+            // Others have their names there too.
+            pattern.split(name.strip_suffix(".gz").unwrap_or(name))?;
         }
-        let target = self.target().filter(|target| path.parent() == Some(&target.directory))?;
-        // The target of the live name is the live file, under that name.
-        if name == target.live { self.entry(&self.live) } else { target.entry(name) }
+        let strands = self.strands().ok()?;
+        let is_newest = |name: &str| strands.last().is_some_and(|newest| newest.name == name);
+        if parent == self.directory() && self.is_live_name(name) {
+            return self.end_of(name, is_newest(name));
+        }
+        strands.iter().find_map(|strand| {
+            let mut places = strand.places.iter().filter(|place| parent == place.directory);
+            places.find_map(|place| {
+                // Where a live name leads to is the live file, under that name.
+                let end = || self.end_of(&strand.name, is_newest(&strand.name));
+                if name == place.live { end() } else { self.backup(strand, place, name) }
+            })
+        })
     }
 
-    /// What `name` is in the directory of this series, if it belongs to it.
+    /// What a file was that was kept over a restart under this base, if it belongs to the series. Neither its name nor
+    /// that of its container need be there any more.
     #[must_use]
-    pub fn entry(&self, name: &str) -> Option<Entry> {
-        let (base, gz) = match name.strip_suffix(".gz") {
-            Some(base) if name != self.live => (base, true),
-            _ => (name, false),
+    pub fn kept(&self, base: &str, gz: bool) -> Option<Entry> {
+        let strands = self.strands().unwrap_or_default();
+        let Some(pattern) = &self.pattern else {
+            let order = |place: &Names| Some((place.directory.clone(), place.order(base)?));
+            let (directory, order) = strands.iter().flat_map(|strand| &strand.places).find_map(order)?;
+            return Some(Entry::of(&directory, base, base, gz, order));
         };
-        let order = if name == self.live { Order::Live } else { self.backup_order(base)? };
-        Some(Entry { path: self.directory.join(name), base: base.to_owned(), gz, order })
-    }
-
-    fn backup_order(&self, base: &str) -> Option<Order> {
-        if let Some(stamp) = self.lumberjack_stamp(base) {
-            return Some(Order::Stamped(digits(stamp), Reverse(Suffix::None)));
-        }
-        if let Some(rest) = base.strip_prefix(&self.live) {
-            if let Some(stamp) = rest.strip_prefix('-').filter(|stamp| is_logrotate_stamp(stamp)) {
-                return Some(Order::Stamped(digits(stamp), Reverse(Suffix::None)));
-            }
-            if let Some(number) = number_of(rest) {
-                return Some(Order::Numbered(Reverse(number)));
-            }
-        }
-        // logrotate on top of lumberjack renames backups once more.
-        let end = self.end_of_lumberjack_name(base)?;
-        let (backup, rest) = base.split_at_checked(end)?;
-        let stamp = digits(self.lumberjack_stamp(backup)?);
-        let suffix = match number_of(rest) {
-            Some(number) => Suffix::Number(number),
-            None if rest.strip_prefix('-').is_some_and(is_logrotate_stamp) => Suffix::Date,
-            None => return None,
+        let split_end = || pattern.split_end(base).filter(|_| keep::may_be_cut(base));
+        let (live, order) = pattern.split(base).or_else(split_end)?;
+        let suffix = &base[live.len()..];
+        let Some(at) = strands.iter().position(|strand| strand.name.ends_with(live)) else {
+            return Some(Entry::of(self.directory(), base, base, gz, former_if_live(order)));
         };
-        Some(Order::Stamped(stamp, Reverse(suffix)))
+        let (strand, is_newest) = (&strands[at], at + 1 == strands.len());
+        if order == Order::Live {
+            return self.end_of(&strand.name, is_newest);
+        }
+        let base = format!("{}{suffix}", strand.name);
+        let place = strand.places.last()?;
+        Some(Entry::of(&place.directory, &format!("{}{suffix}", place.live), &base, gz, order))
     }
 
-    /// What lumberjack calls a backup that it makes at `time`.
-    #[must_use]
-    pub fn lumberjack_name(&self, time: Timestamp) -> String {
-        let (stem, extension) = self.stem_and_extension();
-        format!("{stem}-{}{extension}", time.strftime(LUMBERJACK_TIME))
+    /// Whether lumberjack gave this name.
+    fn has_lumberjack_name(&self, base: &str) -> bool {
+        let names = || Strand::single(&self.names).places;
+        self.pattern.is_none() && names().iter().any(|names| names.lumberjack_stamp(base).is_some())
     }
 
-    /// The time that lumberjack's stamp stands for.
-    #[must_use]
-    pub fn lumberjack_time(stamp: &str) -> Option<Timestamp> {
-        let time = jiff::civil::DateTime::strptime(LUMBERJACK_TIME, stamp).ok()?;
-        Some(time.to_zoned(TimeZone::UTC).ok()?.timestamp())
-    }
-
-    /// The stamp of a backup that lumberjack made, without `.gz`.
-    #[must_use]
-    pub fn lumberjack_stamp<'a>(&self, base: &'a str) -> Option<&'a str> {
-        let (stem, extension) = self.stem_and_extension();
-        base.strip_prefix(stem)
-            .and_then(|rest| rest.strip_prefix('-'))
-            .and_then(|rest| rest.strip_suffix(extension))
-            .filter(|stamp| is_lumberjack_stamp(stamp))
-    }
-
-    fn end_of_lumberjack_name(&self, base: &str) -> Option<usize> {
-        let (stem, extension) = self.stem_and_extension();
-        let end = stem.len() + 1 + STAMP.len() + extension.len();
-        (base.len() > end).then_some(end)
-    }
-
-    fn stem_and_extension(&self) -> (&str, &str) {
-        self.live.split_at(self.live.rfind('.').unwrap_or(self.live.len()))
-    }
-
-    /// Whether a file that was called `before` can be called `after` now. A stamp once given stays, though a second
-    /// rotator may append to the name; a number goes up; the live file can become anything.
+    /// Whether a file that was called `before` can be called `after` now.
     #[must_use]
     pub fn may_be_renamed(&self, before: &str, after: &str) -> bool {
         if before == after {
             return true;
         }
-        let names = self.names();
-        let order = |name: &str| names.iter().find_map(|names| names.entry(name)).map(|entry| entry.order);
-        match (order(before), order(after)) {
-            (Some(Order::Live), Some(_)) => true,
-            (Some(Order::Numbered(before)), Some(Order::Numbered(after))) => after < before,
-            (Some(Order::Stamped(stamp, suffix)), Some(Order::Stamped(other, after))) => {
-                stamp == other && after < suffix
+        let orders = match &self.pattern {
+            Some(pattern) => match (pattern.split(before), pattern.split(after)) {
+                (Some((one, before)), Some((other, after))) if one == other => Some((before, after)),
+                _ => None,
+            },
+            None => {
+                let places = Strand::single(&self.names).places;
+                let order = |name: &str| places.iter().find_map(|names| names.order(name));
+                order(before).zip(order(after))
             }
-            _ => false,
-        }
+        };
+        orders.is_some_and(|(before, after)| before.may_become(&after))
     }
 }
 
-/// The digits of a stamp: `20260718042444123` and `202607231784831532` order by day whatever made them.
-fn digits(stamp: &str) -> String {
-    stamp.chars().filter(char::is_ascii_digit).collect()
-}
-
-fn is_lumberjack_stamp(stamp: &str) -> bool {
-    stamp.len() == STAMP.len()
-        && stamp.bytes().zip(STAMP).all(|(byte, form)| match form {
-            b'd' => byte.is_ascii_digit(),
-            literal => byte == *literal,
-        })
-}
-
-fn is_logrotate_stamp(stamp: &str) -> bool {
-    let (day, rest) = stamp.split_at_checked(8).unwrap_or(("", ""));
-    let all_digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-    all_digits(day) && (rest.is_empty() || rest.strip_prefix('-').is_some_and(all_digits))
-}
-
-fn number_of(rest: &str) -> Option<u64> {
-    let number = rest.strip_prefix('.')?;
-    (!number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit())).then(|| number.parse().ok())?
+/// A container without a name has no more to come.
+fn former_if_live(order: Order) -> Order {
+    if order == Order::Live { Order::Former } else { order }
 }
 
 #[cfg(test)]

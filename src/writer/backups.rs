@@ -22,7 +22,7 @@ use rustix::fs::OFlags;
 
 use crate::config;
 use crate::durable::sync_directory_of;
-use crate::source::series::Series;
+use crate::source::series::Names;
 
 const CHUNK: usize = 256 << 10;
 /// What a compressed file ends in, and one that is being made.
@@ -39,7 +39,7 @@ pub(super) struct Backups {
 /// What the thread knows.
 #[derive(Debug, Clone)]
 struct Keeper {
-    series: Series,
+    names: Names,
     /// 0 keeps all.
     most: usize,
     compress: bool,
@@ -56,7 +56,7 @@ struct Backup {
 impl Backups {
     pub(super) fn new(config: &config::File) -> Self {
         let keeper = Keeper {
-            series: Series::new(&config.path),
+            names: Names::new(&config.path),
             most: config.max_backups,
             compress: config.compress,
             stop: Arc::default(),
@@ -67,10 +67,10 @@ impl Backups {
     /// What the live file is called once it is full: later than all that are there, whatever the clock says.
     pub(super) fn next_path(&self) -> io::Result<PathBuf> {
         let backups = self.keeper.list()?;
-        let newest = backups.keys().rev().find_map(|stamp| Series::lumberjack_time(stamp));
+        let newest = backups.keys().rev().find_map(|stamp| Names::lumberjack_time(stamp));
         let after_newest = newest.and_then(|newest| newest.checked_add(Duration::from_millis(1)).ok());
         let time = Timestamp::now().max(after_newest.unwrap_or(Timestamp::UNIX_EPOCH));
-        Ok(self.keeper.series.directory().join(self.keeper.series.lumberjack_name(time)))
+        Ok(self.keeper.names.directory().join(self.keeper.names.lumberjack_name(time)))
     }
 
     /// Has the thread look after them. To be told so while it is at work is as good as twice.
@@ -107,7 +107,7 @@ impl Drop for Backups {
 impl Keeper {
     fn tend(&self) {
         if let Err(error) = self.try_to_tend() {
-            let file = self.series.live_path();
+            let file = self.names.live_path();
             tracing::warn!(file = %file.display(), %error, "the backups are not all looked after; the next rotation tries again");
         }
     }
@@ -131,7 +131,7 @@ impl Keeper {
     /// By their stamps, so the oldest first.
     fn list(&self) -> io::Result<BTreeMap<String, Backup>> {
         let mut backups: BTreeMap<String, Backup> = BTreeMap::new();
-        for found in std::fs::read_dir(self.series.directory())? {
+        for found in std::fs::read_dir(self.names.directory())? {
             let found = found?;
             let Ok(name) = found.file_name().into_string() else { continue };
             if !found.file_type()?.is_file() {
@@ -141,8 +141,8 @@ impl Keeper {
                 Some(base) => (base, false),
                 None => (name.as_str(), true),
             };
-            let Some(stamp) = self.series.lumberjack_stamp(base) else { continue };
-            let path = self.series.directory().join(base);
+            let Some(stamp) = self.names.lumberjack_stamp(base) else { continue };
+            let path = self.names.directory().join(base);
             let backup = backups.entry(stamp.to_owned()).or_insert(Backup { path, is_plain });
             backup.is_plain |= is_plain;
         }

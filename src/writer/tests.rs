@@ -14,7 +14,7 @@ use super::*;
 use crate::batch::{Batch, Limits, Offer, Origin};
 use crate::buffers::Buffers;
 use crate::demo::replay::Replay;
-use crate::source::series::Series;
+use crate::source::series::Names;
 
 mod files;
 mod half;
@@ -56,9 +56,9 @@ impl Place {
 
     /// Backups by name, the oldest first.
     fn backups(&self) -> Vec<String> {
-        let series = Series::new(&self.config.path);
+        let backups = Names::new(&self.config.path);
         let mut names: Vec<String> = self.names();
-        names.retain(|name| series.lumberjack_stamp(name.trim_end_matches(".gz")).is_some());
+        names.retain(|name| backups.lumberjack_stamp(name.trim_end_matches(".gz")).is_some());
         names
     }
 

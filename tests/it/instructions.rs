@@ -93,7 +93,7 @@ fn drain(log: &Path, max_event_size: Option<usize>) {
             progress = tail.fill(&mut batch, &limits).unwrap();
             batch.seal();
             let events = Events::all(Arc::new(batch));
-            black_box(Webhook.request(&events, SystemTime::UNIX_EPOCH));
+            black_box(Webhook::default().request(&events, SystemTime::UNIX_EPOCH));
         }
     });
 }

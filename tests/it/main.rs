@@ -19,6 +19,7 @@ mod instructions;
 mod liveness;
 mod logs;
 mod mistakes;
+mod nspawn;
 mod policy;
 mod receive;
 mod redaction;

@@ -42,20 +42,18 @@ pub(super) fn retry(
     let (mut ready, mut failed, mut mistakes) = (Vec::new(), Vec::new(), Vec::new());
     for file in files {
         match config.output(&file.name) {
-            Some(output) => {
-                match (sink::of(&output.destination, &config.source.path), Endpoint::of_output(output)) {
-                    (Some(sink), Ok(endpoint)) => ready.push((file, output, endpoint, sink)),
-                    (Some(_), Err(found)) => mistakes.extend(found),
-                    (None, _) if file.is_empty()? => {}
-                    (None, _) => {
-                        let destination = output.destination.name();
-                        failed.push(format!(
-                            "{}: events are sent again to servers, not to {destination}",
-                            file.name
-                        ));
-                    }
+            Some(output) => match (sink::of(output, &config.source.path), Endpoint::of_output(output)) {
+                (Some(sink), Ok(endpoint)) => ready.push((file, output, endpoint, sink)),
+                (Some(_), Err(found)) => mistakes.extend(found),
+                (None, _) if file.is_empty()? => {}
+                (None, _) => {
+                    let destination = output.destination.name();
+                    failed.push(format!(
+                        "{}: events are sent again to servers, not to {destination}",
+                        file.name
+                    ));
                 }
-            }
+            },
             None if file.is_empty()? => {}
             None => {
                 failed.push(format!("{}: no such output is configured, so there is no endpoint", file.name));

@@ -49,10 +49,9 @@ pub(super) fn setup(args: &Args) -> Result<(), Failure> {
     for warning in endpoint.warnings() {
         let _ = writeln!(stderr, "warning: {warning}");
     }
-    let server = Server {
-        place: endpoint.display(),
-        exchange: Exchange::new(Arc::new(endpoint), Arc::new(Elasticsearch::new(config, Path::new("")))),
-    };
+    let sink = Elasticsearch::new(config, &output.identity, Path::new(""));
+    let server =
+        Server { place: endpoint.display(), exchange: Exchange::new(Arc::new(endpoint), Arc::new(sink)) };
     let said = runtime()?.block_on(async {
         let product = match args.product.as_deref() {
             Some("opensearch") => Product::OpenSearch,

@@ -6,12 +6,21 @@ use std::path::Path;
 use super::mistakes::check;
 use super::*;
 use crate::config::file::{problem_of_place, read};
+use crate::config::manifest::Layer;
 use crate::config::section::{Section, Sources};
 use crate::yaml;
 
 fn load(fields: &str) -> Result<File, String> {
     let (node, settings, report) = (yaml::parse(fields).unwrap(), Settings::default(), Report::default());
-    let sources = Sources { file: Some("f.yaml"), complete: true, settings: &settings, report: &report };
+    let (below, manifest) = (&settings, &Layer::default());
+    let sources = Sources {
+        file: Some("f.yaml"),
+        complete: true,
+        settings: &settings,
+        below,
+        manifest,
+        report: &report,
+    };
     let file = read(Section::new(sources, Some(&node), "outputs[0].file".to_owned()));
     report.finish().map(|_| file).map_err(|errors| errors.to_string())
 }

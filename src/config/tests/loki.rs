@@ -24,8 +24,7 @@ fn load(fields: &str) -> Loki {
 #[test]
 fn a_url_is_enough() {
     let loki = load("url: http://l:3100");
-    let expect = Loki { host_name: loki.host_name.clone(), ..Loki::new(loki.server.clone()) };
-    assert_eq!(loki, expect);
+    assert_eq!(loki, Loki::new(loki.server.clone()));
     let requests = load_yaml(&yaml("url: http://l:3100")).unwrap().config.outputs.remove(0).requests;
     assert_eq!(requests.compression, None, "it is compressed by its own rules");
 }
@@ -77,6 +76,12 @@ fn there_is_room_for_labels_of_our_own() {
     let too_many =
         "f.yaml:2: outputs[0].loki.labels: has 13 labels; Loki takes 15, of which 3 are ours: remove 1";
     check(load_yaml(&yaml(&format!("url: http://l, labels: {{{}}}", labels(13)))), &[too_many]);
+    // The cluster is one more, once it is known.
+    let with_cluster = |fields: &str| load_yaml(&yaml(fields).replace("}}]", "}, identity: {cluster: c1}}]"));
+    let too_many =
+        "f.yaml:2: outputs[0].loki.labels: has 12 labels; Loki takes 15, of which 4 are ours: remove 1";
+    check(with_cluster(&format!("url: http://l, labels: {{{}}}", labels(12))), &[too_many]);
+    assert!(with_cluster(&format!("url: http://l, labels: {{cluster: x, {}}}", labels(11))).is_ok());
 }
 
 /// Promtail's and others' configurations have the whole URL.

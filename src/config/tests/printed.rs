@@ -15,6 +15,7 @@ fn the_defaults_are_printed_in_the_files_shape() {
 source:
   path: /log
   format: json
+  manifest: ~
   startAt: oldest
   maxLineBytes: 16MiB
   pinLimit: 2GiB
@@ -41,17 +42,21 @@ outputs:
       maxBatchSize: 10MiB
     maxInFlight: 4
     maxMemory: 32MiB
+    match: ~
     policyFile: ~
     gapRecords: true
     rejected:
       maxSize: 256MiB
       onFull: dropOldest
+    identity: { cluster: \"\", node: \"m0\" }
     readyAfter: 5m0s
 stateDir: /var/lib/audit-shipper
 bindAddress: \"127.0.0.1:9465\"
 shutdownGrace: 30s
 ";
-    assert_eq!(to_yaml(&defaults("siem")), expected);
+    let mut defaults = defaults("siem");
+    defaults.outputs[0].identity.node = Some("m0".to_owned());
+    assert_eq!(to_yaml(&defaults), expected);
 }
 
 #[test]
@@ -140,18 +145,55 @@ fn redact() -> impl Strategy<Value = Redact> {
     )
 }
 
+/// What a match may hold, in the file's words.
+fn takes() -> impl Strategy<Value = Arc<Match>> {
+    let list = |field: &'static str, item: BoxedStrategy<String>| {
+        prop::collection::vec(item, 0..3).prop_map(move |items| format!("{field}: [{}]", items.join(", ")))
+    };
+    let any_text = || ".{0,8}".prop_map(|text| quoted(&text)).boxed();
+    let one_of = |words: &'static [&'static str]| prop::sample::select(words).prop_map(str::to_owned).boxed();
+    let code = prop_oneof![(100..600u16).prop_map(|code| code.to_string()), "[1-5]xx"].boxed();
+    let group = ("[a-z]{0,3}|'\\*'", "[a-z]{1,3}", list("resourceNames", any_text())).prop_map(
+        |(group, resource, names)| format!("{{ group: {group}, resources: [{resource}], {names} }}"),
+    );
+    let target = prop_oneof![
+        list("nonResourceURLs", "'/[a-z]{0,3}\\*?'".boxed()),
+        (list("resources", group.boxed()), list("namespaces", any_text()))
+            .prop_map(|(a, b)| format!("{a}, {b}")),
+    ];
+    let who = (list("users", any_text()), list("userGroups", any_text()), list("verbs", any_text()));
+    let recorded = (
+        list("stages", one_of(&["RequestReceived", "ResponseStarted", "ResponseComplete", "Panic"])),
+        list("levels", one_of(&["Metadata", "Request", "RequestResponse"])),
+        list("responseCodes", code),
+    );
+    let rule = (who, target, recorded, any::<bool>()).prop_map(|(who, target, recorded, exclude)| {
+        let ((users, groups, verbs), (stages, levels, codes)) = (who, recorded);
+        format!(
+            "- {{ {users}, {groups}, {verbs}, {target}, {stages}, {levels}, {codes}, exclude: {exclude} }}\n"
+        )
+    });
+    prop::collection::vec(rule, 0..4).prop_map(|rules| {
+        let text = format!("{}- {{}}\n", rules.concat());
+        let node = crate::yaml::parse(&text).unwrap_or_else(|error| panic!("{error:?}: {text}"));
+        Arc::new(Match::read(&node, "match", "f.yaml").unwrap_or_else(|error| panic!("{error:?}: {text}")).0)
+    })
+}
+
 fn output(max_line: usize) -> impl Strategy<Value = Output> {
     let webhook = (path(), duration(1), duration(1), duration(1), compression());
     let sizes = (2 * max_line..1 << 50, any::<prop::sample::Index>(), any::<prop::sample::Index>());
     let rejected = (1u64..1 << 50, any::<bool>());
+    let name = || prop::option::of("\\PC{1,12}");
+    let identity = (name(), name()).prop_map(|(cluster, node)| Identity { cluster, node });
     (
         "[a-z0-9]([-a-z0-9]{0,8}[a-z0-9])?",
         webhook,
         batch(),
-        (any::<bool>(), any::<bool>(), prop::option::of(path()), redact()),
+        (any::<bool>(), any::<bool>(), prop::option::of(path()), redact(), prop::option::of(takes())),
         sizes,
         count(1 << 40),
-        rejected,
+        (rejected, identity),
         duration(1),
     )
         .prop_map(
@@ -159,10 +201,10 @@ fn output(max_line: usize) -> impl Strategy<Value = Output> {
                 name,
                 (kubeconfig, a, b, timeout, compression),
                 batch,
-                (enabled, gap_records, policy_file, redact),
+                (enabled, gap_records, policy_file, redact, takes),
                 (memory, at, below),
                 in_flight,
-                (max_size, wait),
+                ((max_size, wait), identity),
                 ready_after,
             )| {
                 let max_batch = 1 + at.index(memory / 2);
@@ -185,12 +227,14 @@ fn output(max_line: usize) -> impl Strategy<Value = Output> {
                         max_batch_size: size(max_batch),
                     },
                     max_memory: size(memory),
+                    takes,
                     policy_file,
                     gap_records,
                     rejected: Rejected {
                         max_size,
                         on_full: if wait { OnFull::Wait } else { OnFull::DropOldest },
                     },
+                    identity,
                     ready_after,
                 }
             },
@@ -225,6 +269,7 @@ fn config() -> impl Strategy<Value = Config> {
                     source: Source {
                         path,
                         format,
+                        manifest: None,
                         start_at: if newest { StartAt::Newest } else { StartAt::Oldest },
                         max_line_bytes: NonZeroUsize::new(max_line).unwrap(),
                         pins,

@@ -18,7 +18,7 @@ fn sls(fields: &str) -> Sls {
 
 #[test]
 fn the_least_has_the_defaults_of_logtail() {
-    let Sls { server, project, logstore, hostname, source, .. } = sls("");
+    let Sls { server, project, logstore, source, .. } = sls("");
     // Without a network there is none.
     assert!(source.is_empty() || source.parse().is_ok_and(|ip: std::net::IpAddr| !ip.is_unspecified()));
     assert_eq!((project.as_str(), logstore.as_str()), ("p", "audit-c01"));
@@ -35,7 +35,7 @@ fn the_least_has_the_defaults_of_logtail() {
         hash_key: None,
         topic: String::new(),
         source,
-        hostname,
+        hostname: None,
         tags: Vec::new(),
         time: SlsTime::Shipped,
         pack_id: true,

@@ -13,7 +13,7 @@ use tokio::time::{Instant, sleep};
 use super::each::ids;
 use super::far::{Setting, batch};
 use super::{metric_of, seconds};
-use crate::config::Ack;
+use crate::config::{Ack, Identity};
 use crate::deliver::{Credentials, NoAnswer, Sending, Wire};
 use crate::properties::cases;
 use crate::sink::splunk_hec::{SplunkHec, tests::config};
@@ -87,7 +87,7 @@ impl Collectors {
     }
 
     pub(crate) fn sink() -> Arc<dyn HttpSink> {
-        Arc::new(SplunkHec::new(&config(Ack::Auto)))
+        Arc::new(SplunkHec::new(&config(Ack::Auto), &Identity::default()))
     }
 
     pub(crate) fn most_under_way(&self) -> usize {

@@ -14,7 +14,7 @@ use super::far::{Setting, batch};
 use super::{metric_of, seconds};
 use crate::body::{Body, Coding};
 use crate::compress::tests::decoded;
-use crate::config::{Ack, Compression, Format};
+use crate::config::{Ack, Compression, Format, Identity};
 use crate::deliver::{Credentials, Delivered, NoAnswer, Sending, Wire};
 use crate::properties::cases;
 use crate::sink::elasticsearch::Elasticsearch;
@@ -81,7 +81,11 @@ pub(super) fn ids(body: &Body) -> Vec<u64> {
 }
 
 fn elasticsearch() -> Arc<dyn HttpSink> {
-    Arc::new(Elasticsearch::new(&elasticsearch::tests::config(), std::path::Path::new("/audit.log")))
+    Arc::new(Elasticsearch::new(
+        &elasticsearch::tests::config(),
+        &Identity::default(),
+        std::path::Path::new("/audit.log"),
+    ))
 }
 
 /// An answer of `_bulk` with these items.
@@ -92,7 +96,7 @@ fn items(statuses: &[u16]) -> (u16, String) {
 }
 
 fn splunk() -> Arc<dyn HttpSink> {
-    Arc::new(SplunkHec::new(&splunk_hec::tests::config(Ack::Auto)))
+    Arc::new(SplunkHec::new(&splunk_hec::tests::config(Ack::Auto), &Identity::default()))
 }
 
 fn ndjson() -> Arc<dyn HttpSink> {
@@ -140,7 +144,7 @@ struct Copying(Arc<AtomicUsize>);
 
 impl HttpSink for Copying {
     fn request(&self, events: &Events, now: SystemTime) -> sink::Request {
-        let request = Webhook.request(events, now);
+        let request = Webhook::default().request(events, now);
         sink::Request { body: Counting::body(&request.body, &self.0), ..request }
     }
 

@@ -256,9 +256,11 @@ pub(crate) fn output() -> config::Output {
         },
         max_in_flight: 4.try_into().unwrap(),
         max_memory: (32 << 20).try_into().unwrap(),
+        takes: None,
         policy_file: None,
         gap_records: false,
         rejected: config::Rejected::default(),
+        identity: config::Identity::default(),
         ready_after: Duration::from_secs(300),
     }
 }
@@ -273,7 +275,7 @@ pub(super) struct Setting {
 impl Setting {
     /// Delivers to `far`, within the limits of an output that is changed like this.
     pub(super) fn new(far: &Far, change: impl FnOnce(&mut config::Output)) -> Self {
-        Self::of(Box::new(far.clone()), Arc::new(Webhook), change)
+        Self::of(Box::new(far.clone()), Arc::new(Webhook::default()), change)
     }
 
     /// The same with any endpoint and protocol.

@@ -1,21 +1,36 @@
-//! What kube-apiserver checks of a policy, in its words (kubernetes-audit.md, section 10).
+//! What kube-apiserver checks of a policy, in its words (kubernetes-audit.md, section 10), and the like of a match.
+
+use std::ops::RangeInclusive;
 
 use super::fields::{Findings, Text};
 use crate::event::Level;
-use crate::policy::{STAGES, Stages};
+use crate::policy::{ResponseCode, STAGES, Stages};
+use crate::yaml::{Node, Value};
 
+/// Those that a policy may ask for; the first is the one of which nothing is recorded.
 const LEVELS: [Level; 4] = [Level::None, Level::Metadata, Level::Request, Level::RequestResponse];
 const LONGEST_SUBDOMAIN: usize = 253;
+const CODES: RangeInclusive<u16> = 100..=599;
 
 pub(super) fn level(text: Text<'_>, path: &str, findings: &Findings<'_>) -> Level {
+    level_of(&LEVELS, text, path, findings)
+}
+
+/// The same of an event: there is none at level None.
+pub(super) fn recorded_level(text: Text<'_>, path: &str, findings: &Findings<'_>) -> Level {
+    level_of(&LEVELS[1..], text, path, findings)
+}
+
+fn level_of(levels: &[Level], text: Text<'_>, path: &str, findings: &Findings<'_>) -> Level {
     let Some(name) = text.text else { return Level::None };
-    if let Some(level) = LEVELS.into_iter().find(|level| level.as_str() == name) {
-        return level;
+    if let Some(level) = levels.iter().find(|level| level.as_str() == name) {
+        return *level;
     }
     if name.is_empty() {
         findings.mistake(text.line, path, "Required value");
     } else {
-        let supported = LEVELS.map(|level| format!("{:?}", level.as_str())).join(", ");
+        let supported: Vec<String> = levels.iter().map(|level| format!("{:?}", level.as_str())).collect();
+        let supported = supported.join(", ");
         let what = format_args!("Unsupported value: {name:?}: supported values: {supported}");
         findings.mistake(text.line, path, what);
     }
@@ -33,6 +48,32 @@ pub(super) fn stage(text: Text<'_>, path: &str, findings: &Findings<'_>) -> Stag
         );
         Stages::default()
     })
+}
+
+/// The code of a response, or a class of them, which only a match asks for.
+pub(super) fn response_code(node: &Node, path: &str, findings: &Findings<'_>) -> Option<ResponseCode> {
+    let found = match &node.value {
+        Value::Int(code) => {
+            u16::try_from(*code).ok().filter(|code| CODES.contains(code)).map(ResponseCode::One)
+        }
+        Value::Text(text) => match text.as_bytes() {
+            [digit @ b'1'..=b'5', b'x', b'x'] => Some(ResponseCode::Class(u16::from(digit - b'0'))),
+            _ => None,
+        },
+        _ => None,
+    };
+    if found.is_none() {
+        let shown = match &node.value {
+            Value::Int(code) => code.to_string(),
+            Value::Text(text) => format!("{text:?}"),
+            other => other.kind().to_owned(),
+        };
+        let what = format_args!(
+            "Invalid value: {shown}: legal are numbers from 100 to 599, and classes such as \"4xx\""
+        );
+        findings.mistake(node.line, path, what);
+    }
+    found
 }
 
 pub(super) fn non_resource_url(text: Text<'_>, path: &str, findings: &Findings<'_>) {

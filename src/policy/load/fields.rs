@@ -1,7 +1,9 @@
-//! The fields of one mapping of a policy's file, and what is found to be wrong.
+//! The fields of one mapping of rules, and what is found to be wrong.
 //!
 //! A wrong type is reported where it is read, and what stands in its place is then `None`, so that nobody also reports
-//! that something is missing. As in Go, `null` is the same as nothing, and in a list of strings the empty one.
+//! that something is missing. As in Go, `null` is the same as nothing. A policy's file is read as kube-apiserver reads it,
+//! our own file strictly: there, a field that nobody knows or that is there twice is a mistake, and in a list stands no
+//! `null`, which would be the empty string or a mapping without fields.
 
 use std::cell::RefCell;
 use std::fmt;
@@ -12,13 +14,26 @@ use crate::yaml::{Entry, Node, Value};
 /// Mistakes and warnings, in the order in which they were found.
 pub(super) struct Findings<'a> {
     file: &'a str,
+    is_strict: bool,
     mistakes: RefCell<Vec<String>>,
     warnings: RefCell<Vec<String>>,
 }
 
 impl<'a> Findings<'a> {
+    /// Of a policy's file.
     pub(super) fn new(file: &'a str) -> Self {
-        Self { file, mistakes: RefCell::default(), warnings: RefCell::default() }
+        Self { file, is_strict: false, mistakes: RefCell::default(), warnings: RefCell::default() }
+    }
+
+    /// Of our own file.
+    pub(super) fn strict(file: &'a str) -> Self {
+        Self { is_strict: true, ..Self::new(file) }
+    }
+
+    /// The path of an item of the list at `list`, a mapping. kube-apiserver's paths have no index there; the line tells
+    /// which one is meant.
+    pub(super) fn path_of_item(&self, list: &str, index: usize) -> String {
+        if self.is_strict { format!("{list}[{index}]") } else { list.to_owned() }
     }
 
     /// `path` is that of a field, or empty.
@@ -42,6 +57,13 @@ impl<'a> Findings<'a> {
     }
 }
 
+/// What a mapping may hold.
+pub(super) struct Known {
+    pub(super) fields: &'static [&'static str],
+    /// What others are probably meant to be, if their names do not tell.
+    pub(super) meant: &'static [(&'static str, &'static str)],
+}
+
 /// A string of the file; empty if it is not there, `None` if something else is.
 #[derive(Clone, Copy)]
 pub(super) struct Text<'a> {
@@ -59,11 +81,16 @@ pub(super) struct Fields<'a> {
 }
 
 impl<'a> Fields<'a> {
-    /// The mapping at `node`. Fields that are not in `known` are warned about.
-    pub(super) fn new(node: &'a Node, path: String, known: &[&str], findings: &'a Findings<'a>) -> Self {
+    /// The mapping at `node`. Fields that are not in `known` are told.
+    pub(super) fn new(node: &'a Node, path: String, known: &Known, findings: &'a Findings<'a>) -> Self {
         let entries: Option<&[Entry]> = match &node.value {
             Value::Map(entries) => Some(entries),
-            Value::Null => Some(&[]),
+            Value::Null if !findings.is_strict => Some(&[]),
+            other if findings.is_strict => {
+                let what = format!("must be a mapping of {}, not {}", known.fields.join(", "), other.kind());
+                findings.mistake(node.line, &path, what);
+                None
+            }
             other => {
                 findings.mistake(node.line, &path, format_args!("must be a mapping, not {}", other.kind()));
                 None
@@ -72,7 +99,7 @@ impl<'a> Fields<'a> {
         let is_mapping = entries.is_some();
         let fields =
             Self { entries: entries.unwrap_or_default(), line: node.line, path, findings, is_mapping };
-        fields.warn_about_unknown_and_repeated(known);
+        fields.tell_unknown_and_repeated(known);
         fields
     }
 
@@ -86,6 +113,15 @@ impl<'a> Fields<'a> {
         // A key may hold anything, also a line break; a message is one line.
         let field = field.escape_debug();
         if self.path.is_empty() { field.to_string() } else { format!("{}.{field}", self.path) }
+    }
+
+    /// Whether a field is there, and says nothing.
+    pub(super) fn is_given_empty(&self, field: &str) -> bool {
+        self.find(field).is_some_and(|entry| match &entry.node.value {
+            Value::Null => true,
+            Value::List(nodes) => nodes.is_empty(),
+            _ => false,
+        })
     }
 
     /// The line of a field, or that of the mapping if it does not have it.
@@ -124,12 +160,24 @@ impl<'a> Fields<'a> {
         let text = |(index, node): (usize, &'a Node)| {
             let text = match &node.value {
                 Value::Text(text) => Some(text.as_str()),
-                Value::Null => Some(""),
+                Value::Null if !self.findings.is_strict => Some(""),
                 other => self.wrong_type(&format!("{field}[{index}]"), "a string", other),
             };
             Text { line: node.line, text }
         };
         self.list(field).unwrap_or_default().iter().enumerate().map(text).collect()
+    }
+
+    /// Those of them that are strings, each with its number; of the others nothing is said.
+    pub(super) fn right_texts(&self, field: &str) -> impl Iterator<Item = (usize, u64, &'a str)> {
+        let nodes = match self.value(field) {
+            Some(Value::List(nodes)) => nodes.as_slice(),
+            _ => &[],
+        };
+        nodes.iter().enumerate().filter_map(|(index, node)| match &node.value {
+            Value::Text(text) => Some((index, node.line, text.as_str())),
+            _ => None,
+        })
     }
 
     /// Nothing else but a mapping may be there; what is in it does not matter.
@@ -155,23 +203,41 @@ impl<'a> Fields<'a> {
         self.entries.iter().rfind(|entry| entry.key == field)
     }
 
-    fn warn_about_unknown_and_repeated(&self, known: &[&str]) {
+    fn tell_unknown_and_repeated(&self, known: &Known) {
         for (index, entry) in self.entries.iter().enumerate() {
-            let path = self.path_of(&entry.key);
-            if !known.contains(&entry.key.as_str()) {
-                let hint = match closest(&entry.key, known) {
-                    Some(near) => format!("did you mean `{near}`?"),
-                    None => format!("legal are {}", known.join(", ")),
-                };
-                let what = format_args!("unknown field {path:?} is ignored, as kube-apiserver does; {hint}");
-                self.findings.warn(entry.line, "", what);
-            } else if let Some(earlier) = self.entries[..index].iter().rfind(|other| other.key == entry.key) {
-                let what = format_args!(
-                    "duplicate field {path:?}: this one counts, as with kube-apiserver, not that of line {}",
-                    earlier.line
-                );
-                self.findings.warn(entry.line, "", what);
+            let (path, key) = (self.path_of(&entry.key), entry.key.as_str());
+            let (findings, line) = (self.findings, entry.line);
+            if !known.fields.contains(&key) {
+                let hint = known.hint(key);
+                if findings.is_strict {
+                    findings.mistake(line, &path, format_args!("is not a known field; {hint}"));
+                } else {
+                    let what =
+                        format_args!("unknown field {path:?} is ignored, as kube-apiserver does; {hint}");
+                    findings.warn(line, "", what);
+                }
+            } else if let Some(earlier) = self.entries[..index].iter().rfind(|other| other.key == key) {
+                let earlier = earlier.line;
+                if findings.is_strict {
+                    let what = format_args!("is given twice; the first is on line {earlier}, keep one");
+                    findings.mistake(line, &path, what);
+                } else {
+                    let what = format_args!(
+                        "duplicate field {path:?}: this one counts, as with kube-apiserver, not that of line {earlier}"
+                    );
+                    findings.warn(line, "", what);
+                }
             }
+        }
+    }
+}
+
+impl Known {
+    fn hint(&self, field: &str) -> String {
+        match (self.meant.iter().find(|(name, _)| *name == field), closest(field, self.fields)) {
+            (Some((_, meant)), _) => (*meant).to_owned(),
+            (None, Some(near)) => format!("did you mean `{near}`?"),
+            (None, None) => format!("legal are {}", self.fields.join(", ")),
         }
     }
 }

@@ -43,16 +43,18 @@ fn a_policy_says_what_its_file_says() {
             omit_stages: stages(&["RequestReceived", "Panic"]),
             omit_managed_fields: true,
         },
-        users: owned(&["u"]),
-        user_groups: owned(&["g"]),
-        verbs: owned(&["get"]),
-        namespaces: owned(&["n", ""]),
-        resources: vec![GroupResources {
-            group: "apps".into(),
-            resources: owned(&["deployments/*"]),
-            resource_names: owned(&["d"]),
-        }],
-        non_resource_urls: Vec::new(),
+        conditions: Conditions {
+            users: owned(&["u"]),
+            user_groups: owned(&["g"]),
+            verbs: owned(&["get"]),
+            namespaces: owned(&["n", ""]),
+            resources: vec![GroupResources {
+                group: "apps".into(),
+                resources: owned(&["deployments/*"]),
+                resource_names: owned(&["d"]),
+            }],
+            non_resource_urls: Vec::new(),
+        },
     };
     let second = Rule {
         line: 17,
@@ -62,15 +64,10 @@ fn a_policy_says_what_its_file_says() {
             omit_stages: stages(&["RequestReceived"]),
             omit_managed_fields: false,
         },
-        users: Vec::new(),
-        user_groups: Vec::new(),
-        verbs: Vec::new(),
-        namespaces: Vec::new(),
-        resources: Vec::new(),
-        non_resource_urls: owned(&["/a*"]),
+        conditions: Conditions { non_resource_urls: owned(&["/a*"]), ..Conditions::default() },
     };
     assert_eq!(policy.rules(), [first, second]);
-    assert!(policy.asks_for_names);
+    assert!(policy.rules.asks_for_names);
     assert_eq!(policy.default.omit_stages, stages(&["RequestReceived"]));
     assert!(policy.default.omit_managed_fields);
 }
@@ -94,7 +91,7 @@ fn json_is_yaml_too() {
     assert_eq!(found.len(), 1, "{found:?}");
     assert!(found[0].starts_with("p.yaml:7: rules[1].level: Unsupported value: \"Foo\""), "{found:?}");
     let loaded = parse(&json.replace("Foo", "None")).unwrap();
-    assert_eq!(loaded.policy.rules()[0].users, ["ab"]);
+    assert_eq!(loaded.policy.rules()[0].conditions.users, ["ab"]);
 }
 
 const SUBDOMAIN: &str = "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and \

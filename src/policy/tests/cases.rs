@@ -25,12 +25,23 @@ struct Expected<'a> {
     event: Option<&'a RawValue>,
 }
 
-#[test]
-fn what_is_kept_of_an_event() {
+fn cases() -> Vec<Case<'static>> {
     let text = include_str!("../../../tests/data/policy/apply_cases.json");
     let cases: Vec<Case<'_>> = serde_json::from_str(text).unwrap();
     assert_eq!(cases.len(), 17);
-    for Case { name, policy: rules, event, expect } in cases {
+    cases
+}
+
+/// Calls `check` with the policy and the event of each case.
+pub(super) fn each(check: impl Fn(&Policy, &str)) {
+    for case in cases() {
+        check(&policy(case.policy.get()), &compact(case.event.get()));
+    }
+}
+
+#[test]
+fn what_is_kept_of_an_event() {
+    for Case { name, policy: rules, event, expect } in cases() {
         let policy = policy(rules.get());
         // As kube-apiserver writes it, and with blanks and line breaks between the tokens.
         for line in [compact(event.get()).as_str(), event.get()] {

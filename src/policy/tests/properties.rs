@@ -249,7 +249,9 @@ fn a_user_who_is_remembered_is_the_one_who_was_asked_about() {
 #[test]
 fn a_decision_takes_no_memory_once_the_users_are_known() {
     let policy = policy(include_str!("../../../tests/data/policy/gce.yaml"));
+    let mut matcher = Matcher::new(Arc::new(matching::all_fields()));
     let mut evaluator = Evaluator::new(Arc::new(policy));
+    let (mut taken_events, mut others) = (0, 0);
     let replay = crate::demo::replay::Replay::bundled();
     let (mut line, mut out) = (Vec::new(), Vec::new());
     for round in 0..2 {
@@ -258,13 +260,16 @@ fn a_decision_takes_no_memory_once_the_users_are_known() {
             line.pop();
             let event = Event::parse(&line).unwrap();
             let parts = event.parts(&line).unwrap();
-            let mut effect = Effect::Dropped;
+            let (mut effect, mut is_taken) = (Effect::Dropped, false);
             let taken = allocation_counter::measure(|| {
+                is_taken = matcher.takes(&line, &event, &parts);
                 let decision = evaluator.decide(&line, &parts);
                 effect = evaluator.apply(&decision, &line, &event, &parts, &mut out);
             });
             let is_free = round == 1 && effect != Effect::Changed;
             assert!(!is_free || taken.count_total == 0, "{}: {taken:?}", String::from_utf8_lossy(&line));
+            if is_taken { taken_events += 1 } else { others += 1 }
         }
     }
+    assert!(taken_events > 100 && others > 100, "{taken_events} {others}");
 }

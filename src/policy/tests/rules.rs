@@ -31,11 +31,16 @@ impl Asked {
     }
 }
 
-/// Which rule decides; the rules are in YAML's flow style, one a line, without their levels.
+/// Which rule decides; the rules are in YAML's flow style, one a line, without their levels. A match of the same rules
+/// decides the same.
 fn decides(rules: &[&str], asked: &Asked) -> Option<usize> {
-    let rules: Vec<String> = rules.iter().map(|rule| format!("- {{ level: Metadata, {rule} }}")).collect();
-    let policy = policy(&format!("apiVersion: audit.k8s.io/v1\nrules:\n{}\n", rules.join("\n")));
-    applied(&policy, asked.line().as_bytes()).0.rule
+    let list =
+        |head: &str| -> String { rules.iter().flat_map(|rule| ["- { ", head, rule, " }\n"]).collect() };
+    let policy = policy(&format!("apiVersion: audit.k8s.io/v1\nrules:\n{}", list("level: Metadata, ")));
+    let line = asked.line();
+    let rule = applied(&policy, line.as_bytes()).0.rule;
+    assert_eq!(is_taken(&match_of(&list("")), line.as_bytes()), rule.is_some(), "{rules:?}: {line}");
+    rule
 }
 
 fn matches(rule: &str, asked: &Asked) -> bool {

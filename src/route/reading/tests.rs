@@ -191,7 +191,7 @@ async fn a_new_policy_counts_from_the_next_event_on_and_no_batch_sees_two() {
     let treated_by = |rules: &str| {
         let text = format!("{{apiVersion: audit.k8s.io/v1, kind: Policy, rules: [{rules}]}}");
         let policy = Policy::parse(&text, "policy.yaml").unwrap().policy;
-        Treatment { policy: Some(Arc::new(policy)), redaction: None }
+        Treatment { policy: Some(Arc::new(policy)), ..Treatment::default() }
     };
     let mut writer = Writer::new();
     let mut reading = writer.reading(MAX_WAIT);

@@ -7,6 +7,9 @@
 //! | `raw` | the event itself |
 //!
 //! `@timestamp` is when the request came, for an index has to have one. What an event does not say is left out.
+//!
+//! Where events come from stands in the fields that ECS has for it; in mode `raw`, whose other fields are kube-apiserver's, below
+//! one that kube-apiserver will never have. It is the same in all documents but for the file.
 
 use std::borrow::Cow;
 use std::net::IpAddr;
@@ -19,7 +22,7 @@ use jiff::Timestamp;
 use super::fields::{Fields, text};
 use super::keys::{self, Names, Which};
 use crate::batch::Origin;
-use crate::config::{self, DocumentMode};
+use crate::config::{self, DocumentMode, Identity};
 use crate::json::{self, Edits};
 use crate::policy::omit_managed_fields;
 use crate::sink::{EventRef, json_text};
@@ -33,28 +36,29 @@ pub(super) struct Writer {
     mode: DocumentMode,
     keep_metadata: bool,
     replace_dots: bool,
-    /// What is the same in each document of mode `ecs`, up to the members of `event` that are not.
+    /// What is the same in each document: of mode `ecs`, up to the members of `event` that are not; of `raw`, what comes
+    /// behind the source.
     constant: String,
     /// Of the log's files, with its last slash.
     directory: String,
+    /// The log's path.
+    log: String,
 }
 
 impl Writer {
-    pub(super) fn new(config: &config::Elasticsearch, log: &Path) -> Self {
+    pub(super) fn new(config: &config::Elasticsearch, identity: &Identity, log: &Path) -> Self {
         let directory = log.parent().map(|directory| directory.join("").to_string_lossy().into_owned());
-        let data_stream = data_stream(&config.data_stream);
-        let dataset = data_stream.map_or(DATASET, |[_, dataset, _]| dataset);
-        let data_stream = data_stream.map(|[kind, dataset, namespace]| {
-            format!(r#""data_stream":{{"type":"{kind}","dataset":"{dataset}","namespace":"{namespace}"}},"#)
-        });
-        let ecs = r#""ecs":{"version":"8.0.0"},"#;
-        let event = format!(r#""event":{{"kind":"event","dataset":"{dataset}""#);
         Self {
             mode: config.mode,
             keep_metadata: config.keep_metadata,
             replace_dots: config.replace_dots,
             directory: directory.unwrap_or_default(),
-            constant: data_stream.unwrap_or_default() + ecs + &event,
+            log: log.to_string_lossy().into_owned(),
+            constant: match config.mode {
+                DocumentMode::Ecs => origin_in_ecs(identity) + &constant(config),
+                DocumentMode::EcsRaw => origin_in_ecs(identity),
+                DocumentMode::Raw => origin(identity),
+            },
         }
     }
 
@@ -84,14 +88,20 @@ impl Writer {
                 write_event(event, safe, out);
             }
             DocumentMode::EcsRaw => {
+                out.extend_from_slice(self.constant.as_bytes());
                 // Older versions of the pipeline look for the decision below the name without dots, newer ones below the
                 // other: neither misses it in the outcome.
                 if let Some(outcome) = outcome(item, &fields) {
                     write_all(out, &[b"\"event\":{\"outcome\":\"", outcome, b"\"},"]);
                 }
+                self.write_log(event, out);
                 write_event(event, safe, out);
             }
             DocumentMode::Raw => {
+                let file = event.origin.map(|origin| self.path_of(&origin.file));
+                out.extend_from_slice(br#""auditShipper":{"source":"#);
+                json_text::string(out, file.as_deref().unwrap_or(&self.log));
+                out.extend_from_slice(self.constant.as_bytes());
                 if let Some(head) = event.head() {
                     out.extend_from_slice(&head.as_bytes()[1..]);
                 }
@@ -158,12 +168,58 @@ impl Writer {
         if let Some(ips) = fields.source_ips.as_ref().and_then(|place| addresses(item, place)) {
             write_all(out, &[b"\"source\":{\"ip\":", &ips, b"},\"client\":{\"ip\":", &ips, b"},"]);
         }
+        self.write_log(event, out);
+    }
+
+    /// Where the line stood, in the fields of ECS.
+    fn write_log(&self, event: &EventRef<'_>, out: &mut Vec<u8>) {
         if let Some(Origin { file, offset }) = event.origin {
             out.extend_from_slice(b"\"log\":{\"file\":{\"path\":");
-            json_text::string(out, &[&self.directory, &**file].concat());
+            json_text::string(out, &self.path_of(file));
             write_all(out, &[b"},\"offset\":", offset.to_string().as_bytes(), b"},"]);
         }
     }
+
+    fn path_of(&self, file: &str) -> String {
+        [&self.directory, file].concat()
+    }
+}
+
+/// What no event changes in mode `ecs`, up to the members of `event`.
+fn constant(config: &config::Elasticsearch) -> String {
+    let data_stream = data_stream(&config.data_stream);
+    let dataset = data_stream.map_or(DATASET, |[_, dataset, _]| dataset);
+    let data_stream = data_stream.map(|[kind, dataset, namespace]| {
+        format!(r#""data_stream":{{"type":"{kind}","dataset":"{dataset}","namespace":"{namespace}"}},"#)
+    });
+    let ecs = r#""ecs":{"version":"8.0.0"},"#;
+    let event = format!(r#""event":{{"kind":"event","dataset":"{dataset}""#);
+    data_stream.unwrap_or_default() + ecs + &event
+}
+
+/// Where events come from, in the fields of ECS, with a comma behind each.
+fn origin_in_ecs(identity: &Identity) -> String {
+    let cluster = identity.cluster.as_deref().map(|cluster| {
+        format!(r#""orchestrator":{{"type":"kubernetes","cluster":{{"name":{}}}}},"#, quoted(cluster))
+    });
+    let node = identity.node.as_deref().map(quoted);
+    let host = node.map(|node| format!(r#""host":{{"name":{node},"hostname":{node}}},"#));
+    cluster.unwrap_or_default() + &host.unwrap_or_default()
+}
+
+/// The same in the field that is our own, behind its first member.
+fn origin(identity: &Identity) -> String {
+    let Identity { cluster, node } = identity;
+    let member = |name, value: &Option<String>| {
+        value.as_deref().map_or_else(String::new, |value| format!(",\"{name}\":{}", quoted(value)))
+    };
+    member("cluster", cluster) + &member("node", node) + "},"
+}
+
+fn quoted(text: &str) -> String {
+    let mut quoted = Vec::new();
+    json_text::string(&mut quoted, text);
+    String::from_utf8(quoted).unwrap_or_default()
 }
 
 /// The event below its name, and the end of the document.

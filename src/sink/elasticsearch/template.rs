@@ -83,9 +83,7 @@ pub fn index_template(config: &config::Elasticsearch, product: Product) -> Optio
             (AROUND.replace("\"@event\"", &EVENT.replace('\n', "\n    ")), "kubernetes.audit.annotations.*")
         }
         DocumentMode::EcsRaw => return None,
-        DocumentMode::Raw => {
-            (EVENT.replacen('{', "{\n  \"@timestamp\": { \"type\": \"date\" },", 1), "annotations.*")
-        }
+        DocumentMode::Raw => (EVENT.replacen('{', BESIDE, 1), "annotations.*"),
     };
     let template = TEMPLATE
         .replace("@data_stream", &config.data_stream)
@@ -122,6 +120,10 @@ const AROUND: &str = r#"{
   "@timestamp": { "type": "date" },
   "data_stream": { "properties": { "type": "@keyword", "dataset": "@keyword", "namespace": "@keyword" } },
   "ecs": { "properties": { "version": "@keyword" } },
+  "orchestrator": {
+    "properties": { "type": "@keyword", "cluster": { "properties": { "name": "@keyword" } } }
+  },
+  "host": { "properties": { "name": "@keyword", "hostname": "@keyword" } },
   "event": { "properties": { "kind": "@keyword", "dataset": "@keyword", "action": "@keyword", "outcome": "@keyword" } },
   "user": { "properties": { "name": "@keyword", "id": "@keyword" } },
   "user_agent": { "properties": { "original": "@keyword" } },
@@ -130,6 +132,11 @@ const AROUND: &str = r#"{
   "log": { "properties": { "file": { "properties": { "path": "@keyword" } }, "offset": { "type": "long" } } },
   "kubernetes": { "properties": { "audit": { "properties": "@event" } } }
 }"#;
+
+/// What mode `raw` has in front of an event's own fields.
+const BESIDE: &str = r#"{
+  "@timestamp": { "type": "date" },
+  "auditShipper": { "properties": { "source": "@keyword", "cluster": "@keyword", "node": "@keyword" } },"#;
 
 const EVENT: &str = r#"{
   "kind": "@keyword",

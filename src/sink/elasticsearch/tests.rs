@@ -17,6 +17,7 @@ use crate::buffers::Buffers;
 use crate::config::DocumentMode;
 use crate::fingerprint;
 use crate::properties::{cases, mutated, mutations, real_line};
+use crate::sink::identity::tests::identity;
 
 const LOG: &str = "/var/log/kubernetes/audit.log";
 
@@ -38,6 +39,10 @@ pub(crate) fn config() -> config::Elasticsearch {
         keep_metadata: false,
         replace_dots: false,
     }
+}
+
+fn sink(config: &config::Elasticsearch) -> Elasticsearch {
+    Elasticsearch::new(config, &identity(), Path::new(LOG))
 }
 
 fn of_mode(mode: DocumentMode) -> config::Elasticsearch {
@@ -64,7 +69,7 @@ fn events(lines: &[Vec<u8>]) -> Option<Events> {
 /// The lines of the body, in pairs: an action, and a document.
 fn posted(config: &config::Elasticsearch, events: &Events) -> Vec<(String, String)> {
     let now = UNIX_EPOCH + Duration::from_secs(1_700_000_000);
-    let request = Elasticsearch::new(config, Path::new(LOG)).request(events, now);
+    let request = sink(config).request(events, now);
     let body = String::from_utf8(request.body.concat()).unwrap();
     assert!(body.ends_with('\n'));
     let lines: Vec<_> = body.lines().map(str::to_owned).collect();
@@ -118,7 +123,7 @@ fn expected_audit(line: &[u8], without_metadata: bool) -> Json {
 #[test]
 fn a_request_goes_to_the_data_stream_and_says_what_is_asked_for() {
     let events = events(&log("gke")[..3]).unwrap();
-    let request = Elasticsearch::new(&config(), Path::new(LOG)).request(&events, UNIX_EPOCH);
+    let request = sink(&config()).request(&events, UNIX_EPOCH);
     assert_eq!(
         request.target,
         "/logs-kubernetes.audit_logs-default/_bulk\
@@ -149,14 +154,15 @@ fn an_audit_id_that_is_used_again_makes_another_document() {
 }
 
 #[test]
-fn raw_is_the_line_and_a_time() {
+fn raw_is_the_line_a_time_and_where_it_comes_from() {
+    let origin = format!(r#""auditShipper":{{"source":"{LOG}","cluster":"c1","node":"m0"}},"#);
     for name in ["gke", "requestresponse", "redaction"] {
         let lines = log(name);
         let events = events(&lines).unwrap();
         for (line, (_, document)) in lines.iter().zip(posted(&of_mode(DocumentMode::Raw), &events)) {
             let (time, rest) =
                 document.strip_prefix("{\"@timestamp\":\"").unwrap().split_once("\",").unwrap();
-            assert_eq!(rest.as_bytes(), &line[1..]);
+            assert_eq!(rest.strip_prefix(&origin).map(str::as_bytes), Some(&line[1..]));
             assert_eq!(
                 Json::read(line).at(&["requestReceivedTimestamp"]),
                 Some(&Json::Text(time.to_owned()))
@@ -198,9 +204,16 @@ fn both_forms_of_ecs_hold_the_whole_event() {
             assert_eq!(ecs.at(&["event", "outcome"]), outcome.as_ref());
             assert_eq!(raw.at(&["event", "outcome"]), outcome.as_ref());
             assert_eq!(raw.at(&["user"]), None);
+            for document in [ecs, raw] {
+                assert_eq!(document.at(&["orchestrator"]), Some(&Json::read(ORCHESTRATOR)));
+                assert_eq!(document.at(&["host"]), Some(&Json::read(r#"{"name":"m0","hostname":"m0"}"#)));
+                assert_eq!(document.at(&["log", "file", "path"]), Some(&Json::Text(LOG.to_owned())));
+            }
         }
     }
 }
+
+const ORCHESTRATOR: &str = r#"{"type":"kubernetes","cluster":{"name":"c1"}}"#;
 
 /// A request that was denied, a patch as a list, managed fields in both bodies, metadata in the request, a plain read. The
 /// bodies were written from the lines and the protocol by a script that shares nothing with this.
@@ -210,8 +223,7 @@ fn is_the_body_that_another_has_written() {
     let events = events(&[5, 8, 9, 14, 33].map(|number: usize| log[number].clone())).unwrap();
     let modes = [DocumentMode::Ecs, DocumentMode::EcsRaw, DocumentMode::Raw];
     for (mode, name) in modes.into_iter().zip(["ecs", "ecs-raw", "raw"]) {
-        let body =
-            Elasticsearch::new(&of_mode(mode), Path::new(LOG)).request(&events, UNIX_EPOCH).body.concat();
+        let body = sink(&of_mode(mode)).request(&events, UNIX_EPOCH).body.concat();
         let path = format!("{}/tests/data/sinks/elasticsearch/{name}.ndjson", env!("CARGO_MANIFEST_DIR"));
         let golden = std::fs::read(path).unwrap_or_default();
         assert_eq!(String::from_utf8_lossy(&body), String::from_utf8_lossy(&golden), "{name}");
@@ -276,7 +288,9 @@ fn another_data_stream_says_so_and_one_without_parts_says_nothing() {
 fn an_event_without_a_time_is_as_old_as_its_request() {
     let line = r#"{"apiVersion":"audit.k8s.io/v1","kind":"Event","requestReceivedTimestamp":null,"stageTimestamp":"soon"}"#;
     let (_, document) = post_one(&of_mode(DocumentMode::Raw), line);
-    assert_eq!(document, format!(r#"{{"@timestamp":"2023-11-14T22:13:20Z",{}"#, &line[1..]));
+    let (head, rest) = document.split_once(",\"auditShipper\":").unwrap();
+    assert_eq!(head, r#"{"@timestamp":"2023-11-14T22:13:20Z""#);
+    assert!(rest.ends_with(&format!("}},{}", &line[1..])), "{rest}");
 }
 
 /// Whoever may patch must not be able to keep that out of the index.

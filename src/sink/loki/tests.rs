@@ -8,11 +8,13 @@ use reqwest::header::{DATE, HeaderMap};
 use super::*;
 use crate::properties::{cases, mutated, mutations, real_line};
 use crate::sink::EventVerdict;
+use crate::sink::identity::tests::identity;
 use crate::sink::otlp::tests::{events, golden_lines, server};
 use crate::sink::tests::{answer, recorded};
 
 mod decoded;
 
+const LOG: &str = "/var/log/kubernetes/audit.log";
 /// 2026-11-22T02:30:00Z, minutes after the events of the goldens.
 const NOW: Duration = Duration::from_secs(1_795_314_600);
 
@@ -20,13 +22,16 @@ fn config(encoding: Encoding) -> config::Loki {
     config::Loki {
         encoding,
         labels: vec![("cluster".to_owned(), "c\"1\"".to_owned())],
-        host_name: Some("m0".to_owned()),
         ..config::Loki::new(server("http://h:3100"))
     }
 }
 
+fn sink(config: &config::Loki) -> Loki {
+    Loki::new(config, &identity(), Path::new(LOG))
+}
+
 fn request(encoding: Encoding, events: &Events, now: Duration) -> Request {
-    Loki::new(&config(encoding)).request(events, UNIX_EPOCH + now)
+    sink(&config(encoding)).request(events, UNIX_EPOCH + now)
 }
 
 fn decode(request: &Request) -> decoded::Push {
@@ -58,7 +63,7 @@ fn the_goldens_come_out_byte_by_byte() {
 #[test]
 fn a_request_says_what_it_is_and_whose() {
     let config = config::Loki { tenant: Some("t-1".to_owned()), ..config(Encoding::Json) };
-    let found = Loki::new(&config).request(&events(golden_lines()), UNIX_EPOCH + NOW);
+    let found = sink(&config).request(&events(golden_lines()), UNIX_EPOCH + NOW);
     assert_eq!(found.target, "/loki/api/v1/push");
     let tenant = (HeaderName::from_static("x-scope-orgid"), HeaderValue::from_static("t-1"));
     assert_eq!(found.headers, [(CONTENT_TYPE, HeaderValue::from_static("application/json")), tenant]);
@@ -69,18 +74,17 @@ fn a_request_says_what_it_is_and_whose() {
 
 #[test]
 fn the_stream_is_the_nodes_unless_the_configuration_says_otherwise() {
-    let labels = |given: &[(&str, &str)], host: Option<&str>| {
+    let labels = |given: &[(&str, &str)], identity: &Identity| {
         let config = config::Loki {
             labels: given.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect(),
-            host_name: host.map(str::to_owned),
             ..config::Loki::new(server("http://h:3100"))
         };
-        Loki::new(&config).labels.text()
+        Loki::new(&config, identity, Path::new(LOG)).labels.text()
     };
-    assert_eq!(labels(&[], None), r#"{job="kube-apiserver-audit"}"#);
-    assert_eq!(labels(&[], Some("m0")), r#"{job="kube-apiserver-audit", node="m0"}"#);
-    let given = [("node", ""), ("job", "audit"), ("cluster", "c1")];
-    assert_eq!(labels(&given, Some("m0")), r#"{cluster="c1", job="audit"}"#);
+    assert_eq!(labels(&[], &Identity::default()), r#"{job="kube-apiserver-audit"}"#);
+    assert_eq!(labels(&[], &identity()), r#"{cluster="c1", job="kube-apiserver-audit", node="m0"}"#);
+    let given = [("node", ""), ("job", "audit"), ("cluster", "c2")];
+    assert_eq!(labels(&given, &identity()), r#"{cluster="c2", job="audit"}"#);
 }
 
 #[test]
@@ -104,6 +108,7 @@ fn every_real_event_is_there_as_it_stands_in_the_log() {
             assert_eq!(entry.nanoseconds() / 1_000, time.as_nanosecond() / 1_000);
             let names: Vec<_> = entry.metadata.iter().map(|pair| &*pair.name).collect();
             assert!(names.starts_with(&["auditID", "auditLevel", "stage", "verb"]), "{names:?}");
+            assert!(entry.metadata.iter().any(|pair| pair.name == "filename" && pair.value == LOG));
         }
     }
 }
@@ -172,7 +177,7 @@ fn what_is_moved_says_so_and_metadata_can_be_left_out() {
     let now = NOW + Duration::from_secs(200 * 3600);
     let moved = |structured_metadata, too_old| {
         let config = config::Loki { structured_metadata, too_old, ..config(Encoding::Protobuf) };
-        let push = decode(&Loki::new(&config).request(&events(golden_lines()), UNIX_EPOCH + now));
+        let push = decode(&sink(&config).request(&events(golden_lines()), UNIX_EPOCH + now));
         let entry = &push.streams[0].entries[0];
         let is_marked = entry.metadata.iter().any(|pair| pair.name == "restamped" && pair.value == "true");
         (
@@ -217,7 +222,7 @@ fn time_of(loki: &Loki, event_at: Duration, now: Duration) -> (Duration, bool) {
 /// A node whose clock is ahead has nothing but events that are in the future for Loki.
 #[test]
 fn the_time_of_loki_counts_once_it_says_that_ours_is_too_new() {
-    let loki = Loki::new(&config(Encoding::Protobuf));
+    let loki = sink(&config(Encoding::Protobuf));
     let there = hours_ago(1);
     assert_eq!(time_of(&loki, NOW, NOW), (NOW, false));
     let too_new = refusal(there, NOW, "too new: 2026-11-22T02:30:00Z");
@@ -238,7 +243,7 @@ fn the_time_of_loki_counts_once_it_says_that_ours_is_too_new() {
 
 #[test]
 fn without_a_time_in_the_answer_nothing_is_learned() {
-    let loki = Loki::new(&config(Encoding::Protobuf));
+    let loki = sink(&config(Encoding::Protobuf));
     for text in ["too new: 2026-11-22T02:30:00Z", "too old: soon, oldest acceptable timestamp is: later"] {
         let answer = Answer { headers: HeaderMap::new(), ..refusal(NOW, NOW, text) };
         assert_eq!(loki.verdict(5, &answer), Verdict::Refused { too_large: false });
@@ -249,7 +254,7 @@ fn without_a_time_in_the_answer_nothing_is_learned() {
 /// `reject_old_samples_max_age` is 168 h by default, and many have a day.
 #[test]
 fn how_old_events_may_be_is_what_loki_says() {
-    let loki = Loki::new(&config(Encoding::Protobuf));
+    let loki = sink(&config(Encoding::Protobuf));
     let (old, oldest) = (hours_ago(50), hours_ago(24));
     assert_eq!(time_of(&loki, old, NOW), (old, false));
     let too_old = refusal(
@@ -269,7 +274,7 @@ fn how_old_events_may_be_is_what_loki_says() {
 #[test]
 fn who_wants_too_old_events_rejected_gets_them_set_aside() {
     let config = config::Loki { too_old: TooOld::Reject, ..config(Encoding::Protobuf) };
-    let loki = Loki::new(&config);
+    let loki = sink(&config);
     let text = "too old: 2026-11-01T00:00:00Z, oldest acceptable timestamp is: 2026-11-15T02:30:00Z";
     let too_old = refusal(NOW, NOW, text);
     assert_eq!(loki.verdict(5, &too_old), Verdict::Refused { too_large: false });
@@ -286,7 +291,7 @@ fn who_wants_too_old_events_rejected_gets_them_set_aside() {
 
 #[test]
 fn limits_are_kept() {
-    assert_eq!(Loki::new(&config(Encoding::Json)).limits().body_bytes, 4_000_000);
+    assert_eq!(sink(&config(Encoding::Json)).limits().body_bytes, 4_000_000);
 }
 
 proptest! {
@@ -319,7 +324,7 @@ proptest! {
     fn any_line_becomes_an_entry(line in real_line(), changes in mutations(), offset: u64, now: i64) {
         let line = mutated(&line, &changes);
         for encoding in [Encoding::Protobuf, Encoding::Json] {
-            let sink = Loki::new(&config(encoding));
+            let sink = sink(&config(encoding));
             let streams = sink.streams([sink.entry_of(&line, [b"", &line], offset, There { now, oldest_taken: time::OLDEST_TAKEN })].into_iter());
             let body = sink.body(&streams);
             if encoding == Encoding::Json {

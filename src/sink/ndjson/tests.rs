@@ -2,10 +2,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::*;
+use crate::sink::identity::tests::identity;
+use crate::sink::otlp::tests::server;
 use crate::sink::tests::{answer, recorded, sealed};
 
 pub(crate) fn sink(format: Format) -> Ndjson {
-    Ndjson { format }
+    Ndjson { format, identity: Vec::new() }
 }
 
 /// Recorded events, and one whose line begins otherwise than kube-apiserver's.
@@ -55,6 +57,28 @@ fn the_same_events_have_the_same_key_and_others_another() {
     by_hand.update(&lines[3]);
     by_hand.update(b"\n");
     assert_eq!(key(&events.at([3])), hex_of(&by_hand.finalize()[..16]));
+}
+
+#[test]
+fn every_request_says_where_events_come_from_and_its_key_does_not() {
+    let given = (HeaderName::from_static("audit-shipper-node"), HeaderValue::from_static("mine"));
+    let config = config::Ndjson {
+        server: config::Server { headers: vec![given], ..server("http://h/audit") },
+        format: Format::Lines,
+    };
+    let named = Ndjson::new(&config, &identity(), Path::new("/var/log/audit.log"));
+    let events = Events::all(Arc::new(sealed(&lines())));
+    let request = named.request(&events, SystemTime::UNIX_EPOCH);
+    let plain = sink(Format::Lines).request(&events, SystemTime::UNIX_EPOCH);
+    assert_eq!(request.body.concat(), plain.body.concat());
+    assert_eq!(header(&request, &IDEMPOTENCY_KEY), header(&plain, &IDEMPOTENCY_KEY));
+    let probe = named.probes().remove(0).request;
+    for request in [&request, &probe] {
+        let told = |name| request.headers.iter().find(|(other, _)| other == name).map(|(_, value)| value);
+        assert_eq!(told("audit-shipper-cluster"), Some(&HeaderValue::from_static("c1")));
+        assert_eq!(told("audit-shipper-node"), None, "the configuration has it");
+        assert_eq!(told("audit-shipper-source"), Some(&HeaderValue::from_static("/var/log/audit.log")));
+    }
 }
 
 #[test]

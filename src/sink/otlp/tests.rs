@@ -10,6 +10,7 @@ use crate::batch::{Batch, Limits as BatchLimits, Offer, Origin};
 use crate::buffers::Buffers;
 use crate::properties::{cases, mutated, mutations, real_line};
 use crate::sink::EventVerdict;
+use crate::sink::identity::tests::identity;
 use crate::sink::tests::answer;
 use crate::{fingerprint, json};
 use decoded::Kind;
@@ -22,17 +23,11 @@ const NOW: Duration = Duration::from_millis(1_795_316_400_500);
 
 fn config(encoding: Encoding, body: BodyForm) -> config::Otlp {
     let resource = vec![("k8s.cluster.name".to_owned(), "c1 \"test\"".to_owned())];
-    config::Otlp {
-        encoding,
-        body,
-        resource,
-        host_name: Some("m0".to_owned()),
-        ..config::Otlp::new(server("http://h:4318"))
-    }
+    config::Otlp { encoding, body, resource, ..config::Otlp::new(server("http://h:4318")) }
 }
 
 fn sink(encoding: Encoding, body: BodyForm) -> Otlp {
-    Otlp::new(&config(encoding, body))
+    Otlp::new(&config(encoding, body), &identity())
 }
 
 /// An endpoint without anything but its URL.
@@ -103,7 +98,7 @@ fn a_request_says_what_it_is() {
 fn the_url_may_be_whole() {
     let target = |url, path: &str| {
         let config = config::Otlp { path: path.to_owned(), ..config::Otlp::new(server(url)) };
-        Otlp::new(&config).target.into_owned()
+        Otlp::new(&config, &identity()).target.into_owned()
     };
     assert_eq!(target("http://h:4318", "/v1/logs"), "/v1/logs");
     assert_eq!(target("http://h:4318/otlp/", "/v1/logs"), "/v1/logs");
@@ -114,13 +109,12 @@ fn the_url_may_be_whole() {
 
 #[test]
 fn kube_apiserver_is_the_resource_unless_the_configuration_says_otherwise() {
-    let config = |resource: &[(&str, &str)], host: Option<&str>| config::Otlp {
+    let config = |resource: &[(&str, &str)]| config::Otlp {
         resource: resource.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect(),
-        host_name: host.map(str::to_owned),
         ..config::Otlp::new(server("http://h:4318"))
     };
-    let of = |given: &[(&str, &str)], host| {
-        let request = Otlp::new(&config(given, host)).request(&events(golden_lines()), UNIX_EPOCH);
+    let of = |given: &[(&str, &str)], identity: &Identity| {
+        let request = Otlp::new(&config(given), identity).request(&events(golden_lines()), UNIX_EPOCH);
         let logs = decode(&request).resource_logs.remove(0);
         let scope = logs.scope_logs[0].scope.clone().unwrap();
         assert_eq!((scope.name.as_str(), scope.version.as_str()), SCOPE);
@@ -132,10 +126,12 @@ fn kube_apiserver_is_the_resource_unless_the_configuration_says_otherwise() {
         "k8s.namespace.name=kube-system",
         "k8s.container.name=kube-apiserver",
     ];
-    assert_eq!(of(&[], None), [service, namespace, container]);
-    let given = [("service.name", "api"), ("k8s.container.name", ""), ("k8s.cluster.name", "c1")];
-    let expect = [namespace, "host.name=m0", "service.name=api", "k8s.cluster.name=c1"];
-    assert_eq!(of(&given, Some("m0")), expect);
+    assert_eq!(of(&[], &Identity::default()), [service, namespace, container]);
+    let [cluster, node, host] = ["k8s.cluster.name=c1", "k8s.node.name=m0", "host.name=m0"];
+    assert_eq!(of(&[], &identity()), [service, namespace, container, cluster, node, host]);
+    let given = [("service.name", "api"), ("k8s.container.name", ""), ("k8s.cluster.name", "c2")];
+    let expect = [namespace, node, host, "service.name=api", "k8s.cluster.name=c2"];
+    assert_eq!(of(&given, &identity()), expect);
 }
 
 #[test]

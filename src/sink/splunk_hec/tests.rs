@@ -8,6 +8,7 @@ use super::*;
 use crate::config::{Login, Server, ServerTls};
 use crate::event::Event;
 use crate::properties::{cases, mutated, mutations, real_line};
+use crate::sink::identity::tests::identity;
 use crate::sink::tests::{answer, sealed};
 
 const LOG: &str = "/var/log/kubernetes/audit.log";
@@ -51,7 +52,7 @@ pub(crate) fn config(ack: Ack) -> config::SplunkHec {
 }
 
 fn sink(ack: Ack) -> SplunkHec {
-    SplunkHec::new(&config(ack))
+    SplunkHec::new(&config(ack), &Identity::default())
 }
 
 fn events<'a>(lines: impl IntoIterator<Item = &'a [u8]>) -> Events {
@@ -69,19 +70,43 @@ fn envelopes(body: &[u8]) -> Vec<Envelope<'_>> {
 
 #[test]
 fn the_request_is_the_golden_one() {
-    let fields = [("zone", "a"), ("cluster", "c1")];
+    let fields = [("zone", "a")];
     let config = config::SplunkHec {
         host: Some("master-0".to_owned()),
         index: Some("k8s_audit".to_owned()),
         fields: fields.map(|(name, value)| (name.to_owned(), value.to_owned())).into(),
         ..config(Ack::Off)
     };
-    let sink = SplunkHec::new(&config);
+    let sink = SplunkHec::new(&config, &identity());
     let events = events(GOLDEN_EVENTS.trim_ascii_end().split(|byte| *byte == b'\n'));
     let request = sink.request(&events, SystemTime::now());
     assert!(request.body.concat() == GOLDEN_REQUEST);
     assert_eq!(request.target, "/services/collector/event");
     assert_eq!(request.headers, [(CONTENT_TYPE, HeaderValue::from_static("application/json"))]);
+}
+
+#[test]
+fn where_events_come_from_is_told_unless_the_configuration_says_otherwise() {
+    let told = |config: &config::SplunkHec, identity: &Identity| {
+        let body = body(
+            &SplunkHec::new(config, identity),
+            &events(GOLDEN_EVENTS.split(|byte| *byte == b'\n').take(1)),
+        );
+        let [envelope] = <[Envelope<'_>; 1]>::try_from(envelopes(&body)).unwrap();
+        assert_eq!(envelope.source.as_deref(), Some(LOG));
+        (envelope.host, envelope.fields.map(|fields| fields.get().to_owned()))
+    };
+    let some = |text: &str| Some(text.to_owned());
+    assert_eq!(told(&config(Ack::Off), &Identity::default()), (None, None));
+    assert_eq!(told(&config(Ack::Off), &identity()), (some("m0"), some(r#"{"cluster":"c1"}"#)));
+    let other = config::SplunkHec {
+        host: some("h"),
+        fields: [("cluster", "c2"), ("a", "b")]
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .into(),
+        ..config(Ack::Off)
+    };
+    assert_eq!(told(&other, &identity()), (some("h"), some(r#"{"a":"b","cluster":"c2"}"#)));
 }
 
 #[test]
@@ -117,7 +142,7 @@ fn what_is_configured_survives_any_spelling() {
         fields: [(hostile.clone(), hostile.clone())].into(),
         ..config(Ack::Auto)
     };
-    let sink = SplunkHec::new(&config);
+    let sink = SplunkHec::new(&config, &Identity::default());
     let line = GOLDEN_EVENTS.split(|byte| *byte == b'\n').next().unwrap();
     let body = body(&sink, &events([line]));
     let [envelope] = <[Envelope<'_>; 1]>::try_from(envelopes(&body)).unwrap();

@@ -79,7 +79,7 @@ impl PinSet {
             state.store.systemd = systemd;
             for Kept { key, sequence, name, gz, file } in kept {
                 let keeping = Keeping { stored: Some(key.clone()), spooled: None };
-                match (entry_of(&self.series, &name, gz), Held::of(file)) {
+                match (self.series.kept(&name, gz), Held::of(file)) {
                     (Some(entry), Ok(held)) => state.adopt(sequence, entry, held, keeping),
                     _ => state.store.drop_kept(key),
                 }
@@ -178,7 +178,7 @@ impl State {
     fn load(&mut self, series: &Series, spooled: Spooled) {
         match spooled {
             Spooled::File { sequence, name, gz, path, file } => {
-                match (entry_of(series, &name, gz), Held::of(file)) {
+                match (series.kept(&name, gz), Held::of(file)) {
                     (Some(entry), Ok(held)) => {
                         self.adopt(sequence, entry, held, Keeping { stored: None, spooled: Some(path) });
                     }
@@ -235,10 +235,4 @@ impl State {
         let keeping = std::mem::take(&mut self.known[index].keeping);
         self.store.let_go(keeping);
     }
-}
-
-/// What a kept file was called. Its handle says whether it still is.
-fn entry_of(series: &Series, name: &str, gz: bool) -> Option<Entry> {
-    let name = if gz { format!("{name}.gz") } else { name.to_owned() };
-    series.entry(&name).or_else(|| series.target()?.entry(&name))
 }

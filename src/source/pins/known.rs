@@ -83,7 +83,7 @@ impl State {
 
     /// A compressed file is not a new one if we have what it was made of.
     pub(super) fn is_known_uncompressed(&mut self, gz: &Entry, metadata: &Metadata, series: &Series) -> bool {
-        if gz.path.with_file_name(&gz.base).exists() {
+        if gz.uncompressed().path.exists() {
             return true; // it is being written
         }
         let plain = |known: &&mut Known| !known.entry.gz && !known.waiting.is_empty();

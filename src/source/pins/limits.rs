@@ -48,10 +48,10 @@ impl PinSet {
 
     /// Bytes that have to become free on the log's file system, if there is anything that we could give.
     fn missing_free_bytes(&self, state: &State) -> u64 {
-        if !state.known.iter().any(|known| known.alone) {
-            return 0;
-        }
-        let Ok(disk) = rustix::fs::statvfs(self.series.directory()) else { return 0 };
+        let mut alone = state.known.iter().filter(|known| known.alone);
+        // Through links the files may lie on another file system than the log's name.
+        let of_file = |held: &Arc<Held>| held.with(|file| Ok(rustix::fs::fstatvfs(file)?)).ok();
+        let Some(disk) = alone.find_map(|known| of_file(known.held.as_ref()?)) else { return 0 };
         let wanted = match self.limits.min_free {
             MinFree::Percent(percent) => {
                 disk.f_blocks.saturating_mul(disk.f_frsize) / 100 * u64::from(percent)

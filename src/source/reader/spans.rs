@@ -166,8 +166,8 @@ impl Reader {
         }
     }
 
-    /// The lines that are left open where the file ends, if any is and the span is short enough to be kept: what is not
-    /// consumed belongs to them.
+    /// The lines that are left open where the file ends, if there are any, or the last physical line is not whole: what is
+    /// not consumed belongs to them.
     #[must_use]
     pub fn left_open(&self) -> Option<Open> {
         let spans = self.spans.as_ref().filter(|spans| !spans.is_whole && self.skipping.is_none())?;
@@ -176,7 +176,7 @@ impl Reader {
         if let Some(part) = spans.format.part(torn) {
             open.note(part.stream, part.is_last);
         }
-        open.any().then_some(open)
+        (open.any() || !torn.is_empty()).then_some(open)
     }
 
     /// What was read and not consumed.

@@ -76,6 +76,10 @@ impl Tail {
         let mut listing = self.look()?;
         let held = self.open.as_ref().map(|open| open.listed.sequence);
         self.resolve(&listing, held)?;
+        if listing.iter().any(|listed| listed.live && Some(listed.sequence) != held) {
+            // It has a successor by now.
+            return Ok(AtEnd::ReadOn);
+        }
         listing.retain(|listed: &Listed| Some(listed.sequence) != held && !listed.live);
         if self.oldest_unread(&listing)?.is_none() {
             return Ok(AtEnd::Wait);

@@ -3,7 +3,8 @@
 //!
 //! What is left open at the end of a file is *carried* into the file that is opened next, whose first span goes on with it.
 //! Until that is taken, the mark of the old file stays where the open lines begin, and a restart reads it again from there.
-//! Should the old file have grown meanwhile, it is not over, and is read again from there too. If the next file has no
+//! Should the old file have grown meanwhile, it is not over, and is read again from there too: the runtime writes to it until
+//! it has been told of the new one. So a physical line without its newline waits likewise. If the next file has no
 //! part of an open line, but begins another one, the two are glued together, and each event in that is found.
 
 use std::sync::Arc;

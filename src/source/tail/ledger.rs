@@ -204,7 +204,7 @@ impl Ledger {
                 return true;
             }
             // A mark without a head tells nothing once its name leads elsewhere.
-            let tells = tracked.mark.head.len > 0 || *tracked.mark.name != *series.live_name();
+            let tells = tracked.mark.head.len > 0 || !series.is_live_name(&tracked.mark.name);
             tracked.missing_since.is_none_or(|since| tells && now - since < FORGET_AFTER)
         });
         if self.tracked.len() != before {

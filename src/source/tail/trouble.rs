@@ -211,7 +211,8 @@ impl Tail {
             None if carried.is_some() => carried.unwrap_or_default(),
             None => sequence.map_or(0, |sequence| self.ledger.offset_of(sequence, base)),
         };
-        let from = from.unwrap_or_else(read);
+        // What was noted of it is what all outputs had settled; this one may have settled more.
+        let from = from.unwrap_or_default().max(read());
         if content_bytes.is_some_and(|bytes| bytes <= from) {
             return None;
         }

@@ -1,22 +1,20 @@
 //! What a rule is about, in one line, as its author wrote it.
 
-use crate::policy::{GroupResources, Rule};
+use crate::policy::{Conditions, GroupResources, Rule};
 
 /// Everything that the rule asks for, without its level.
 pub(super) fn describe(rule: &Rule) -> String {
-    let resources: Vec<String> = rule.resources.iter().map(group_resources).collect();
-    let namespaces: Vec<String> = rule
-        .namespaces
-        .iter()
-        .map(|name| if name.is_empty() { "(none)".into() } else { name.clone() })
-        .collect();
+    let Conditions { users, user_groups, verbs, namespaces, resources, non_resource_urls } = &rule.conditions;
+    let resources: Vec<String> = resources.iter().map(group_resources).collect();
+    let namespaces: Vec<String> =
+        namespaces.iter().map(|name| if name.is_empty() { "(none)".into() } else { name.clone() }).collect();
     let wanted = [
-        ("users", &rule.users),
-        ("groups", &rule.user_groups),
-        ("verbs", &rule.verbs),
+        ("users", users),
+        ("groups", user_groups),
+        ("verbs", verbs),
         ("namespaces", &namespaces),
         ("resources", &resources),
-        ("urls", &rule.non_resource_urls),
+        ("urls", non_resource_urls),
     ];
     let wanted = wanted.into_iter().filter(|(_, values)| !values.is_empty());
     let wanted: Vec<String> = wanted.map(|(name, values)| format!("{name} {}", values.join(","))).collect();

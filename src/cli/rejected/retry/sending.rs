@@ -70,7 +70,7 @@ enum Taking {
 
 impl Pending {
     fn new(redaction: Option<Arc<Redaction>>) -> Self {
-        let treatment = Treatment { policy: None, redaction };
+        let treatment = Treatment { redaction, ..Treatment::default() };
         Self { batch: Batch::with_treating(Buffers::default(), Treating::new(treatment)), keys: Vec::new() }
     }
 
