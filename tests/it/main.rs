@@ -14,6 +14,7 @@ mod delivery;
 mod demo;
 mod docs;
 mod filter;
+mod formats;
 mod gaps;
 mod instructions;
 mod liveness;
