@@ -15,6 +15,7 @@ mod delivery;
 mod demo;
 mod docs;
 mod filter;
+mod formats;
 mod gaps;
 mod identity;
 mod instructions;
