@@ -15,6 +15,7 @@ fn the_defaults_are_printed_in_the_files_shape() {
     let expected = "\
 source:
   path: /log
+  format: json
   manifest: ~
   startAt: oldest
   maxLineBytes: 16MiB
@@ -262,20 +263,23 @@ fn config() -> impl Strategy<Value = Config> {
                     outputs.iter().map(|output| &output.name).collect();
                 names.len() == outputs.len()
             });
-        let source = (path(), any::<bool>(), pins());
+        let source = (path(), any::<bool>(), pins(), prop::sample::select(&log_flags::FORMATS[..]));
         (source, outputs, path(), any::<(std::net::IpAddr, u16)>(), duration(0)).prop_map(
-            move |((path, newest, pins), outputs, state_dir, bind_address, shutdown_grace)| Config {
-                source: Source {
-                    path,
-                    manifest: None,
-                    start_at: if newest { StartAt::Newest } else { StartAt::Oldest },
-                    max_line_bytes: NonZeroUsize::new(max_line).unwrap(),
-                    pins,
-                },
-                outputs,
-                state_dir,
-                bind_address: bind_address.into(),
-                shutdown_grace,
+            move |((path, newest, pins, (_, format)), outputs, state_dir, bind_address, shutdown_grace)| {
+                Config {
+                    source: Source {
+                        path,
+                        format,
+                        manifest: None,
+                        start_at: if newest { StartAt::Newest } else { StartAt::Oldest },
+                        max_line_bytes: NonZeroUsize::new(max_line).unwrap(),
+                        pins,
+                    },
+                    outputs,
+                    state_dir,
+                    bind_address: bind_address.into(),
+                    shutdown_grace,
+                }
             },
         )
     })

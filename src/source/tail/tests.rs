@@ -1,5 +1,6 @@
 mod any_bytes;
 mod containers;
+mod formats;
 mod gaps;
 mod log;
 mod looks;
