@@ -168,7 +168,7 @@ impl Series {
                         "the directory of a former container's log cannot be read; trying again until it can"
                     );
                 }
-                self.end_of(&former.name, false).into_iter().collect()
+                vec![self.end_of(&former.name, false)]
             }
         }
     }
@@ -182,7 +182,9 @@ impl Series {
         let mut entries: Vec<Entry> = generations.into_values().collect();
         entries.sort_by(|one, other| one.order.cmp(&other.order).then_with(|| one.base.cmp(&other.base)));
         let end = self.end_of(&strand.name, is_newest);
-        entries.extend(end.filter(|end| end.path.symlink_metadata().is_ok()));
+        if end.path.symlink_metadata().is_ok() {
+            entries.push(end);
+        }
         Ok(entries)
     }
 
@@ -236,9 +238,9 @@ impl Series {
     }
 
     /// The file under the live name of a strand.
-    fn end_of(&self, name: &str, is_newest: bool) -> Option<Entry> {
+    fn end_of(&self, name: &str, is_newest: bool) -> Entry {
         let order = if is_newest { Order::Live } else { Order::Former };
-        Some(Entry { path: self.names.directory.join(name), base: name.to_owned(), gz: false, order })
+        Entry { path: self.names.directory.join(name), base: name.to_owned(), gz: false, order }
     }
 
     /// The directories in which names of it may come and go.
@@ -274,14 +276,14 @@ impl Series {
         let strands = self.strands().ok()?;
         let is_newest = |name: &str| strands.last().is_some_and(|newest| newest.name == name);
         if parent == self.directory() && self.is_live_name(name) {
-            return self.end_of(name, is_newest(name));
+            return Some(self.end_of(name, is_newest(name)));
         }
         strands.iter().find_map(|strand| {
             let mut places = strand.places.iter().filter(|place| parent == place.directory);
             places.find_map(|place| {
                 // Where a live name leads to is the live file, under that name.
                 let end = || self.end_of(&strand.name, is_newest(&strand.name));
-                if name == place.live { end() } else { self.backup(strand, place, name) }
+                if name == place.live { Some(end()) } else { self.backup(strand, place, name) }
             })
         })
     }
@@ -304,7 +306,7 @@ impl Series {
         };
         let (strand, is_newest) = (&strands[at], at + 1 == strands.len());
         if order == Order::Live {
-            return self.end_of(&strand.name, is_newest);
+            return Some(self.end_of(&strand.name, is_newest));
         }
         let base = format!("{}{suffix}", strand.name);
         let place = strand.places.last()?;
@@ -323,18 +325,17 @@ impl Series {
         if before == after {
             return true;
         }
-        let orders = match &self.pattern {
-            Some(pattern) => match (pattern.split(before), pattern.split(after)) {
+        let orders = if let Some(pattern) = &self.pattern {
+            match (pattern.split(before), pattern.split(after)) {
                 (Some((one, before)), Some((other, after))) if one == other => Some((before, after)),
                 // It was called so when the log had another path.
                 (None, Some(_)) => return true,
                 _ => None,
-            },
-            None => {
-                let places = Strand::single(&self.names).places;
-                let order = |name: &str| places.iter().find_map(|names| names.order(name));
-                order(before).zip(order(after))
             }
+        } else {
+            let places = Strand::single(&self.names).places;
+            let order = |name: &str| places.iter().find_map(|names| names.order(name));
+            order(before).zip(order(after))
         };
         orders.is_some_and(|(before, after)| before.may_become(&after))
     }

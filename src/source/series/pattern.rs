@@ -42,7 +42,7 @@ impl Pattern {
     }
 
     pub(super) fn is_live(&self, name: &str) -> bool {
-        !name.ends_with(".gz") && matches!(self.split(name), Some((_, Order::Live)))
+        name.strip_suffix(".gz").is_none() && matches!(self.split(name), Some((_, Order::Live)))
     }
 }
 

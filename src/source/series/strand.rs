@@ -64,6 +64,9 @@ fn made(metadata: &std::fs::Metadata) -> Option<SystemTime> {
 
 /// The names that the link at `path` leads to, one after the other; the last one need not exist.
 fn hops(path: &Path) -> Vec<Names> {
+    if !path.is_symlink() {
+        return Vec::new();
+    }
     let real = |path: &Path| {
         let directory = directory_of(path);
         Some(std::fs::canonicalize(&directory).unwrap_or(directory).join(path.file_name()?))
