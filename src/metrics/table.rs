@@ -6,7 +6,7 @@ pub type Row = (&'static str, &'static str, &'static [&'static str], &'static st
 const OUTPUT: &[&str] = &["output"];
 
 /// All metrics but those of the process, in the order of the README.
-pub const TABLE: [Row; 30] = [
+pub const TABLE: [Row; 33] = [
     (
         "audit_event_total",
         "counter",
@@ -120,6 +120,12 @@ pub const TABLE: [Row; 30] = [
         OUTPUT,
         "Bytes of NUL runs in the log that were skipped.",
     ),
+    (
+        "audit_shipper_skipped_lines_total",
+        "counter",
+        OUTPUT,
+        "Lines of a container's output that were skipped, since they are no audit events.",
+    ),
     ("audit_shipper_pinned_bytes", "gauge", &[], "Bytes of deleted log files that are held open."),
     ("audit_shipper_pinned_files", "gauge", &[], "Deleted log files that are held open."),
     (
@@ -145,6 +151,18 @@ pub const TABLE: [Row; 30] = [
         "gauge",
         OUTPUT,
         "0 while the policy file cannot be read or is wrong; the policy that was good before stays in use.",
+    ),
+    (
+        "audit_shipper_config_last_reload_successful",
+        "gauge",
+        &[],
+        "0 while the manifest, or what is made of it, is wrong or cannot be read; the configuration that was good before stays in use.",
+    ),
+    (
+        "audit_shipper_config_last_reload_success_timestamp_seconds",
+        "gauge",
+        &[],
+        "When the configuration was last read without a mistake.",
     ),
     ("audit_shipper_build_info", "gauge", &["version"], "1, with the version of audit-shipper."),
 ];
