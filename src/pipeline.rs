@@ -213,8 +213,8 @@ impl Daemon {
             let on_the_way = self.moving.take();
             self.moving = Some(Moving::to(config.clone(), &former, on_the_way, self.books.pins()));
             config.source = former;
-        } else if self.moving.take().is_some() {
-            moving::forget(&config.state_dir);
+        } else {
+            self.moving = None;
         }
         if config == self.config {
             return None;

@@ -92,7 +92,7 @@ fn config(sources: Sources<'_>, document: Option<&Node>, state_directory: Option
         manifest: &manifest.layer,
         ..sources
     };
-    section.sources = sources;
+    (section.sources, top.sources) = (sources, sources);
     let (source, max_line_bytes) = source(section, manifest.path);
     let mut outputs = outputs(sources, top.list("outputs"), &max_line_bytes);
     tell_of_lost_kubeconfig(sources, &outputs);

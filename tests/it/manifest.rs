@@ -63,7 +63,7 @@ impl Node {
     fn config(&self, source: &str, rest: &str) -> PathBuf {
         let path = self.workdir.path("audit-shipper.yaml");
         let text = format!(
-            "source: {{ manifest: \"{}\", pinMinFree: 0, {source} }}\n{rest}stateDir: \"{}\"\nbindAddress: 127.0.0.1:0\n",
+            "source: {{ manifest: \"{}\", pinMinFree: 0, {source} }}\n{rest}stateDir: \"{}\"\nbindAddress: 127.0.0.1:0\nshutdownGrace: 1s\n",
             self.manifest().display(),
             self.workdir.state().display()
         );
@@ -169,7 +169,8 @@ fn a_restart_in_between_goes_on_with_the_old_log() {
     let metrics = wait_until_settled(&daemon, 300);
     assert_delivered_once(&endpoint, &events);
     assert_eq!(count(&metrics, "audit_shipper_gaps_total", &[]), 0);
-    assert!(!node.workdir.state().join("former-log.json").exists());
+    let remembered = std::fs::read_to_string(node.workdir.state().join("log.json")).unwrap();
+    assert!(remembered.contains("/logs/new.log\""), "{remembered}");
 }
 
 #[test]
@@ -193,7 +194,7 @@ fn a_wrong_manifest_changes_nothing_and_a_good_one_recovers() {
     wait_until_settled(&daemon, 10);
     replace(&node.manifest(), "kind: [\n");
     wait_until("what is wrong with the next", || {
-        daemon.log().contains("kube-apiserver.yaml:2:").then_some(())
+        daemon.log().contains("kube-apiserver.yaml:1: unclosed").then_some(())
     });
     // Neither a good one nor a flag that is not ours ends anything that runs.
     node.write(&[&good[..], &["--secure-port=6443"]].concat());

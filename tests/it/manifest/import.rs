@@ -166,7 +166,7 @@ fn the_standard_input_is_as_good_and_what_is_no_manifest_is_told() {
     for (text, mistakes) in [
         ("", &["standard input: no Pod is in it, but nothing; it must be"][..]),
         ("kind: Deployment\n", &["standard input: no Pod is in it, but \"Deployment\" (line 1); it must be"]),
-        ("kind: [\n", &["standard input:2: "]),
+        ("kind: [\n", &["standard input:1: unclosed bracket"]),
         ("kind: Pod\n", &["standard input:1: the Pod has no `spec`"]),
         (
             "kind: Pod\nspec:\n  containers:\n  - {name: etcd, command: [etcd]}\n",
