@@ -171,7 +171,7 @@ fn the_standard_input_is_as_good_and_what_is_no_manifest_is_told() {
         (
             "kind: Pod\nspec:\n  containers:\n  - {name: etcd, command: [etcd]}\n",
             &[
-                "standard input:3: spec.containers: none is called kube-apiserver, and none has audit flags; there are etcd",
+                "standard input:2: spec.containers: none is called kube-apiserver, and none has audit flags; there are etcd",
             ],
         ),
     ] {
