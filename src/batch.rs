@@ -10,6 +10,7 @@
 mod aside;
 mod filtered;
 mod offer;
+mod skipped;
 mod treatment;
 
 use std::ops::Range;
@@ -23,6 +24,7 @@ use crate::event::{ApiVersion, Level};
 
 pub use aside::{Aside, Origin, Reason};
 pub use filtered::{Filtered, FilteredBy};
+pub use skipped::Skipped;
 pub use treatment::{Treating, Treatment};
 
 /// What may go into one batch.
@@ -75,6 +77,7 @@ pub struct Batch {
     aside_bytes: usize,
     truncated: u64,
     filtered: Filtered,
+    skipped: Skipped,
     version: ApiVersion,
     first_stage_time: Option<Timestamp>,
     /// As it stands in the event, since most of them are never looked at.
@@ -100,6 +103,7 @@ impl Batch {
             aside_bytes: 0,
             truncated: 0,
             filtered: Filtered::default(),
+            skipped: Skipped::default(),
             version: ApiVersion::V1,
             first_stage_time: None,
             last_stage_time: String::new(),
@@ -235,6 +239,12 @@ impl Batch {
         &self.filtered
     }
 
+    /// Lines that were passed over beside it, since they are none of an audit log.
+    #[must_use]
+    pub fn skipped(&self) -> Skipped {
+        self.skipped
+    }
+
     /// Version of all its events.
     #[must_use]
     pub fn version(&self) -> ApiVersion {
@@ -275,6 +285,12 @@ impl Batch {
     #[must_use]
     pub fn log_bytes(&self) -> u64 {
         self.log_bytes
+    }
+
+    /// Says how many bytes of the log the lines are that were taken since [`Self::log_bytes`] was `before`, where that is not
+    /// their length.
+    pub fn restate_log_bytes(&mut self, before: u64, bytes: u64) {
+        self.log_bytes = before + bytes;
     }
 
     /// Position past its last line; `None` while nothing was read.

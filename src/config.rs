@@ -42,6 +42,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::policy::Match;
+use crate::source::format;
 
 pub use self::destination::{Compression, Destination, Requests};
 pub use self::elasticsearch::{DocumentMode, Elasticsearch};
@@ -120,6 +121,8 @@ pub struct Source {
     pub path: PathBuf,
     /// kube-apiserver's static pod manifest, which says what nothing else says, and is read again when it changes.
     pub manifest: Option<PathBuf>,
+    /// What the files of the log are made of.
+    pub format: format::Format,
     /// Where an output begins that has never had a cursor.
     pub start_at: StartAt,
     /// A line with more bytes than this is set aside as `too_large`, never held in memory.

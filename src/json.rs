@@ -155,6 +155,29 @@ pub fn unescape_into(quoted: &[u8], out: &mut String) {
         .add_to(out);
 }
 
+/// Adds what the text between the quotes of a string says to `out`.
+pub fn unescape_inside_into(inside: &str, out: &mut String) {
+    Pieces(inside).add_to(out);
+}
+
+/// `text` as a JSON string, escaped as kube-apiserver's encoder does.
+#[must_use]
+pub fn quoted(text: &str) -> String {
+    let mut out = serde_json::to_string(text).unwrap_or_default();
+    for (plain, escaped) in [
+        ('<', "\\u003c"),
+        ('>', "\\u003e"),
+        ('&', "\\u0026"),
+        ('\u{2028}', "\\u2028"),
+        ('\u{2029}', "\\u2029"),
+    ] {
+        if out.contains(plain) {
+            out = out.replace(plain, escaped);
+        }
+    }
+    out
+}
+
 /// The bytes between the quotes.
 #[must_use]
 pub fn inside(quoted: &[u8]) -> Option<&[u8]> {

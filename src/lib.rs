@@ -54,12 +54,16 @@
 //! | output | a destination in the configuration; a *route* serves it |
 //! | route | one log, one sink or writer, one cursor; one task with one loop |
 //! | line | the bytes between two newlines of the log; a run of NULs ends one too |
+//! | span | in a file that a container runtime writes: lines up to one behind which no line of the container is open |
+//! | record | what the container wrote as one line, put together from a span |
+//! | skipped | of a record: it is no event, nor what may be left of one; it is in no book |
 //! | piece | a part of a line in which an event is glued to something else; from there on it is a line of its own |
 //! | event | a line that is an audit event |
 //! | aside | a line that is not shipped; it waits, with its reason, to be written to the file of rejected events |
 //! | item | an event as it stands in a list: its line without `kind` and `apiVersion` |
 //! | batch | the items that travel in one request, the asides between them, and the position after them |
 //! | series | the live file and its backups: one log, in the order of writing |
+//! | strand | a live name with its backups; a series is one, or one for each container that wrote the log |
 //! | pin | an open handle on a file of the series; nobody can take from us what we hold |
 //! | nameless | of a file: it was deleted, and lives on because it is held |
 //! | copy | what a rotator makes of the live file before it truncates that |
@@ -95,7 +99,8 @@
 //!
 //! The way of an event:
 //! - [`source`]: when to look at the log. Below it: names and their order (`series`), the handles on its files (`pins`) and
-//!   how they outlive the process (`fdstore`, `spool`), lines out of one file (`reader`), what is unread (`tail`).
+//!   how they outlive the process (`fdstore`, `spool`), lines out of one file (`reader`), what is unread (`tail`), and what
+//!   is in a line that is not an event itself (`format`).
 //! - [`event`]: a borrowed view of one event, which is also the check of its line.
 //! - [`json`]: places in the JSON text of an event, and edits by place.
 //! - [`policy`]: kube-apiserver's audit policy, applied once more to what was recorded; and an output's match, which asks in
@@ -145,8 +150,8 @@
 //!   rejected events is changed by operators too while it runs, and by each of them under the lock on that file.
 //! - **I6** Every buffer, file and wait has a configured bound, and loading proves that the bounds fit together.
 //! - **I7** No JSON value of a whole document is ever built on the hot path.
-//! - **I8** A line is delivered, left out by match or policy, set aside with a reason, or reported lost; each is counted, and there is
-//!   no fifth way.
+//! - **I8** A line is delivered, left out by match or policy, set aside with a reason, or reported lost; each is counted, and
+//!   there is no fifth way. (What a container writes beside events is no such line; it is skipped, and counted too.)
 //! - **I9** Wake-ups may be lost, late or wrong; correctness never depends on them.
 //! - **I10** The identity of a file is its content, never its inode or its name alone.
 //! - **I11** Our own log never holds an event's body, a token, a query string or the body of an endpoint's

@@ -119,6 +119,7 @@ struct Families {
     misconfigured: IntGaugeVec,
     window: IntGaugeVec,
     nul_bytes: IntCounterVec,
+    skipped: IntCounterVec,
     certificates: IntGaugeVec,
     reloads: IntGaugeVec,
     policy_reloads: IntGaugeVec,
@@ -169,6 +170,7 @@ impl Metrics {
             misconfigured: gauges(&registry, "audit_shipper_misconfigured"),
             window: gauges(&registry, "audit_shipper_window_requests"),
             nul_bytes: counters(&registry, "audit_shipper_skipped_nul_bytes_total"),
+            skipped: counters(&registry, "audit_shipper_skipped_lines_total"),
             certificates: gauges(&registry, "audit_shipper_certificate_expiry_timestamp_seconds"),
             reloads: gauges(&registry, "audit_shipper_kubeconfig_last_reload_successful"),
             policy_reloads: gauges(&registry, "audit_shipper_policy_last_reload_successful"),
@@ -254,6 +256,7 @@ impl Metrics {
             misconfigured: families.misconfigured.with_label_values(&of),
             window: families.window.with_label_values(&of),
             nul_bytes: families.nul_bytes.with_label_values(&of),
+            skipped: families.skipped.with_label_values(&of),
             // One that comes later has followed none of those that were seen.
             rotations: AtomicU64::new(self.0.rotations_seen.load(Ordering::Relaxed)),
             given_back: AtomicU64::new(0),

@@ -16,6 +16,7 @@ mod effect;
 mod index;
 mod load;
 mod matching;
+mod reference;
 mod request;
 mod rule;
 mod rules;
@@ -31,6 +32,7 @@ use rules::{Memory, Rules};
 
 pub use effect::omit_managed_fields;
 pub use matching::{Match, MatchRule, Matcher, ResponseCode};
+pub(crate) use reference::{Reference, reference};
 pub use rule::{Conditions, GroupResources, Rule};
 
 /// A checked policy.

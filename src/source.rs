@@ -5,6 +5,7 @@
 //! routes look again after a slow tick in any case.
 
 pub mod fdstore;
+pub mod format;
 pub mod held;
 pub mod keep;
 pub mod pins;

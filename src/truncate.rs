@@ -21,7 +21,7 @@ use serde_json::value::RawValue;
 
 use crate::event::{Event, Field, Level, Parts};
 use crate::fingerprint;
-use crate::json::Edits;
+use crate::json::{self, Edits};
 use cut::cut_strings;
 
 const TRUNCATED: &str = "audit.k8s.io/truncated";
@@ -207,10 +207,10 @@ fn with_added(annotations: &str, added: &[(&str, String)]) -> String {
         .fields
         .iter()
         .filter(|field| added.iter().all(|(key, _)| field.key != *key))
-        .map(|field| (quoted(&field.key), field.value))
+        .map(|field| (json::quoted(&field.key), field.value))
         .collect();
     for (key, value) in added {
-        let key = quoted(key);
+        let key = json::quoted(key);
         let at = pairs.iter().position(|(other, _)| *other > key).unwrap_or(pairs.len());
         pairs.insert(at, (key, value));
     }
@@ -226,23 +226,6 @@ fn with_added(annotations: &str, added: &[(&str, String)]) -> String {
 fn object(pairs: &[(&str, String)]) -> String {
     let pairs: Vec<String> = pairs.iter().map(|(key, value)| format!("\"{key}\":{value}")).collect();
     format!("{{{}}}", pairs.join(","))
-}
-
-/// `text` as a JSON string, escaped as kube-apiserver's encoder does.
-fn quoted(text: &str) -> String {
-    let mut out = serde_json::to_string(text).unwrap_or_default();
-    for (plain, escaped) in [
-        ('<', "\\u003c"),
-        ('>', "\\u003e"),
-        ('&', "\\u0026"),
-        ('\u{2028}', "\\u2028"),
-        ('\u{2029}', "\\u2029"),
-    ] {
-        if out.contains(plain) {
-            out = out.replace(plain, escaped);
-        }
-    }
-    out
 }
 
 /// What identifies the event, and `annotations`.

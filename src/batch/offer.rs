@@ -1,5 +1,6 @@
 //! What goes into a batch, and as what.
 
+use super::skipped::may_be_torn_event;
 use super::treatment::Outcome;
 use super::{Aside, Batch, FilteredBy, Limits, Offer, Origin, Reason, Record, split};
 use crate::buffers::Buffer;
@@ -33,6 +34,64 @@ impl Batch {
             Ok(event) => self.offer_event(piece, &event, origin, limits),
             Err(malformed) => self.offer_malformed(piece, &malformed, origin, limits),
         }
+    }
+
+    /// Takes a line that a container wrote: an audit event or what may be left of one; anything else is passed over.
+    pub fn offer_output(&mut self, line: &[u8], origin: impl FnOnce() -> Origin, limits: &Limits) -> Offer {
+        let malformed = match Event::parse(line) {
+            Ok(event) => return self.offer_event(line, &event, origin, limits),
+            Err(malformed) => malformed,
+        };
+        match glued::ends(line) {
+            ends if ends.is_empty() => self.offer_other_output(line, &malformed, origin, limits),
+            ends => Offer::Glued(ends),
+        }
+    }
+
+    /// Takes a piece of such a line, with events in it.
+    pub fn offer_piece_of_output(
+        &mut self,
+        piece: &[u8],
+        origin: impl FnOnce() -> Origin,
+        limits: &Limits,
+    ) -> Offer {
+        match Event::parse(piece) {
+            Ok(event) => self.offer_event(piece, &event, origin, limits),
+            Err(malformed) => self.offer_other_output(piece, &malformed, origin, limits),
+        }
+    }
+
+    fn offer_other_output(
+        &mut self,
+        text: &[u8],
+        malformed: &Malformed,
+        origin: impl FnOnce() -> Origin,
+        limits: &Limits,
+    ) -> Offer {
+        if may_be_torn_event(text) {
+            return self.offer_malformed(text, malformed, origin, limits);
+        }
+        self.skip(text.len());
+        Offer::Taken
+    }
+
+    /// A line of so many bytes is passed over.
+    pub fn skip(&mut self, bytes: usize) {
+        let bytes = bytes as u64 + 1;
+        self.skipped.lines += 1;
+        self.skipped.bytes += bytes;
+        self.log_bytes += bytes;
+    }
+
+    /// Takes a line that is no event, for a reason of its own.
+    pub fn offer_foreign(
+        &mut self,
+        line: &[u8],
+        why: &str,
+        origin: impl FnOnce() -> Origin,
+        limits: &Limits,
+    ) -> Offer {
+        self.offer_aside(Aside::of(line, Reason::Malformed, why.to_owned(), Some(origin())), limits)
     }
 
     fn offer_malformed(

@@ -17,6 +17,7 @@ use crate::policy::Policy;
 use crate::redact::Redaction;
 use crate::rejected::RejectedFile;
 use crate::source::fdstore::FdStore;
+use crate::source::format::Format;
 use crate::source::pins::PinSet;
 use crate::source::spool;
 use crate::source::tail::{Progress, Tail};
@@ -50,6 +51,9 @@ pub(super) struct Skip {
     /// The log that the daemon tails, if no configuration file names it
     #[arg(long, value_name = "PATH", env = "AUDIT_SHIPPER_AUDIT_LOG_PATH")]
     audit_log_path: Option<PathBuf>,
+    /// What kube-apiserver writes, json or legacy, if no configuration file says what the log is made of
+    #[arg(long, value_name = "FORMAT", env = "AUDIT_SHIPPER_AUDIT_LOG_FORMAT", value_parser = ["json", "legacy"])]
+    audit_log_format: Option<String>,
     /// The audit policy that the daemon is run with, if no configuration file names it
     #[arg(long, value_name = "FILE", env = "AUDIT_SHIPPER_AUDIT_POLICY_FILE")]
     audit_policy_file: Option<PathBuf>,
@@ -151,6 +155,15 @@ impl Skip {
         Ok(Treatment { takes, policy, redaction: Redaction::beside_daemon(&redact, state_dir)? })
     }
 
+    /// What the log is made of.
+    fn format(&self, source: Option<&config::Source>) -> Format {
+        match (source, self.audit_log_format.as_deref()) {
+            (Some(source), _) => source.format,
+            (None, Some("legacy")) => Format::Legacy,
+            (None, _) => Format::Json,
+        }
+    }
+
     fn skip(
         &self,
         state_dir: &Path,
@@ -173,7 +186,8 @@ impl Skip {
         let gap_records = self.gap_records || configured.is_some_and(|output| output.gap_records);
         let max_line_bytes = source.map_or(config::DEFAULT_MAX_LINE_BYTES, |source| source.max_line_bytes);
         let mut tail =
-            Tail::new(files(log, state_dir), 0, Some(&cursor), config::StartAt::Oldest, max_line_bytes.get());
+            Tail::new(files(log, state_dir), 0, Some(&cursor), config::StartAt::Oldest, max_line_bytes.get())
+                .in_format(self.format(source));
         let treatment = self.treatment(state_dir, configured, policy)?;
         let Some((asides, end)) = head(&mut tail, output, treatment, gap_records)? else {
             bail!("nothing to skip: {output} has sent everything that is in {}", log.display());
@@ -210,7 +224,7 @@ fn head(
     gap_records: bool,
 ) -> anyhow::Result<Option<(Vec<Aside>, Cursor)>> {
     let mut batch = Batch::with_treating(Buffers::default(), Treating::new(treatment));
-    let one = Limits {
+    let mut limits = Limits {
         max_lines: 1,
         max_bytes: usize::MAX,
         max_first_line_bytes: usize::MAX,
@@ -218,9 +232,14 @@ fn head(
     };
     // This says in its own words what the system said.
     loop {
-        match tail.fill(&mut batch, &one).map_err(anyhow::Error::msg)? {
+        match tail.fill(&mut batch, &limits).map_err(anyhow::Error::msg)? {
             Progress::Gap => {}
             Progress::More => continue,
+            // No position is between lines that a container wrote into each other.
+            Progress::Full if tail.is_within_span() => {
+                limits.max_lines += 1;
+                continue;
+            }
             Progress::Full | Progress::AtEnd => break,
         }
         let gaps = tail.take_observed().gaps;

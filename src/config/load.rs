@@ -16,7 +16,7 @@ use super::{
     destination, file, log_flags, output,
 };
 use crate::source::series::problem_of_pattern;
-use crate::yaml::{self, Node, Value};
+use crate::yaml::{self, Node};
 
 /// Far more than a configuration needs; `--config /dev/zero` must not fill the memory.
 const LONGEST_FILE: u64 = 1 << 20;
@@ -146,6 +146,7 @@ fn source(mut section: Section<'_>, manifest: Option<PathBuf>) -> (Source, Locat
     if let Some(problem) = path.value.as_deref().and_then(problem_of_log_path) {
         report.mistake(&path.origin, problem);
     }
+    let format = log_flags::format(&mut section);
     let start_at = section
         .value("startAt", None)
         .choice(StartAt::Oldest, &START_AT, |word| not_among(word, &START_AT))
@@ -154,11 +155,10 @@ fn source(mut section: Section<'_>, manifest: Option<PathBuf>) -> (Source, Locat
         .value("maxLineBytes", None)
         .size(i64::try_from(DEFAULT_MAX_LINE_BYTES.get()).unwrap_or(i64::MAX));
     let pins = pins(&mut section);
-    section.reserve("format", |value| matches!(value, Value::Text(format) if format == "json"));
     section.finish();
     let max_line_bytes: NonZeroUsize = max_line.positive(report, not_positive);
     let path = PathBuf::from(path.value.unwrap_or_default());
-    (Source { path, manifest, start_at, max_line_bytes, pins }, max_line)
+    (Source { path, format, manifest, start_at, max_line_bytes, pins }, max_line)
 }
 
 fn pins(section: &mut Section<'_>) -> Pins {
@@ -177,8 +177,8 @@ fn pins(section: &mut Section<'_>) -> Pins {
 fn problem_of_log_path(path: &str) -> Option<&'static str> {
     if path == "-" {
         return Some(
-            "\"-\" is kube-apiserver's standard output, which no other process can tail; \
-             let it write a file, or ship the container runtime's log of its pod",
+            "\"-\" is kube-apiserver's standard output, which no other process can tail; name what the container \
+             runtime writes of it instead, as a rule a link in /var/log/containers, and set source.format: cri",
         );
     }
     let is_directory = path.ends_with('/') || Path::new(path).file_name().is_none();

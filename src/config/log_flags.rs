@@ -1,10 +1,24 @@
-//! kube-apiserver's `--audit-log-*` flags besides the path.
+//! kube-apiserver's `--audit-log-*` flags besides the path, and `source.format`.
 //!
-//! They tell kube-apiserver how to write the log. We need none of them, since the files themselves show how they were
-//! rotated, but they are accepted so that an administrator moves the whole group over, and checked so that a typing error
-//! is not discovered in the static pod manifest instead.
+//! The flags tell kube-apiserver how to write the log. Of them we need the format alone, since the files themselves show
+//! how they were rotated; the others are accepted so that an administrator moves the whole group over, and checked so that
+//! a typing error is not discovered in the static pod manifest instead.
 
-use super::section::Sources;
+use super::section::{Section, Sources};
+use super::value::not_among;
+use crate::source::format::Format;
+
+/// `source.format`.
+pub(super) const FORMATS: [(&str, Format); 5] = [
+    ("json", Format::Json),
+    ("cri", Format::Cri),
+    ("docker", Format::Docker),
+    ("legacy", Format::Legacy),
+    ("auto", Format::Auto),
+];
+
+/// What kube-apiserver can be told to write.
+const FLAG_FORMATS: [(&str, Format); 2] = [("json", Format::Json), ("legacy", Format::Legacy)];
 
 /// Flags of which only the type matters.
 const INTS: [&str; 5] = [
@@ -49,8 +63,22 @@ pub(super) fn check(sources: Sources<'_>) {
     sources.flag("audit-log-version").choice((), &VERSIONS, |_| {
         "invalid group version, allowed versions are [\"audit.k8s.io/v1\"]".to_owned()
     });
-    sources.flag("audit-log-format").choice((), &[("json", ())], |format| match format {
-        "legacy" => "lines of the legacy format cannot be turned back into events; legal is json".to_owned(),
-        _ => format!("invalid audit log format {format}, allowed formats are \"legacy,json\""),
+}
+
+/// What the files of the log are made of. `--audit-log-format` says what kube-apiserver writes, and what becomes of that on
+/// its way into the files is for `source.format` to say: so that wins, and only where the two cannot both be true it is
+/// told.
+pub(super) fn format(source: &mut Section<'_>) -> Format {
+    let report = source.sources.report;
+    let flag = source.sources.flag("audit-log-format").choice(Format::Json, &FLAG_FORMATS, |format| {
+        format!("invalid audit log format {format}, allowed formats are \"legacy,json\"")
     });
+    let field =
+        source.value("format", None).choice(flag.value, &FORMATS, |format| not_among(format, &FORMATS));
+    let contradicts = matches!(field.value, Format::Json | Format::Legacy) && field.value != flag.value;
+    if contradicts && !flag.is_default() {
+        let named = FORMATS.iter().find(|(_, format)| *format == field.value).map_or("", |(name, _)| name);
+        report.warn(&flag.origin, format_args!("has no effect, since source.format is {named}"));
+    }
+    field.value
 }

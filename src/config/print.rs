@@ -7,8 +7,8 @@ use std::num::NonZeroUsize;
 use std::path::Path;
 
 use super::{
-    Batch, Compression, Config, Destination, Identity, Output, Redact, Throttle, destination, load, output,
-    quantity, routing,
+    Batch, Compression, Config, Destination, Identity, Output, Redact, Throttle, destination, load,
+    log_flags, output, quantity, routing,
 };
 use destinations::{show_destination, show_request};
 
@@ -19,6 +19,7 @@ pub fn to_yaml(config: &Config) -> String {
     let mut yaml = format!(
         "source:
   path: {path}
+  format: {format}
   manifest: {manifest}
   startAt: {start_at}
   maxLineBytes: {max_line}
@@ -28,6 +29,7 @@ pub fn to_yaml(config: &Config) -> String {
 outputs:
 ",
         path = show_path(&config.source.path),
+        format = word(&log_flags::FORMATS, config.source.format),
         manifest = show_file(config.source.manifest.as_deref()),
         start_at = word(&load::START_AT, config.source.start_at),
         max_line = show_bytes(config.source.max_line_bytes),

@@ -60,7 +60,6 @@ pub(super) struct Section<'a> {
     path: String,
     presence: Presence,
     known: Vec<&'static str>,
-    reserved: Vec<&'static str>,
 }
 
 impl<'a> Section<'a> {
@@ -76,7 +75,7 @@ impl<'a> Section<'a> {
                 (&[], Presence::Mistaken)
             }
         };
-        let section = Self { sources, entries, path, presence, known: Vec::new(), reserved: Vec::new() };
+        let section = Self { sources, entries, path, presence, known: Vec::new() };
         section.report_repeated_fields();
         section
     }
@@ -170,16 +169,6 @@ impl<'a> Section<'a> {
         node.filter(|node| !matches!(node.value, Value::Null)).zip(self.sources.file)
     }
 
-    /// A field of a later version: legal only where it asks for nothing.
-    pub(super) fn reserve(&mut self, field: &'static str, asks_for_nothing: fn(&Value) -> bool) {
-        self.reserved.push(field);
-        let Some(entry) = self.find(field) else { return };
-        if !matches!(entry.node.value, Value::Null) && !asks_for_nothing(&entry.node.value) {
-            let place = self.sources.place(entry.line, &self.path_of(field));
-            self.sources.report.mistake(&place, "is not available in this version yet; remove it");
-        }
-    }
-
     /// Where `field` stands, if the file has it.
     pub(super) fn place_of(&self, field: &str) -> Option<Origin> {
         self.find(field).map(|entry| self.sources.place(entry.line, &self.path_of(field)))
@@ -225,7 +214,7 @@ impl<'a> Section<'a> {
     pub(super) fn finish(self) {
         for entry in self.entries {
             let name = entry.key.as_str();
-            if self.known.contains(&name) || self.reserved.contains(&name) {
+            if self.known.contains(&name) {
                 continue;
             }
             let hint = match closest(name, &self.known) {

@@ -59,6 +59,7 @@ fn defaults(name: &str) -> Config {
     Config {
         source: Source {
             path: "/log".into(),
+            format: format::Format::Json,
             manifest: None,
             start_at: StartAt::Oldest,
             max_line_bytes: count(16 << 20),

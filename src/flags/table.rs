@@ -62,7 +62,7 @@ pub(super) const FLAGS: &[Flag] = &[
     used("log-format", "FORMAT", "Our own log: text or json; RUST_LOG says how much [default: text]"),
 
     // kube-apiserver's, of no effect here.
-    unused("audit-log-format", "FORMAT", "Must be json: nothing else can be turned back into events"),
+    used("audit-log-format", "FORMAT", "json or legacy, if source.format does not say what the files are made of"),
     unused("audit-log-version", "VERSION", "Accepted: every line says its version"),
     unused("audit-log-maxage", "INT", "Accepted: the files show how they are rotated"),
     unused("audit-log-maxbackup", "INT", "Accepted: the files show how they are rotated"),

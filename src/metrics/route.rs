@@ -33,6 +33,7 @@ pub struct RouteMetrics {
     pub(super) misconfigured: IntGauge,
     pub(super) window: IntGauge,
     pub(super) nul_bytes: IntCounter,
+    pub(super) skipped: IntCounter,
     pub(super) rotations: AtomicU64,
     /// Lines that are yet to be read once more.
     pub(super) given_back: AtomicU64,
@@ -51,6 +52,7 @@ impl RouteMetrics {
         self.events.inc_by(events);
         self.buffered.add(signed(lines));
         self.truncated.inc_by(batch.truncated());
+        self.skipped.inc_by(batch.skipped().lines);
         for (by, events) in batch.filtered().by() {
             self.filtered(by).inc_by(events);
         }

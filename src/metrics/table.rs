@@ -6,7 +6,7 @@ pub type Row = (&'static str, &'static str, &'static [&'static str], &'static st
 const OUTPUT: &[&str] = &["output"];
 
 /// All metrics but those of the process, in the order of the README.
-pub const TABLE: [Row; 32] = [
+pub const TABLE: [Row; 33] = [
     (
         "audit_event_total",
         "counter",
@@ -119,6 +119,12 @@ pub const TABLE: [Row; 32] = [
         "counter",
         OUTPUT,
         "Bytes of NUL runs in the log that were skipped.",
+    ),
+    (
+        "audit_shipper_skipped_lines_total",
+        "counter",
+        OUTPUT,
+        "Lines of a container's output that were skipped, since they are no audit events.",
     ),
     ("audit_shipper_pinned_bytes", "gauge", &[], "Bytes of deleted log files that are held open."),
     ("audit_shipper_pinned_files", "gauge", &[], "Deleted log files that are held open."),

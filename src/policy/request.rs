@@ -135,7 +135,7 @@ fn plain_path(uri: &[u8]) -> Option<&[u8]> {
 }
 
 /// The path and the query.
-fn split(uri: &[u8]) -> (&[u8], &[u8]) {
+pub(super) fn split(uri: &[u8]) -> (&[u8], &[u8]) {
     match memchr::memchr(b'?', uri) {
         Some(at) => (&uri[..at], &uri[at + 1..]),
         None => (uri, b""),
@@ -143,7 +143,7 @@ fn split(uri: &[u8]) -> (&[u8], &[u8]) {
 }
 
 /// Without percent escapes. kube-apiserver refuses a path with a wrong one, so no event has such a path; it is left as it is.
-fn decoded_path<'a>(raw: &'a [u8], scratch: &'a mut Vec<u8>) -> &'a [u8] {
+pub(super) fn decoded_path<'a>(raw: &'a [u8], scratch: &'a mut Vec<u8>) -> &'a [u8] {
     if !raw.contains(&b'%') {
         return raw;
     }
@@ -153,10 +153,10 @@ fn decoded_path<'a>(raw: &'a [u8], scratch: &'a mut Vec<u8>) -> &'a [u8] {
 
 /// What a path says.
 #[derive(Debug, PartialEq, Eq)]
-struct Derived<'a> {
-    resource: Requested<'a>,
+pub(super) struct Derived<'a> {
+    pub(super) resource: Requested<'a>,
     /// The path names the verb itself: such requests are not asked for a name in the query.
-    has_special_verb: bool,
+    pub(super) has_special_verb: bool,
 }
 
 /// More parts than these mean nothing: the prefix, a group, a version, a verb, a namespace with its word before it, a
@@ -166,7 +166,7 @@ const MOST_PARTS: usize = 9;
 const WORD_BYTES: usize = size_of::<u64>();
 
 /// `None` if the path means no resource.
-fn derive(path: &[u8]) -> Option<Derived<'_>> {
+pub(super) fn derive(path: &[u8]) -> Option<Derived<'_>> {
     let (all, count) = parts_of(trim_slashes(path));
     let (group, mut parts): (&[u8], &[&[u8]]) = match &all[..count] {
         [b"api", _, rest @ ..] => (b"", rest),
@@ -192,7 +192,7 @@ fn derive(path: &[u8]) -> Option<Derived<'_>> {
 }
 
 /// The first parts of `path`, and how many there are. Parts are short: a search for each slash would begin too often.
-fn parts_of(path: &[u8]) -> ([&[u8]; MOST_PARTS], usize) {
+pub(super) fn parts_of(path: &[u8]) -> ([&[u8]; MOST_PARTS], usize) {
     let mut parts: [&[u8]; MOST_PARTS] = [b""; MOST_PARTS];
     let (mut count, mut from) = (0, 0);
     let mut divide = |at: usize| {
@@ -222,7 +222,7 @@ fn slashes_in(word: [u8; WORD_BYTES]) -> u64 {
     !((difference & LOW_BITS).wrapping_add(LOW_BITS) | difference | LOW_BITS)
 }
 
-fn trim_slashes(path: &[u8]) -> &[u8] {
+pub(super) fn trim_slashes(path: &[u8]) -> &[u8] {
     let start = path.iter().position(|byte| *byte != b'/').unwrap_or(path.len());
     let end = path.iter().rposition(|byte| *byte != b'/').map_or(start, |last| last + 1);
     &path[start..end]

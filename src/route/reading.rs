@@ -82,13 +82,16 @@ impl Reading {
     ) -> Self {
         let (buffers, treatment) = into;
         Self {
-            tail: Some(Tail::new(
-                Arc::clone(watch.pins()),
-                number,
-                cursor,
-                source.start_at,
-                source.max_line_bytes.get(),
-            )),
+            tail: Some(
+                Tail::new(
+                    Arc::clone(watch.pins()),
+                    number,
+                    cursor,
+                    source.start_at,
+                    source.max_line_bytes.get(),
+                )
+                .in_format(source.format),
+            ),
             wake: watch.wake(),
             watch,
             max_wait: output.batch.max_wait,
@@ -170,17 +173,21 @@ impl Reading {
         // What ended the batch before was a look that found nothing behind it.
         let mut next = if self.at_end { self.wait(None, pace, ends).await } else { Next::Look };
         while next != Next::Go {
-            if batch.is_empty() {
+            if batch.is_empty() && batch.skipped().lines == 0 {
                 self.treating = batch.seal();
                 *batch = self.begin();
             }
             let progress = self.fill(batch, limits).await;
-            if !batch.is_empty() {
+            let has_skipped = batch.skipped().lines > 0;
+            if !batch.is_empty() || has_skipped {
                 self.active_at = Instant::now();
                 deadline.get_or_insert_with(|| Instant::now() + self.max_wait);
             }
-            // A position that moved without lines (a file left behind, a beginning at the newest event) is kept too.
-            let moved = batch.is_empty() && batch.end().is_some();
+            // A position that moved without lines (a file left behind, a beginning at the newest event) is kept too. One that
+            // moved past lines of no interest waits for others: there may be such lines all the time, and a position costs a
+            // write.
+            let is_due_at_once = !has_skipped || progress == Progress::More;
+            let moved = batch.is_empty() && batch.end().is_some() && is_due_at_once;
             self.at_end = progress == Progress::AtEnd;
             if moved || progress == Progress::Full || !self.records.is_empty() || next == Next::LastLook {
                 return;

@@ -22,6 +22,7 @@ use crate::rejected::RejectedFile;
 use crate::sink::HttpSink;
 use crate::sink::webhook::Webhook;
 use crate::source::Watch;
+use crate::source::format::Format;
 use crate::source::pins::PinSet;
 
 const OUTAGE: Duration = Duration::from_secs(600);
@@ -52,6 +53,7 @@ fn route_to(
     let source = config::Source {
         manifest: None,
         path: directory.join("audit.log"),
+        format: Format::Json,
         start_at: StartAt::Oldest,
         max_line_bytes: config::DEFAULT_MAX_LINE_BYTES,
         pins: Pins::on_any_disk(),

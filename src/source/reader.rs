@@ -1,10 +1,12 @@
 //! Lines out of one file, plain or compressed, from a given offset on.
 //!
 //! Bytes are read in large pieces into one buffer; a line is a slice of it. The buffer grows for a long line and
-//! shrinks again after it. How bytes become lines is said in `lines`; a compressed file is decompressed `ahead`.
+//! shrinks again after it. How bytes become lines is said in `lines`, and in `spans` where a line may be in parts; a
+//! compressed file is decompressed `ahead`.
 
 mod ahead;
 mod lines;
+mod spans;
 
 use std::collections::VecDeque;
 use std::io::{self, Read as _};
@@ -18,6 +20,8 @@ use crate::source::held::{FromStart, Held};
 use ahead::Ahead;
 use lines::Skipping;
 pub use lines::{Line, TooLong};
+pub use spans::Open;
+use spans::Spans;
 
 /// Bytes asked for in one read.
 const PIECE_BYTES: usize = 256 << 10;
@@ -42,6 +46,8 @@ pub struct Reader {
     /// Bytes from `start` on that are known to hold no end of a line.
     scanned: usize,
     skipping: Option<Skipping>,
+    /// If it is a file that a container runtime writes.
+    spans: Option<Spans>,
     /// Lengths of the pieces of the line at `start`, if it is to be taken in pieces.
     pieces: VecDeque<usize>,
     /// Bytes of NUL runs that were passed and not yet told of.
@@ -96,6 +102,7 @@ impl Reader {
             end: 0,
             scanned: 0,
             skipping: None,
+            spans: None,
             pieces: VecDeque::new(),
             nul_bytes: 0,
             max_line_bytes,
@@ -151,6 +158,9 @@ impl Reader {
     /// Forgets what was read and not consumed.
     pub fn discard(&mut self) {
         (self.end, self.scanned, self.skipping) = (self.start, 0, None);
+        if let Some(spans) = &mut self.spans {
+            spans.begin();
+        }
     }
 
     /// Grows the buffer for a long line, and gives the memory back after it.

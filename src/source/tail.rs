@@ -19,20 +19,24 @@ use jiff::Timestamp;
 use crate::checkpoint::Cursor;
 use crate::config::StartAt;
 use crate::gap::Gap;
+use crate::source::format::Format;
 use crate::source::held;
 use crate::source::pins::{Listed, Missing, PinSet};
 use crate::source::reader::Reader;
 
 mod at_end;
+mod carried;
 mod fill;
 mod ledger;
 mod looks;
 mod open;
+mod records;
 mod take;
 #[cfg(test)]
 mod tests;
 mod trouble;
 
+use carried::Carried;
 use ledger::{Ledger, Unread};
 use looks::Look;
 use open::Open;
@@ -102,11 +106,13 @@ pub struct Tail {
     pins: Arc<PinSet>,
     output: usize,
     max_line_bytes: usize,
+    format: Format,
     start_at: Option<StartAt>,
     /// Whether there has never been a cursor.
     is_new: bool,
     ledger: Ledger,
     open: Option<Open>,
+    carried: Carried,
     looked: Option<Look>,
     /// What was behind the file that was opened last.
     ahead: VecDeque<Listed>,
@@ -140,10 +146,12 @@ impl Tail {
             pins,
             output,
             max_line_bytes,
+            format: Format::Json,
             start_at: cursor.is_none().then_some(start_at),
             is_new: cursor.is_none(),
             ledger: Ledger::new(cursor),
             open: None,
+            carried: Carried::default(),
             looked: None,
             ahead: VecDeque::new(),
             waiting_said: false,
@@ -156,6 +164,13 @@ impl Tail {
             #[cfg(test)]
             at_end_of_live: None,
         }
+    }
+
+    /// The same, of a log in this format.
+    #[must_use]
+    pub fn in_format(mut self, format: Format) -> Self {
+        self.format = format;
+        self
     }
 
     /// Everything that was taken so far, as a cursor.
@@ -182,6 +197,13 @@ impl Tail {
             None => self.ledger.unread_bytes(listed),
         };
         Ok(listing.iter().map(unread).sum())
+    }
+
+    /// Whether something of what is taken is behind the position: it stands at the beginning of several lines of a container
+    /// that are in each other, of which some are taken.
+    #[must_use]
+    pub fn is_within_span(&self) -> bool {
+        self.open.as_ref().is_some_and(Open::is_within_span)
     }
 
     /// Whether the file that is being read is a compressed one.
@@ -227,6 +249,10 @@ impl Tail {
 
     /// Opens a listed file; false if it is not, or no longer, the one to be read next: look again.
     fn open_at(&mut self, listed: Listed, offset: u64) -> Result<bool, Error> {
+        if self.ledger.is_left_open(&listed) {
+            self.forget_carried();
+            return Ok(false);
+        }
         let opened =
             listed.open().and_then(|held| Reader::open(held, listed.entry.gz, offset, self.max_line_bytes));
         let reader = match opened {
@@ -245,7 +271,9 @@ impl Tail {
         self.waiting_said = false;
         self.trouble.is_over(&listed);
         self.ledger.opened(listed.sequence);
-        self.open = Some(Open::new(reader, listed));
+        let mut open = Open::new(reader, listed, self.format);
+        open.go_on_with(&self.carried);
+        self.open = Some(open);
         Ok(true)
     }
 

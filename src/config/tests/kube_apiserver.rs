@@ -2,6 +2,7 @@
 
 use super::mistakes::{check, check_flags};
 use super::*;
+use crate::source::format::Format;
 
 #[test]
 fn kube_apiservers_rules_hold_in_its_own_words() {
@@ -68,7 +69,6 @@ fn equal_truncate_limits_and_an_idle_throttle_are_legal() {
 fn log_flags_are_checked() {
     check_flags(
         &[
-            ("audit-log-format", "legacy"),
             ("audit-log-version", "v2"),
             ("audit-log-mode", "x"),
             ("audit-log-maxage", "-1"),
@@ -76,7 +76,6 @@ fn log_flags_are_checked() {
             ("audit-log-compress", "yes"),
         ],
         &[
-            "--audit-log-format: lines of the legacy format cannot be turned back into events; legal is json",
             "--audit-log-version: invalid group version, allowed versions are [\"audit.k8s.io/v1\"]",
             "--audit-log-mode: invalid audit log mode x, allowed modes are \"batch,blocking,blocking-strict\"",
             "--audit-log-maxage: --audit-log-maxage -1 can't be a negative number",
@@ -88,6 +87,26 @@ fn log_flags_are_checked() {
         &[("audit-log-format", "xml")],
         &["--audit-log-format: invalid audit log format xml, allowed formats are \"legacy,json\""],
     );
+}
+
+#[test]
+fn the_field_says_more_of_the_files_than_the_flag_does() {
+    let load = |field: &str, flag: Option<&str>| {
+        let yaml = LEAST.replace("path: /log", &format!("path: /log{field}"));
+        let flags: Vec<_> = flag.map(|flag| ("audit-log-format", flag)).into_iter().collect();
+        let Loaded { config, warnings, .. } = load_both(&yaml, &flags).unwrap();
+        (config.source.format, warnings)
+    };
+    let none: Vec<String> = Vec::new();
+    assert_eq!(load("", None), (Format::Json, none.clone()));
+    assert_eq!(load("", Some("legacy")), (Format::Legacy, none.clone()));
+    assert_eq!(load(", format: cri", Some("json")), (Format::Cri, none.clone()));
+    assert_eq!(load(", format: auto", Some("legacy")), (Format::Auto, none.clone()));
+    assert_eq!(load(", format: legacy", None), (Format::Legacy, none));
+    for (field, flag) in [("json", "legacy"), ("legacy", "json")] {
+        let (_, warnings) = load(&format!(", format: {field}"), Some(flag));
+        assert_eq!(warnings, [format!("--audit-log-format: has no effect, since source.format is {field}")]);
+    }
 }
 
 #[test]

@@ -166,14 +166,13 @@ fn names_are_unique_and_flags_do_not_speak_of_several_outputs() {
 }
 
 #[test]
-fn what_later_versions_bring_is_not_ignored() {
-    for (field, value) in [("format", "cri")] {
-        let yaml = LEAST.replace("/log", &format!("/log, {field}: {value}"));
-        check(
-            load_yaml(&yaml),
-            &[&format!("f.yaml:1: source.{field}: is not available in this version yet; remove it")],
-        );
-    }
+fn a_format_that_nobody_writes_is_not_known() {
+    check(
+        load_yaml(&LEAST.replace("/log", "/log, format: crio")),
+        &[
+            "f.yaml:1: source.format: \"crio\" is not known; legal are json, cri, docker, legacy and auto; did you mean `cri`?",
+        ],
+    );
 }
 
 #[test]
@@ -240,5 +239,23 @@ fn gap_records_are_a_boolean_of_one_output() {
     check(
         load_both(&two, &[("gap-records", "true")]),
         &["--gap-records: the file has 2 outputs, and this can only speak of one; set it there in each"],
+    );
+}
+
+#[test]
+fn a_star_may_stand_in_the_name_of_the_log_alone() {
+    let containers = "/var/log/containers/kube-apiserver-*_kube-system_kube-apiserver-*.log";
+    assert!(load_flags(&[("audit-log-path", containers)]).is_ok());
+    check_flags(
+        &[("audit-log-path", "/var/log/pods/*/kube-apiserver/0.log")],
+        &[&format!(
+            "--audit-log-path: has a `*` in the name of a directory; it may stand only behind the last `/`, such as in {containers}"
+        )],
+    );
+    check_flags(
+        &[("audit-log-path", "/var/log/audit-[0-9].log")],
+        &[
+            "--audit-log-path: has a `?` or a `[`; of patterns only `*` is known, which stands for any text",
+        ],
     );
 }

@@ -9,6 +9,8 @@
 //!
 //! A line in which events are glued to something else is taken piece by piece ([`Reader::cut`]). Every piece is
 //! consumed like a line, and the offset between two of them is one to go on from.
+//!
+//! In a file that a container runtime writes, a *span* is what is shown as a line (`spans`).
 
 use super::Reader;
 use crate::checkpoint::HEAD_BYTES;
@@ -22,7 +24,7 @@ const NULS: [u8; 4 << 10] = [0; 4 << 10];
 /// What [`Reader::line`] finds at the current offset.
 #[derive(Debug)]
 pub enum Line<'a> {
-    /// A line without its newline.
+    /// A line without its newline, or a span without its last one.
     Whole(&'a [u8]),
     /// A piece of a line that was cut.
     Piece(&'a [u8]),
@@ -66,6 +68,9 @@ impl Reader {
         if let Some(length) = self.pieces.front() {
             return Some((self.offset, Line::Piece(&self.buf[self.start..self.start + length])));
         }
+        if self.spans.is_some() {
+            return self.span();
+        }
         if self.skipping.is_none() && self.scanned == 0 {
             self.pass_nuls();
         }
@@ -82,10 +87,13 @@ impl Reader {
     pub fn remainder(&mut self) -> Option<(u64, Line<'_>)> {
         let line = self.line().is_some();
         let rest = self.skipping.is_some() || self.scanned > 0;
+        if rest && !line {
+            self.end_last_span();
+        }
         if line { self.line() } else { rest.then(|| self.scanned_line()) }
     }
 
-    fn scanned_line(&self) -> (u64, Line<'_>) {
+    pub(super) fn scanned_line(&self) -> (u64, Line<'_>) {
         let line = match &self.skipping {
             Some(skipped) => Line::TooLong(skipped.finish()),
             None => Line::Whole(&self.buf[self.start..self.start + self.scanned]),
@@ -94,7 +102,7 @@ impl Reader {
     }
 
     /// Passes over the scanned bytes, which belong to a line that is too long.
-    fn skip_scanned(&mut self) {
+    pub(super) fn skip_scanned(&mut self) {
         let skipping = self.skipping.get_or_insert_default();
         let piece = &self.buf[self.start..self.start + self.scanned];
         let missing = PREFIX_BYTES.saturating_sub(skipping.prefix.len()).min(piece.len());
@@ -123,6 +131,9 @@ impl Reader {
         let shown = self.pieces.pop_front().unwrap_or(self.scanned);
         let newline = self.buf[..self.end].get(self.start + shown) == Some(&b'\n');
         self.pass(shown + usize::from(newline));
+        if let Some(spans) = &mut self.spans {
+            spans.begin();
+        }
     }
 
     /// Moves past bytes at the current offset.
@@ -134,7 +145,7 @@ impl Reader {
         self.offset += bytes as u64;
     }
 
-    fn pass_nuls(&mut self) {
+    pub(super) fn pass_nuls(&mut self) {
         let unread = &self.buf[self.start..self.end];
         if unread.first() != Some(&0) {
             return;

@@ -23,7 +23,7 @@ impl Tail {
             if open.listed.entry.is_live() && !open.final_read_done {
                 return self.look_for_writer();
             }
-            return Ok(self.finish(batch, limits));
+            return self.finish(batch, limits);
         }
         #[cfg(test)]
         if let Some(happen) = self.at_end_of_live.take() {
@@ -52,7 +52,7 @@ impl Tail {
             open.final_read_done = false;
             return Ok(AtEnd::Wait);
         }
-        Ok(self.finish(batch, limits))
+        self.finish(batch, limits)
     }
 
     /// What was the live file when it was deleted is read to its end. Its writer may still have it.
@@ -91,18 +91,27 @@ impl Tail {
     }
 
     /// The held file is final: takes what stands behind its last newline, and leaves it for the next.
-    fn finish(&mut self, batch: &mut Batch, limits: &Limits) -> AtEnd {
-        let Some(open) = &mut self.open else { return AtEnd::ReadOn };
-        if open.take_remainder(batch, limits) == Offer::Full {
-            return AtEnd::BatchFull;
+    fn finish(&mut self, batch: &mut Batch, limits: &Limits) -> Result<AtEnd, Error> {
+        let Some(open) = &mut self.open else { return Ok(AtEnd::ReadOn) };
+        let left_open = open.left_open(self.max_line_bytes);
+        if left_open.is_none() {
+            let offer = open.take_remainder(batch, limits);
+            self.after_taking()?;
+            if offer == Offer::Full {
+                return Ok(AtEnd::BatchFull);
+            }
         }
         if let Some(open) = self.open.take() {
             self.observed.rotations +=
                 u64::from(open.listed.live || self.ledger.came_later(open.listed.sequence));
-            self.ledger.leave(&open.listed, open.mark(), true);
-            self.finish_with(&open.listed);
+            if let Some(left_open) = left_open {
+                self.carry(open, left_open);
+            } else {
+                self.ledger.leave(&open.listed, open.mark(), true);
+                self.finish_with(&open.listed);
+            }
         }
-        AtEnd::ReadOn
+        Ok(AtEnd::ReadOn)
     }
 
     /// The live file was truncated, and perhaps written anew: another content under the same name. What was there may be

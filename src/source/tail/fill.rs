@@ -1,18 +1,20 @@
 //! The loop that fills a batch. A batch ends before a gap, so that what tells of the gap goes between what is before and
 //! what is behind it, and no cursor passes it earlier.
 
+use std::io;
+
 use jiff::Timestamp;
 
 use super::at_end::AtEnd;
+use super::records::first_time;
 use super::{Error, Progress, Tail};
 use crate::batch::{Batch, Limits, Offer};
 use crate::checkpoint::Cursor;
-use crate::event::Event;
 use crate::source::pins::Listed;
 use crate::source::reader::Line;
 
-/// After dropping so many bytes by policy, reading pauses: a policy may drop all of a long backlog, and meanwhile nobody
-/// would hear of a position, or of a stop.
+/// After dropping so many bytes by policy, or skipping them, reading pauses: that may be all of a long backlog, and
+/// meanwhile nobody would hear of a position, or of a stop.
 const PAUSE_AFTER_BYTES: u64 = 16 << 20;
 
 impl Tail {
@@ -39,25 +41,21 @@ impl Tail {
         limits: &Limits,
         before_gap: &mut Option<Cursor>,
     ) -> Result<Progress, Error> {
-        let dropped_before = batch.filtered().bytes();
+        let dropped = |batch: &Batch| batch.filtered().bytes() + batch.skipped().bytes;
+        let dropped_before = dropped(batch);
         while !batch.is_full(limits) {
-            if batch.filtered().bytes() - dropped_before >= PAUSE_AFTER_BYTES {
+            if dropped(batch) - dropped_before >= PAUSE_AFTER_BYTES {
                 return Ok(Progress::More);
             }
             if self.is_at_its_first_beginning() {
                 return Ok(Progress::Full);
             }
+            let offer = self.take_lines(batch, limits)?;
             let (read, is_intact) = match &mut self.open {
                 None => (Ok(0), true),
-                Some(open) => {
-                    let offer = open.take_lines(batch, limits);
-                    self.observed.saw_nuls(&open.listed.entry.base, open.reader.take_nul_bytes());
-                    // To look for more would find the end, and an end is waited at.
-                    if offer == Offer::Full || batch.is_full(limits) {
-                        return Ok(Progress::Full);
-                    }
-                    (open.reader.read_more(), !open.listed.live || open.is_intact())
-                }
+                // To look for more would find the end, and an end is waited at.
+                Some(_) if offer == Offer::Full || batch.is_full(limits) => return Ok(Progress::Full),
+                Some(open) => (open.reader.read_more(), !open.listed.live || open.is_intact()),
             };
             if is_intact && read.as_ref().is_ok_and(|count| *count > 0) {
                 continue;
@@ -87,6 +85,28 @@ impl Tail {
             }
         }
         Ok(Progress::Full)
+    }
+
+    /// Takes what was read of the held file.
+    fn take_lines(&mut self, batch: &mut Batch, limits: &Limits) -> Result<Offer, Error> {
+        let Some(open) = &mut self.open else { return Ok(Offer::Taken) };
+        let offer = open.take_lines(batch, limits);
+        self.observed.saw_nuls(&open.listed.entry.base, open.reader.take_nul_bytes());
+        self.after_taking()?;
+        Ok(offer)
+    }
+
+    /// Something of the held file was taken, or was not since the log is in another format.
+    pub(super) fn after_taking(&mut self) -> Result<(), Error> {
+        let Some(open) = &mut self.open else { return Ok(()) };
+        let wrong = open.looks.wrong.map(|wrong| (open.listed.entry.path.clone(), wrong));
+        if std::mem::take(&mut open.has_taken_carried) {
+            self.settle_carried();
+        }
+        match wrong {
+            Some((path, wrong)) => Err(Error { path, source: io::Error::other(wrong) }),
+            None => Ok(()),
+        }
     }
 
     /// Where the first file begins is a position to keep before anything is settled: if retention takes that file and then
@@ -130,7 +150,7 @@ impl Tail {
         let open = self.open.as_mut().filter(|open| !open.listed.entry.gz)?;
         open.reader.read_more().ok()?;
         match open.reader.line()? {
-            (_, Line::Whole(line)) => Event::parse(line).ok()?.stage_timestamp?.parse().ok(),
+            (_, Line::Whole(line)) => first_time(self.format, line),
             _ => None,
         }
     }

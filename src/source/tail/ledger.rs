@@ -11,6 +11,7 @@
 //! When in doubt a file is unread: duplicates before loss.
 
 mod copies;
+mod left_open;
 mod matching;
 mod passed_over;
 
@@ -35,7 +36,7 @@ const FORGET_AFTER: Duration = Duration::from_secs(2);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Unread {
     Nothing,
-    /// Nothing that is not in the live file too.
+    /// Nothing that is not in the live file too, or in memory.
     Covered,
     From(u64),
 }
@@ -65,6 +66,8 @@ pub(super) struct Tracked {
     verified: Option<u64>,
     /// The compressed file that was read to its very end.
     complete: Option<FileId>,
+    /// What is behind the mark is in memory up to here, where the file ends: lines that go on in the next file.
+    left_open: Option<u64>,
     /// It was the live file, which has another content now.
     displaced: bool,
     missing_since: Option<Instant>,
@@ -76,7 +79,8 @@ pub(super) struct Tracked {
 impl Tracked {
     fn new(mark: Mark) -> Self {
         let (listed, verified, complete, missing_since) = (None, None, None, None);
-        Self { mark, listed, verified, complete, displaced: false, missing_since, reported: false }
+        let (left_open, displaced, reported) = (None, false, false);
+        Self { mark, listed, verified, complete, left_open, displaced, missing_since, reported }
     }
 
     fn found(&mut self, listed: &Listed) {
@@ -228,6 +232,9 @@ impl Ledger {
                 _ => Unread::From(0),
             });
         };
+        if !listed.live && tracked.left_open.is_some_and(|end| listed.entry.gz || listed.size <= end) {
+            return Ok(Unread::Covered);
+        }
         let offset = tracked.mark.offset;
         if listed.live {
             return Ok(Unread::From(if listed.size < offset { 0 } else { offset }));

@@ -1,9 +1,14 @@
 //! The file that is being read.
 
 use std::cell::OnceCell;
+use std::sync::Arc;
 
+use super::carried::Left;
 use super::ledger;
+use super::records::Taken;
+use super::take::Looks;
 use crate::checkpoint::{HEAD_BYTES, Head, Mark};
+use crate::source::format::{Format, Records};
 use crate::source::pins::Listed;
 use crate::source::reader::{self, Reader};
 
@@ -14,6 +19,16 @@ pub(super) struct Open {
     pub(super) reader: Reader,
     /// What it was when it was opened.
     pub(super) listed: Listed,
+    /// What its lines are.
+    pub(super) format: Format,
+    pub(super) looks: Looks,
+    /// Of the span at the position.
+    pub(super) taken: Taken,
+    pub(super) records: Records,
+    /// What other files have left open, and its first span goes on with.
+    pub(super) carried: Arc<Vec<Left>>,
+    /// Whether that is taken, and nobody was told yet.
+    pub(super) has_taken_carried: bool,
     /// Where reading began this time.
     pub(super) opened_at: u64,
     /// What it began with when nothing had been taken of it.
@@ -27,11 +42,22 @@ pub(super) struct Open {
 }
 
 impl Open {
-    pub(super) fn new(reader: Reader, listed: Listed) -> Self {
-        let (opened_at, beginning) = (reader.offset(), Head::of(b""));
-        let (before, whole_head) = (None, OnceCell::new());
-        let mut open =
-            Self { reader, listed, opened_at, beginning, before, whole_head, final_read_done: false };
+    pub(super) fn new(reader: Reader, listed: Listed, format: Format) -> Self {
+        let mut open = Self {
+            opened_at: reader.offset(),
+            reader: reader.in_format(format),
+            listed,
+            format,
+            looks: Looks::default(),
+            taken: Taken::default(),
+            records: Records::of(format),
+            carried: Arc::default(),
+            has_taken_carried: false,
+            beginning: Head::of(b""),
+            before: None,
+            whole_head: OnceCell::new(),
+            final_read_done: false,
+        };
         open.has_begun();
         open
     }

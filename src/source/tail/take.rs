@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::Open;
 use crate::batch::{Aside, Batch, Limits, Offer, Origin, Reason};
 use crate::event::glued;
+use crate::source::format::{Format, Wrong};
 use crate::source::reader::{Line, Reader, TooLong};
 
 impl Open {
@@ -24,8 +25,16 @@ impl Open {
         batch: &mut Batch,
         limits: &Limits,
     ) -> Offer {
+        if !self.format.is_plain() {
+            return self.take_spans(next, batch, limits);
+        }
         let file: Arc<str> = self.listed.entry.base.as_str().into();
         while let Some((offset, line)) = next(&mut self.reader) {
+            if let Line::Whole(whole) = &line
+                && self.looks.is_wrong(self.format, whole)
+            {
+                return Offer::Full;
+            }
             match take(line, || Origin { file: Arc::clone(&file), offset }, batch, limits) {
                 Offer::Taken => self.reader.consume(),
                 Offer::Glued(ends) => self.reader.cut(&ends),
@@ -37,6 +46,29 @@ impl Open {
         }
         self.note_before();
         Offer::Taken
+    }
+}
+
+/// Whether the log looks like what it is said to be. That is asked of the first line that says anything since the file was
+/// opened: in the middle of a file, a line of another format is a spoiled one.
+#[derive(Debug, Default)]
+pub(super) struct Looks {
+    is_known: bool,
+    pub(super) wrong: Option<Wrong>,
+}
+
+impl Looks {
+    /// Whether this line shows that the log is in another format. It is not taken, now or ever.
+    #[inline]
+    pub(super) fn is_wrong(&mut self, format: Format, line: &[u8]) -> bool {
+        !self.is_known && self.look(format, line)
+    }
+
+    fn look(&mut self, format: Format, line: &[u8]) -> bool {
+        let Some((_, text)) = glued::text_of(line) else { return false };
+        self.wrong = format.wrong(text);
+        self.is_known = self.wrong.is_none();
+        !self.is_known
     }
 }
 
@@ -61,7 +93,7 @@ fn take(line: Line<'_>, origin: impl FnOnce() -> Origin, batch: &mut Batch, limi
     offer
 }
 
-fn too_large(long: TooLong, origin: Origin) -> Aside {
+pub(super) fn too_large(long: TooLong, origin: Origin) -> Aside {
     Aside {
         reason: Reason::TooLarge,
         detail: "longer than maxLineBytes".into(),

@@ -10,9 +10,9 @@ use std::time::{Duration, Instant, SystemTime};
 
 use jiff::Timestamp;
 
+use super::records::first_time;
 use super::{Error, Open, Tail};
 use crate::batch::{Batch, Limits};
-use crate::event::Event;
 use crate::gap::Gap;
 use crate::source::held;
 use crate::source::pins::{Listed, Missing};
@@ -116,6 +116,9 @@ impl Tail {
         if torn && (lost || (is_damage(&source) && self.is_beyond_hope(&open.listed))) {
             // Nobody will ever read the rest of this line.
             open.take_remainder(batch, limits);
+            if open.has_taken_carried {
+                self.settle_carried();
+            }
         }
         self.ledger.leave(&open.listed, open.mark(), false);
         if given_up {
@@ -202,8 +205,10 @@ impl Tail {
     fn gap_of(&self, missing: &Missing) -> Option<Gap> {
         let Missing { sequence, base, from, content_bytes, certain, cause } = missing;
         let open = self.open.as_ref().filter(|open| Some(open.listed.sequence) == *sequence);
+        let carried = sequence.and_then(|sequence| self.carried.end_of(sequence));
         let read = || match open {
             Some(open) => open.reader.end_of_whole_lines(),
+            None if carried.is_some() => carried.unwrap_or_default(),
             None => sequence.map_or(0, |sequence| self.ledger.offset_of(sequence, base)),
         };
         // What was noted of it is what all outputs had settled; this one may have settled more.
@@ -221,8 +226,7 @@ impl Tail {
         let listing = self.list().ok()?;
         let next = listing.iter().find(|listed| Some(listed.sequence) > sequence && listed.waiting)?;
         let head = reader::head_of(&next.open().ok()?, next.entry.gz, LONGEST_PEEK).ok()?;
-        let line = head.split(|byte| *byte == b'\n').next()?;
-        let time = Event::parse(line).ok()?.stage_timestamp?.parse().ok()?;
+        let time = first_time(self.format, &head)?;
         self.time.is_none_or(|after| after <= time).then_some(time)
     }
 }
