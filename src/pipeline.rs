@@ -158,13 +158,11 @@ impl Daemon {
                 began();
                 supervisor::notify(&[sd_notify::NotifyState::Ready]);
             }
-            match self.supervise(running).await? {
-                Some(next) => prepared = next,
-                None => {
-                    self.keep_nameless();
-                    return Ok(());
-                }
-            }
+            let Some(next) = self.supervise(running).await? else {
+                self.keep_nameless();
+                return Ok(());
+            };
+            prepared = next;
         }
     }
 

@@ -22,6 +22,7 @@ use crate::checkpoint::{Cursor, Store};
 use crate::config::{Config, Source};
 use crate::fingerprint;
 use crate::metrics::PinMetrics;
+use crate::source::format::Format;
 use crate::source::series::Series;
 use crate::stamp::Stamp;
 
@@ -38,9 +39,10 @@ pub(super) struct Moving {
 }
 
 /// What the state directory remembers of it.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Record {
     path: PathBuf,
+    format: Format,
 }
 
 /// Whether these are two logs, and not one by two names.
@@ -53,7 +55,7 @@ impl Moving {
     /// What a restart has interrupted, and the configuration until it is done.
     pub(super) fn at_start(config: Config, gauges: PinMetrics) -> (Option<Self>, Config) {
         let former = remembered(&config.state_dir).filter(|_| config.source.manifest.is_some());
-        let former = former.map(|path| Source { path, ..config.source.clone() });
+        let former = former.map(|Record { path, format }| Source { path, format, ..config.source.clone() });
         // Without a file of that name its files may lie elsewhere now, where they are known by their content.
         let is_to_be_read = |former: &Source| live(former).exists() && is_another_log(former, &config.source);
         let Some(former) = former.filter(is_to_be_read) else {
@@ -162,11 +164,11 @@ fn record(state_dir: &Path) -> PathBuf {
 }
 
 /// The log that the cursors are of.
-fn remembered(state_dir: &Path) -> Option<PathBuf> {
+fn remembered(state_dir: &Path) -> Option<Record> {
     let path = record(state_dir);
     let text = fs::read(&path).ok()?;
     match serde_json::from_slice(&text) {
-        Ok(Record { path }) => Some(path),
+        Ok(record) => Some(record),
         Err(error) => {
             tracing::error!(path = %path.display(), %error, "which log was read before cannot be known");
             None
@@ -177,11 +179,12 @@ fn remembered(state_dir: &Path) -> Option<PathBuf> {
 /// Remembers which log the cursors are of, if it may be another one tomorrow.
 fn remember(config: &Config) {
     let Config { source, state_dir, .. } = config;
-    if source.manifest.is_none() || remembered(state_dir).as_ref() == Some(&source.path) {
+    let record_now = Record { path: source.path.clone(), format: source.format };
+    if source.manifest.is_none() || remembered(state_dir).as_ref() == Some(&record_now) {
         return;
     }
     let write = || {
-        let text = serde_json::to_vec(&Record { path: source.path.clone() }).map_err(io::Error::other)?;
+        let text = serde_json::to_vec(&record_now).map_err(io::Error::other)?;
         let (path, new) = (record(state_dir), state_dir.join("log.json.new"));
         fs::write(&new, text)?;
         fs::File::open(&new)?.sync_all()?;

@@ -303,3 +303,33 @@ fn flag_wins_over_file_and_file_over_manifest() {
     assert_eq!(printed("path: /file/audit.log", &[]), "/file/audit.log");
     assert_eq!(printed("path: /file/audit.log", &["--audit-log-path=/flag/audit.log"]), "/flag/audit.log");
 }
+
+/// kube-apiserver wrote a file, and writes to its standard output from now on: among other lines, in files of the runtime.
+#[test]
+fn a_log_that_moves_to_the_standard_output_is_followed() {
+    let endpoint = Endpoint::start(|_, _| Answer::ok());
+    let node = Node::new();
+    let events = real_events(20);
+    node.write(&["--audit-policy-file=/p", "--audit-log-path=/logs/audit.log"]);
+    // kubelet's directory is nobody's to write to in a test.
+    let config = node.config_of_siem(&endpoint);
+    let daemon = Node::start(&config);
+    node.append("audit.log", &events[..10]);
+    wait_until_settled(&daemon, 10);
+    let text = std::fs::read_to_string(&config).unwrap();
+    let pattern = node.log("kube-apiserver-*.log").display().to_string();
+    replace(&config, &text.replace("source: { ", &format!("source: {{ path: \"{pattern}\", ")));
+    node.write(&["--audit-policy-file=/p", "--audit-log-path=-"]);
+    daemon.wait_for_line("the log is another one");
+    let lines: Vec<String> = events[10..]
+        .iter()
+        .flat_map(|event| {
+            let line = |stream, text: &str| format!("2026-01-02T03:04:05.123456789Z {stream} F {text}");
+            [line("stderr", "I0102 03:04:05.123456       1 httplog.go:132] verb\n"), line("stdout", event)]
+        })
+        .collect();
+    node.append("kube-apiserver-vm_kube-system_kube-apiserver-0.log", &lines);
+    daemon.wait_for_line("the old log is settled");
+    wait_until_settled(&daemon, 20);
+    assert_delivered_once(&endpoint, &events);
+}

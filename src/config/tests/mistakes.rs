@@ -254,8 +254,6 @@ fn a_star_may_stand_in_the_name_of_the_log_alone() {
     );
     check_flags(
         &[("audit-log-path", "/var/log/audit-[0-9].log")],
-        &[
-            "--audit-log-path: has a `?` or a `[`; of patterns only `*` is known, which stands for any text",
-        ],
+        &["--audit-log-path: has a `?` or a `[`; of patterns only `*` is known, which stands for any text"],
     );
 }

@@ -115,6 +115,11 @@ fn what_is_printed_is_a_configuration_but_for_what_is_marked() {
         assert!(printed.lines().any(|other| other == line), "{line} in\n{printed}");
     }
 
+    let filled =
+        goldens("stdout").replace("<FILL IN: the path of a kubeconfig that names the endpoint>", &kubeconfig);
+    let printed = check(&written(&workdir, "stdout.yaml", &filled)).succeeded();
+    assert!(printed.contains("  format: cri\n"), "{printed}");
+
     let config = written(&workdir, "ack.yaml", &goldens("ack"));
     let mistakes = check(&config);
     let mistakes = mistakes.mistakes();
