@@ -3,7 +3,7 @@
 mod import;
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::delivery::assert_delivered_once;
@@ -37,7 +37,9 @@ impl Node {
         use std::io::Write as _;
         let path = self.log(log);
         let mut log = std::fs::OpenOptions::new().append(true).create(true).open(path).unwrap();
-        lines.iter().for_each(|line| log.write_all(line.as_bytes()).unwrap());
+        for line in lines {
+            log.write_all(line.as_bytes()).unwrap();
+        }
     }
 
     fn manifest(&self) -> PathBuf {
@@ -46,7 +48,7 @@ impl Node {
 
     /// Replaces the manifest as people do: kubelet must not see half of it.
     fn write(&self, flags: &[&str]) {
-        let flags: String = flags.iter().map(|flag| format!("    - {flag}\n")).collect();
+        let flags = flags.iter().fold(String::new(), |flags, flag| flags + "    - " + flag + "\n");
         let host = |name: &str| self.workdir.path(name).display().to_string();
         let text = format!(
             "apiVersion: v1\nkind: Pod\nmetadata: {{ name: kube-apiserver, namespace: kube-system }}\nspec:\n\
@@ -82,7 +84,7 @@ impl Node {
         self.config("", &output)
     }
 
-    fn start(config: &PathBuf) -> Daemon {
+    fn start(config: &Path) -> Daemon {
         Daemon::start(["run".to_owned(), format!("--config={}", config.display())])
     }
 }

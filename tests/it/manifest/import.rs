@@ -141,7 +141,8 @@ fn a_kubeadm_manifest_that_was_imported_ships() {
     let mut config = audit_shipper(["import", &manifest]).succeeded();
     let kubeconfig = workdir.kubeconfig(&endpoint.url()).display().to_string();
     config = config.replace("<FILL IN: the path of a kubeconfig that names the endpoint>", &kubeconfig);
-    config += &format!("stateDir: \"{}\"\nbindAddress: 127.0.0.1:0\n", workdir.state().display());
+    let rest = format!("stateDir: \"{}\"\nbindAddress: 127.0.0.1:0\n", workdir.state().display());
+    config += &rest;
     let config = written(&workdir, "audit-shipper.yaml", &config);
     let events = real_events(200);
     workdir.append(&events);
