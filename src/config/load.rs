@@ -158,7 +158,7 @@ fn source(mut section: Section<'_>, manifest: Option<PathBuf>) -> (Source, Locat
     section.finish();
     let max_line_bytes: NonZeroUsize = max_line.positive(report, not_positive);
     let path = PathBuf::from(path.value.unwrap_or_default());
-    (Source { path, format, manifest, start_at, max_line_bytes, pins }, max_line)
+    (Source { path, manifest, format, start_at, max_line_bytes, pins }, max_line)
 }
 
 fn pins(section: &mut Section<'_>) -> Pins {

@@ -290,9 +290,9 @@ fn a_line_whose_end_never_comes_swallows_nothing() {
 
 #[test]
 fn an_event_in_many_parts_is_set_aside_whole_if_it_is_too_long() {
-    let long = event(0).replace("\"verb\"", &format!("\"x\":\"{}\",\"verb\"", "y".repeat(9000)));
+    let large = event(0).replace("\"verb\"", &format!("\"x\":\"{}\",\"verb\"", "y".repeat(9000)));
     for (format, max_line_bytes, is_read) in [(Format::Cri, 12_000, true), (Format::Cri, 9000, false)] {
-        let parts: Vec<_> = long.as_bytes().chunks(1000).collect();
+        let parts: Vec<_> = large.as_bytes().chunks(1000).collect();
         let count = parts.len();
         let lines = parts.into_iter().enumerate();
         let mut lines: Vec<_> =
