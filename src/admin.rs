@@ -3,16 +3,14 @@
 //! Health and liveness say that no loop of ours hangs; they never fail because of an endpoint, or a supervisor would
 //! restart what works. Readiness says whether events get through, and if not, why.
 
-use std::sync::Arc;
-
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::header::{ALLOW, CONTENT_TYPE, HeaderValue};
 use hyper::{Method, Request, Response, StatusCode};
 
-use crate::health::Health;
 use crate::metrics::Metrics;
+use crate::supervisor::Outputs;
 use crate::{serve, supervisor};
 
 const PROMETHEUS_TEXT: HeaderValue = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
@@ -22,23 +20,24 @@ const PLAIN_TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=ut
 #[derive(Debug, Clone)]
 pub struct Admin {
     metrics: Metrics,
-    outputs: Arc<[Arc<Health>]>,
+    outputs: Outputs,
 }
 
 impl Admin {
-    /// An admin server for `outputs`.
+    /// An admin server for `outputs`, which may be others after a change of the configuration.
     #[must_use]
-    pub fn new(metrics: Metrics, outputs: Arc<[Arc<Health>]>) -> Self {
+    pub fn new(metrics: Metrics, outputs: Outputs) -> Self {
         Self { metrics, outputs }
     }
 
     fn ready(&self) -> Response<Full<Bytes>> {
-        let reasons: Vec<String> = self.outputs.iter().filter_map(|health| health.not_ready()).collect();
+        let reasons: Vec<String> =
+            self.outputs.borrow().iter().filter_map(|health| health.not_ready()).collect();
         ok_unless(&reasons, StatusCode::SERVICE_UNAVAILABLE)
     }
 
     fn alive(&self) -> Response<Full<Bytes>> {
-        ok_unless(&supervisor::stalled(&self.outputs), StatusCode::INTERNAL_SERVER_ERROR)
+        ok_unless(&supervisor::stalled(&self.outputs.borrow()), StatusCode::INTERNAL_SERVER_ERROR)
     }
 }
 
@@ -75,15 +74,20 @@ fn text(status: StatusCode, content_type: HeaderValue, body: String) -> Response
 #[cfg(test)]
 mod tests {
     use std::future::pending;
+    use std::sync::Arc;
     use std::time::Duration;
 
+    use tokio::sync::watch;
+
     use super::*;
+    use crate::health::Health;
 
     #[tokio::test(start_paused = true)]
     async fn what_hangs_is_not_alive_and_what_has_no_endpoint_is() {
         let metrics = Metrics::new();
         let health = Arc::new(Health::new("siem", Duration::ZERO, Arc::new(metrics.route("siem"))));
-        let admin = Admin::new(metrics, [Arc::clone(&health)].into());
+        let (_outputs, shown) = watch::channel([Arc::clone(&health)].into());
+        let admin = Admin::new(metrics, shown);
         health.misconfigured("status 401");
         assert_eq!(
             (admin.alive().status(), admin.ready().status()),

@@ -14,8 +14,11 @@ mod top;
 
 use std::io::{ErrorKind, Write as _};
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
 
 use clap::Parser as _;
+use sd_notify::NotifyState;
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -31,6 +34,7 @@ use crate::pipeline;
 use crate::prepare::{self, Prepared};
 use crate::receive::{self, ReceiveArgs, ReceiveError};
 use crate::source::fdstore;
+use crate::supervisor;
 
 /// `EX_CONFIG` of sysexits.h: a restart does not help, and the unit file says so.
 const EXIT_CONFIG: u8 = 78;
@@ -111,7 +115,7 @@ fn say(errors: Vec<String>, status: ExitCode) -> ExitCode {
 }
 
 fn run(args: &RunArgs) -> Result<(), Failure> {
-    let (loaded, prepared) = load(args)?;
+    let (loaded, prepared) = load_once_it_is_there(args)?;
     start_logging(loaded.log_format);
     for warning in &loaded.warnings {
         tracing::warn!("{warning}");
@@ -120,16 +124,44 @@ fn run(args: &RunArgs) -> Result<(), Failure> {
     let kept = fdstore::inherited();
     let stop = CancellationToken::new();
     let runtime = runtime()?;
+    let again = args.clone();
+    let load: pipeline::Load = Arc::new(move || again.load(|name| std::env::var_os(name)));
     let result = runtime.block_on(async {
         let signals = Signals::new()?;
         let hangups = signal(SignalKind::hangup())?;
         tokio::spawn(signals.stop_then_exit(stop.clone()));
-        pipeline::run(loaded.config, prepared, kept, hangups, stop).await?;
+        pipeline::run(loaded.config, prepared, load, kept, hangups, stop).await?;
         Ok(())
     });
     // A read that hangs in the kernel keeps nobody from ending in time: what it would read is not settled.
     runtime.shutdown_background();
     result
+}
+
+/// The same, but for a manifest that is not there yet: on a node that is being set up somebody is about to write it.
+/// Nothing else may be wrong.
+fn load_once_it_is_there(args: &RunArgs) -> Result<(Loaded, Vec<Prepared>), Failure> {
+    /// Between two looks; systemd is asked for more time than that.
+    const LOOK_EVERY: Duration = Duration::from_secs(1);
+    const MORE_TIME_US: u32 = 30_000_000;
+    let mut is_told = false;
+    loop {
+        let errors = match args.load(|name| std::env::var_os(name)) {
+            Err(errors) if errors.awaited().is_some() => errors,
+            _ => return load(args),
+        };
+        if !is_told {
+            for waiting in errors.iter() {
+                let _ = writeln!(std::io::stderr(), "waiting: {waiting}");
+            }
+            is_told = true;
+        }
+        supervisor::notify(&[
+            NotifyState::Status("waiting for the manifest of kube-apiserver"),
+            NotifyState::ExtendTimeoutUsec(MORE_TIME_US),
+        ]);
+        std::thread::sleep(LOOK_EVERY);
+    }
 }
 
 /// The configuration and what it names, or everything that is wrong with either.

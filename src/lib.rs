@@ -63,6 +63,7 @@
 //! | item | an event as it stands in a list: its line without `kind` and `apiVersion` |
 //! | batch | the items that travel in one request, the asides between them, and the position after them |
 //! | series | the live file and its backups: one log, in the order of writing |
+//! | strand | a live name with its backups; a series is one, or one for each container that wrote the log |
 //! | pin | an open handle on a file of the series; nobody can take from us what we hold |
 //! | nameless | of a file: it was deleted, and lives on because it is held |
 //! | copy | what a rotator makes of the live file before it truncates that |

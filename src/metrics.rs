@@ -56,6 +56,7 @@ struct Inner {
     rotations: IntCounter,
     rotations_seen: AtomicU64,
     pins: PinMetrics,
+    config: ConfigMetrics,
     families: Families,
     routes: Mutex<Vec<Arc<Shared>>>,
 }
@@ -72,6 +73,23 @@ impl PinMetrics {
     pub fn show(&self, files: u64, bytes: u64) {
         self.files.set(signed(files));
         self.bytes.set(signed(bytes));
+    }
+}
+
+/// How the configuration was read last.
+#[derive(Debug, Clone)]
+pub struct ConfigMetrics {
+    successful: IntGauge,
+    success_time: Gauge,
+}
+
+impl ConfigMetrics {
+    /// It was read just now, and is right or wrong; what was right before stays in use.
+    pub fn read(&self, is_right: bool) {
+        self.successful.set(i64::from(is_right));
+        if is_right {
+            self.success_time.set(Timestamp::now().as_duration().as_secs_f64());
+        }
     }
 }
 
@@ -161,6 +179,13 @@ impl Metrics {
             files: gauges(&registry, "audit_shipper_pinned_files").with_label_values::<&str>(&[]),
             bytes: gauges(&registry, "audit_shipper_pinned_bytes").with_label_values::<&str>(&[]),
         };
+        let time = "audit_shipper_config_last_reload_success_timestamp_seconds";
+        let config = ConfigMetrics {
+            successful: gauges(&registry, "audit_shipper_config_last_reload_successful")
+                .with_label_values::<&str>(&[]),
+            success_time: register(&registry, time, GaugeVec::new).with_label_values::<&str>(&[]),
+        };
+        config.read(true);
         gauges(&registry, "audit_shipper_build_info").with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
         let rotations = counters(&registry, "audit_shipper_rotations_total").with_label_values::<&str>(&[]);
         registry
@@ -172,6 +197,7 @@ impl Metrics {
             rotations,
             rotations_seen: AtomicU64::new(0),
             pins,
+            config,
             families,
             routes: Mutex::new(Vec::new()),
         }))
@@ -181,6 +207,12 @@ impl Metrics {
     #[must_use]
     pub fn pins(&self) -> PinMetrics {
         self.0.pins.clone()
+    }
+
+    /// How the configuration was read last.
+    #[must_use]
+    pub fn config(&self) -> ConfigMetrics {
+        self.0.config.clone()
     }
 
     /// The books of one output, all of them at 0.
@@ -225,7 +257,9 @@ impl Metrics {
             window: families.window.with_label_values(&of),
             nul_bytes: families.nul_bytes.with_label_values(&of),
             skipped: families.skipped.with_label_values(&of),
-            rotations: AtomicU64::new(0),
+            // One that comes later has followed none of those that were seen.
+            rotations: AtomicU64::new(self.0.rotations_seen.load(Ordering::Relaxed)),
+            given_back: AtomicU64::new(0),
             shared,
         }
     }

@@ -2,43 +2,43 @@
 //!
 //! Stop: readiness turns false, routes read no further, what is in memory may finish within the grace, cursors reach
 //! the disk, the admin server goes last.
+//!
+//! The configuration may change meanwhile (`reload`). What runs of it is a *generation*: its routes end as on a stop, and
+//! the next one is built from the new configuration, on the cursors that are left. The lock, the admin server and the books
+//! stay. Where the log itself is another one now, the old one is read to its end first (`moving`).
 
 mod endpoints;
+mod generation;
+mod log;
+mod moving;
 mod policies;
+mod reload;
 
 use std::net::SocketAddr;
-use std::path::Path;
 use std::sync::Arc;
 
 use tokio::net::TcpListener;
 use tokio::signal::unix::Signal;
 use tokio::sync::watch;
-use tokio::task::JoinSet;
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use policies::PolicyFile;
-
 use crate::admin::Admin;
-use crate::batch::Treatment;
-use crate::buffers::Buffers;
-use crate::checkpoint::{Cursor, HEAD_BYTES, Loaded, Lock, LockError, Mark, Store};
-use crate::config::{self, Config};
-use crate::deliver::{Delivery, Exchange, Transport, Writing};
-use crate::endpoint::Endpoint;
+use crate::checkpoint::{Lock, LockError};
+use crate::config::Config;
 use crate::health::Health;
-use crate::metrics::{Metrics, RouteMetrics};
-use crate::prepare::{Prepared, Way};
-use crate::redact::{KeyError, Redaction};
-use crate::rejected::RejectedFile;
-use crate::route::{Reading, Route};
+use crate::metrics::Metrics;
+use crate::prepare::Prepared;
+use crate::redact::KeyError;
 use crate::serve;
-use crate::source::Watch;
-use crate::source::fdstore::{FdStore, Kept};
-use crate::source::held::Held;
-use crate::source::pins::PinSet;
-use crate::source::reader;
-use crate::source::spool;
+use crate::source::fdstore::Kept;
 use crate::supervisor;
+use generation::{Books, Generation};
+use log::Log;
+use moving::Moving;
+use reload::Reloads;
+
+pub use reload::{Load, New};
 
 /// Why the daemon cannot run. The supervisor may start it again.
 #[derive(Debug, thiserror::Error)]
@@ -64,14 +64,15 @@ pub enum Fatal {
 
 /// Ships until `stop`, and then until what is in memory is settled or the grace is over.
 ///
-/// `prepared` is what the outputs need, in their order; `kept` is what systemd held for us. At each of `hangups` the files
-/// that the configuration names are read again.
+/// `prepared` is what the outputs need, in their order; `load` reads the configuration again; `kept` is what systemd held
+/// for us. At each of `hangups` the files that the configuration names are read again.
 ///
 /// # Errors
 /// Something that all outputs need cannot be had.
 pub async fn run(
     config: Config,
     prepared: Vec<Prepared>,
+    load: Load,
     kept: Vec<Kept>,
     hangups: Signal,
     stop: CancellationToken,
@@ -82,61 +83,26 @@ pub async fn run(
     let address = listener.local_addr().map_err(bind)?;
 
     let metrics = Metrics::new();
-    let gauges = metrics.pins();
-    let show = Box::new(move |files, bytes| gauges.show(files, bytes));
-    let spool = spool::directory(&config.state_dir);
-    let pins = PinSet::new(&config.source.path, config.source.pins.clone(), config.outputs.len(), show)
-        .with_kept(kept, FdStore::from_env(), &spool);
-    let pins = Arc::new(pins);
-    let watch = Arc::new(Watch::new(Arc::clone(&pins)));
-    let built: Vec<Built> = config
-        .outputs
-        .iter()
-        .zip(prepared)
-        .enumerate()
-        .map(|(number, (output, prepared))| build(&config, number, output, prepared, &watch, &metrics))
-        .collect::<Result<_, Fatal>>()?;
-    let (mut routes, mut endpoints, mut policies) = (Vec::new(), Vec::new(), Vec::new());
-    for Built { route, endpoint, policy } in built {
-        endpoints.extend(endpoint.map(|endpoint| (endpoint, Arc::clone(&route.metrics))));
-        policies.extend(policy);
-        routes.push(route);
-    }
-    let keeping = tokio::spawn(keep_current(endpoints, policies, hangups));
-    let outputs: Arc<[_]> = routes.iter().map(|route| Arc::clone(&route.health)).collect();
-    let watchdog = tokio::spawn(supervisor::feed_watchdog(Arc::clone(&outputs)));
-    let status = tokio::spawn(supervisor::tell_status(Arc::clone(&outputs)));
+    let (shown, outputs) = watch::channel(Arc::from([]));
+    let watchdog = tokio::spawn(supervisor::feed_watchdog(outputs.clone()));
+    let status = tokio::spawn(supervisor::tell_status(outputs.clone()));
     let admin_stop = CancellationToken::new();
-    let admin =
-        serve::serve(listener, None, Admin::new(metrics, outputs), admin_stop.clone().cancelled_owned());
+    let admin = Admin::new(metrics.clone(), outputs);
+    let admin = serve::serve(listener, None, admin, admin_stop.clone().cancelled_owned());
     let admin = tokio::spawn(admin);
-    tracing::info!(%address, "serving metrics and health");
 
-    let mut tasks = JoinSet::new();
-    for route in routes {
-        let (health, stop) = (Arc::clone(&route.health), stop.clone());
-        tasks.spawn(async move { health.pulse().beat_while(route.run(stop, config.shutdown_grace)).await });
-    }
-    supervisor::notify(&[sd_notify::NotifyState::Ready]);
-    let stopping = tokio::spawn({
-        let stop = stop.clone();
-        async move {
-            stop.cancelled().await;
-            tracing::info!("stopping");
-            supervisor::stopping().await;
-        }
-    });
-    let mut result = Ok(());
-    while let Some(ended) = tasks.join_next().await {
-        if let Err(error) = ended {
-            // The others settle what they have; then the supervisor starts everything anew.
-            result = Err(Fatal::Task(error));
-            stop.cancel();
-        }
-    }
+    let hung_up = watch::Sender::new(());
+    let reloads = Reloads::new(load, &config, metrics.config(), hung_up.subscribe());
+    let hearing = tokio::spawn(hear(hangups, hung_up.clone()));
+    let stopping = tokio::spawn(say_stopping(stop.clone()));
+    let (moving, config) = Moving::at_start(config, metrics.pins());
+    let log = Log::open(&config, kept, metrics.pins());
+    let books = Books::new(metrics);
+    let daemon = Daemon { config, log, moving, reloads, books, shown, hung_up, stop };
+    let result = daemon.run(prepared, || tracing::info!(%address, "serving metrics and health")).await;
+
     status.abort();
-    keeping.abort();
-    keep_nameless(&pins, &config, &spool);
+    hearing.abort();
     admin_stop.cancel();
     let _ = admin.await;
     watchdog.abort();
@@ -144,131 +110,157 @@ pub async fn run(
     result
 }
 
-/// Reads what the outputs need again when it has changed, and all of it at each of `hangups`, until it is dropped.
-async fn keep_current(
-    endpoints: Vec<(Arc<Endpoint>, Arc<RouteMetrics>)>,
-    policies: Vec<PolicyFile>,
-    mut hangups: Signal,
-) {
-    let hung_up = watch::Sender::new(());
-    let endpoints = endpoints::keep_current(endpoints, hung_up.subscribe());
-    let policies = policies::keep_current(policies, hung_up.subscribe());
-    let telling = async {
-        while hangups.recv().await.is_some() {
-            tracing::info!("SIGHUP: reading the kubeconfigs, their files and the policies again");
-            hung_up.send_replace(());
-        }
-    };
-    tokio::join!(endpoints, policies, telling);
-}
-
-/// Copies what the file system will forget when we end, and what is not settled, to the spool.
-fn keep_nameless(pins: &PinSet, config: &Config, spool: &Path) {
-    let cursors: Vec<Option<Cursor>> = config
-        .outputs
-        .iter()
-        .map(|output| match Store::open(&config.state_dir, &output.name).1 {
-            Loaded::Cursor(cursor) => Some(cursor),
-            Loaded::Never | Loaded::Unreadable(_) => None,
-        })
-        .collect();
-    let settled = |held: &Arc<Held>, base: &str| {
-        let head = reader::head_of(held, false, HEAD_BYTES).unwrap_or_default();
-        let by = |cursor: &Option<Cursor>| {
-            let is_it = |mark: &&Mark| *mark.name == *base && mark.head.len > 0 && mark.head.matches(&head);
-            cursor.as_ref()?.marks().find(is_it).map(|mark| mark.offset)
-        };
-        cursors.iter().map(|cursor| by(cursor).unwrap_or(0)).min().unwrap_or(0)
-    };
-    pins.spool(spool, settled);
-}
-
-/// An output that is ready to run, and what has to be kept current for it.
-struct Built {
-    route: Route,
-    endpoint: Option<Arc<Endpoint>>,
-    policy: Option<PolicyFile>,
-}
-
-fn build(
-    config: &Config,
-    number: usize,
-    output: &config::Output,
-    prepared: Prepared,
-    watch: &Arc<Watch>,
-    metrics: &Metrics,
-) -> Result<Built, Fatal> {
-    let Prepared { way, policy } = prepared;
-    let redaction = Redaction::of_output(&output.redact, &config.state_dir)?;
-    let metrics = Arc::new(metrics.route(&output.name));
-    let health = Arc::new(Health::new(&output.name, output.ready_after, Arc::clone(&metrics)));
-    let (store, loaded) = Store::open(&config.state_dir, &output.name);
-    let cursor = cursor_of(&output.name, loaded);
-    let buffers = Buffers::new(output.max_memory.get() / 4);
-    if let Some(policy) = &policy {
-        metrics.policy(policy.rules().len());
+/// Has everything be read again at each signal, until it is dropped.
+async fn hear(mut hangups: Signal, hung_up: watch::Sender<()>) {
+    while hangups.recv().await.is_some() {
+        tracing::info!("SIGHUP: reading the manifest, the kubeconfigs, their files and the policies again");
+        hung_up.send_replace(());
     }
-    if output.takes.is_some() {
-        metrics.has_match();
-    }
-    let treatment = watch::Sender::new(Treatment { takes: output.takes.clone(), policy, redaction });
-    tracing::info!(
-        output = output.name,
-        endpoint = way.display(),
-        log = %config.source.path.display(),
-        "shipping"
-    );
-    let reading = Reading::new(
-        &config.source,
-        output,
-        number,
-        cursor.as_ref(),
-        Arc::clone(watch),
-        (buffers.clone(), treatment.subscribe()),
-        Arc::clone(&health),
-    );
-    let (delivery, endpoint) = match way {
-        Way::Server(endpoint, sink) => {
-            let exchange = Exchange::new(Arc::clone(&endpoint), Arc::clone(&sink));
-            let (books, state) = (Arc::clone(&metrics), Arc::clone(&health));
-            let delivery = Delivery::new(Box::new(exchange), sink, output, books, state, buffers);
-            (Transport::Http(Box::new(delivery)), Some(endpoint))
-        }
-        Way::Writer(writer) => {
-            let writing = Writing::new(writer, output, Arc::clone(&metrics), Arc::clone(&health));
-            (Transport::Writer(writing), None)
-        }
-    };
-    let policy = output
-        .policy_file
-        .clone()
-        .map(|path| PolicyFile::new(output.name.clone(), path, treatment, Arc::clone(&metrics)));
-    let route = Route {
-        pins: Arc::clone(watch.pins()),
-        number,
-        reading: Some(reading),
-        delivery: Arc::new(delivery),
-        store,
-        rejected: Arc::new(RejectedFile::new(&config.state_dir, &output.name, output.rejected.clone())),
-        metrics,
-        health,
-        config: output.clone(),
-    };
-    Ok(Built { route, endpoint, policy })
 }
 
-/// Where the output goes on. An unreadable cursor costs duplicates, never events: it begins at the oldest file.
-fn cursor_of(output: &str, loaded: Loaded) -> Option<Cursor> {
-    match loaded {
-        Loaded::Never => None,
-        Loaded::Cursor(cursor) => Some(cursor),
-        Loaded::Unreadable(reason) => {
-            tracing::error!(
-                output,
-                reason,
-                "the cursor cannot be read; beginning at the oldest file, events will be sent again"
-            );
-            Some(Cursor::default())
+async fn say_stopping(stop: CancellationToken) {
+    stop.cancelled().await;
+    tracing::info!("stopping");
+    supervisor::stopping().await;
+}
+
+/// What runs, and what it may become.
+struct Daemon {
+    /// As it is in effect: while the log moves, with the old one.
+    config: Config,
+    log: Log,
+    moving: Option<Moving>,
+    reloads: Reloads,
+    books: Books,
+    shown: watch::Sender<Arc<[Arc<Health>]>>,
+    hung_up: watch::Sender<()>,
+    stop: CancellationToken,
+}
+
+impl Daemon {
+    /// Runs generation after generation. `began` is called when the first of them runs.
+    async fn run(mut self, mut prepared: Vec<Prepared>, began: impl FnOnce()) -> Result<(), Fatal> {
+        let mut began = Some(began);
+        loop {
+            let generation = Generation::build(
+                &self.config,
+                prepared,
+                &self.log,
+                &mut self.books,
+                self.hung_up.subscribe(),
+            )?;
+            self.shown.send_replace(generation.outputs());
+            let running = generation.run(&self.stop, self.config.shutdown_grace);
+            if self.moving.as_ref().is_some_and(Moving::has_begun) {
+                running.end_at_end();
+            }
+            if let Some(began) = began.take() {
+                began();
+                supervisor::notify(&[sd_notify::NotifyState::Ready]);
+            }
+            match self.supervise(running).await? {
+                Some(next) => prepared = next,
+                None => {
+                    self.keep_nameless();
+                    return Ok(());
+                }
+            }
         }
+    }
+
+    /// Copies what the file system will forget when we end, and what is not settled, to the spool.
+    fn keep_nameless(&self) {
+        self.log.keep_nameless(&self.config);
+        if let Some(moving) = &self.moving {
+            moving.keep_nameless();
+        }
+    }
+
+    /// Looks after a generation until its end. Returns what the next one needs; `None` if there is to be none.
+    async fn supervise(&mut self, mut running: generation::Running) -> Result<Option<Vec<Prepared>>, Fatal> {
+        loop {
+            let wanted = self.moving.as_ref().map_or(&self.config, Moving::wanted);
+            tokio::select! {
+                // The others settle what they have; then the supervisor starts everything anew.
+                ended = running.end() => return match ended {
+                    Err(error) => {
+                        self.stop.cancel();
+                        running.finish().await;
+                        self.keep_nameless();
+                        Err(Fatal::Task(error))
+                    }
+                    Ok(is_drained) => Ok(self.after(is_drained).await),
+                },
+                new = self.reloads.next(wanted) => {
+                    if let Some(next) = self.change(new, &mut running).await {
+                        return if self.stop.is_cancelled() { Ok(None) } else { Ok(Some(next)) };
+                    }
+                }
+                () = moving::new_log_begins(self.moving.as_ref()) => {
+                    self.moving.iter_mut().for_each(Moving::begins);
+                    running.end_at_end();
+                }
+            }
+        }
+    }
+
+    /// Another configuration is wanted. Returns what the next generation needs if this one has come to its end for it.
+    async fn change(&mut self, new: New, running: &mut generation::Running) -> Option<Vec<Prepared>> {
+        let New { mut config, prepared } = new;
+        self.keep_what_cannot_change(&mut config);
+        let former = self.config.source.clone();
+        if moving::is_another_log(&former, &config.source) {
+            let on_the_way = self.moving.take();
+            self.moving = Some(Moving::to(config.clone(), &former, on_the_way, self.books.pins()));
+            config.source = former;
+        } else if self.moving.take().is_some() {
+            moving::forget(&config.state_dir);
+        }
+        if config == self.config {
+            return None;
+        }
+        running.end_now().await;
+        self.log.reopen_for(&self.config, &config);
+        self.config = config;
+        Some(prepared)
+    }
+
+    /// What a running daemon cannot change is left as it is.
+    fn keep_what_cannot_change(&self, config: &mut Config) {
+        let is_other =
+            (config.state_dir != self.config.state_dir, config.bind_address != self.config.bind_address);
+        for (is_other, field) in [(is_other.0, "stateDir"), (is_other.1, "bindAddress")] {
+            if is_other {
+                tracing::warn!("{field} has changed, which takes a restart; the old one stays in use");
+            }
+        }
+        config.state_dir.clone_from(&self.config.state_dir);
+        config.bind_address = self.config.bind_address;
+    }
+
+    /// All routes have ended by themselves: the daemon stops, or all of a log is settled that nobody writes any more.
+    async fn after(&mut self, is_drained: bool) -> Option<Vec<Prepared>> {
+        if self.stop.is_cancelled() || !is_drained {
+            return None;
+        }
+        if let Some(moving) = self.moving.take() {
+            self.log.let_go(self.config.outputs.len());
+            (self.config, self.log) = moving.arrive(&self.config);
+        }
+        // Until the next ones run, nothing is shipped.
+        self.shown.borrow().iter().for_each(|health| health.stopping());
+        tokio::select! {
+            () = self.stop.cancelled() => None,
+            prepared = reload::prepared(&self.config) => Some(prepared),
+        }
+    }
+}
+
+/// Ends a task when it is dropped.
+struct Ending(JoinHandle<()>);
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        self.0.abort();
     }
 }

@@ -47,21 +47,34 @@ pub struct Prepared {
 /// # Errors
 /// Every mistake, each with its file.
 pub fn prepare(loaded: &mut Loaded) -> Result<Vec<Prepared>, Vec<String>> {
+    let Loaded { config, warnings, .. } = loaded;
+    of_outputs(config, warnings)
+}
+
+/// The same of a configuration whose warnings have been told.
+///
+/// # Errors
+/// Every mistake, each with its file.
+pub fn of_config(config: &Config) -> Result<Vec<Prepared>, Vec<String>> {
+    of_outputs(config, &mut Vec::new())
+}
+
+fn of_outputs(config: &Config, warnings: &mut Vec<String>) -> Result<Vec<Prepared>, Vec<String>> {
     let (mut mistakes, mut prepared) = (Vec::new(), Vec::new());
-    for output in &loaded.config.outputs {
-        let way = way(output, &loaded.config);
+    for output in &config.outputs {
+        let way = way(output, config);
         if let Ok(Way::Server(endpoint, _)) = &way {
-            add_new(&mut loaded.warnings, endpoint.warnings().iter().cloned());
+            add_new(warnings, endpoint.warnings().iter().cloned());
         }
-        match (way, policy(output, &mut loaded.warnings)) {
+        match (way, policy(output, warnings)) {
             (Ok(way), Ok(policy)) => prepared.push(Prepared { way, policy }),
             (way, policy) => {
                 add_new(&mut mistakes, way.err().into_iter().chain(policy.err()).flatten());
             }
         }
     }
-    let exposed = check_keys(config::key_files(&loaded.config.outputs), &mut mistakes);
-    add_new(&mut loaded.warnings, exposed);
+    let exposed = check_keys(config::key_files(&config.outputs), &mut mistakes);
+    add_new(warnings, exposed);
     if mistakes.is_empty() { Ok(prepared) } else { Err(mistakes) }
 }
 

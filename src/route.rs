@@ -47,6 +47,15 @@ const MORE_IN_DOUBT: usize = 16;
 
 type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
+/// When a route is to end.
+#[derive(Debug, Clone, Default)]
+pub struct Ends {
+    /// It reads no further, and finishes what is in memory within the grace.
+    pub now: CancellationToken,
+    /// It reads on to the end of the log, which nobody writes any more, and ends when all of it is settled.
+    pub at_end: CancellationToken,
+}
+
 /// Everything that one output consists of.
 pub struct Route {
     /// Its configuration.
@@ -91,11 +100,14 @@ struct Shipping {
     unwritten: Option<Cursor>,
     doubts: watch::Receiver<usize>,
     waiting_for_acks: watch::Receiver<usize>,
+    /// All of a log that nobody writes any more was read.
+    drained: bool,
 }
 
 impl Route {
-    /// Ships until `stop`, then finishes what is in memory within `grace`.
-    pub async fn run(self, stop: CancellationToken, grace: Duration) {
+    /// Ships until one of `ends`, then finishes what is in memory, within `grace` if it is to end now. Says whether all of a
+    /// log that nobody writes any more is settled.
+    pub async fn run(self, ends: Ends, grace: Duration) -> bool {
         let health = Arc::clone(&self.health);
         let (doubts, waiting_for_acks) = (health.doubts(), health.waiting_for_acks());
         let mut shipping = Shipping {
@@ -108,22 +120,29 @@ impl Route {
             unwritten: None,
             doubts,
             waiting_for_acks,
+            drained: false,
         };
         let grace_over = async {
-            stop.cancelled().await;
+            ends.now.cancelled().await;
             health.stopping();
             tokio::time::sleep(grace).await;
         };
-        tokio::select! {
-            () = shipping.ship(&stop) => {}
-            () = grace_over => shipping.give_back(),
-        }
+        let is_settled = tokio::select! {
+            () = shipping.ship(&ends) => true,
+            () = grace_over => {
+                shipping.give_back();
+                false
+            }
+        };
+        let is_drained = is_settled && shipping.drained;
         shipping.last_sync().await;
+        is_drained
     }
 }
 
 impl Shipping {
-    async fn ship(&mut self, stop: &CancellationToken) {
+    async fn ship(&mut self, ends: &Ends) {
+        let stop = &ends.now;
         let mut in_flight: FuturesOrdered<BoxFuture<Done>> = FuturesOrdered::new();
         let mut idle = self.route.reading.take();
         let mut reading: Option<BoxFuture<(Reading, Option<Batch>)>> = None;
@@ -133,18 +152,20 @@ impl Shipping {
             if in_flight.len() < self.most_in_flight() {
                 in_flight.extend(waiting.take().map(|batch| self.see_through(batch)));
             }
-            let may_read = waiting.is_none() && !stop.is_cancelled();
+            let is_read = stop.is_cancelled() || self.drained;
+            let may_read = waiting.is_none() && !is_read;
             if let Some(limits) = self.room().filter(|_| may_read) {
                 let begin =
-                    |source: Reading| -> BoxFuture<_> { Box::pin(source.batch(limits, stop.clone())) };
+                    |source: Reading| -> BoxFuture<_> { Box::pin(source.batch(limits, ends.clone())) };
                 reading = reading.or_else(|| idle.take().map(begin));
             }
-            if stop.is_cancelled() && reading.is_none() && waiting.is_none() && in_flight.is_empty() {
+            if is_read && reading.is_none() && waiting.is_none() && in_flight.is_empty() {
                 return;
             }
             tokio::select! {
                 Some(done) = in_flight.next(), if !in_flight.is_empty() => self.settle(&done),
                 (source, batch) = poll(&mut reading), if reading.is_some() => {
+                    self.drained = batch.is_none() && source.is_drained();
                     (reading, idle) = (None, Some(source));
                     self.needs_all_memory = batch.is_none();
                     waiting = batch.map(|batch| self.take(batch));

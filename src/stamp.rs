@@ -3,6 +3,7 @@
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 /// A file by its name: a volume of Kubernetes renews files by leading a link elsewhere.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,6 +28,16 @@ impl Stamp {
         Self { path, found }
     }
 
+    /// Whether there is a file.
+    pub(crate) fn is_there(&self) -> bool {
+        self.found.is_some()
+    }
+
+    /// Whether the file that it was taken of is the same, and unchanged.
+    pub(crate) fn looks_like(&self, other: &Self) -> bool {
+        self.found == other.found
+    }
+
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }
@@ -34,5 +45,51 @@ impl Stamp {
     /// The same file, as it looks now.
     pub(crate) fn now(&self) -> Self {
         Self::of(self.path.clone())
+    }
+}
+
+/// Between two looks at a file that is read again when it has changed.
+pub(crate) const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// A file that looks the same is read again all the same after this long.
+const READ_AGAIN_AFTER: Duration = Duration::from_secs(60);
+
+/// A file that is looked at again and again, and read when it has changed.
+#[derive(Debug)]
+pub(crate) struct Looks {
+    /// As it looked when it was read, and at the last look.
+    read: Stamp,
+    seen: Stamp,
+    read_at: Instant,
+}
+
+impl Looks {
+    /// The file at `path`, which was just read.
+    pub(crate) fn at(path: PathBuf) -> Self {
+        // What was written between the reading and now is seen at the first look, since nothing looks like this.
+        let (read, seen) = (Stamp::of(PathBuf::new()), Stamp::of(path));
+        Self { read, seen, read_at: Instant::now() }
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        self.seen.path()
+    }
+
+    /// How it looked at last, to look once more.
+    pub(crate) fn last(&self) -> Stamp {
+        self.seen.clone()
+    }
+
+    /// Whether it is to be read, as it looks now. A file that looks other than at the last look may be half written: it is
+    /// left until it stays as it is.
+    pub(crate) fn is_due(&mut self, now: Stamp) -> bool {
+        let is_still = now == self.seen;
+        let is_new = now != self.read || self.read_at.elapsed() >= READ_AGAIN_AFTER;
+        self.seen = now;
+        is_still && is_new
+    }
+
+    /// It was read when it looked like this.
+    pub(crate) fn was_read(&mut self, stamp: Stamp) {
+        (self.read, self.read_at) = (stamp, Instant::now());
     }
 }

@@ -3,14 +3,19 @@
 //!
 //! To live is that no loop of ours hangs. What an endpoint does is not a reason to be restarted.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use sd_notify::NotifyState;
+use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior};
 
 use crate::health::Health;
 use crate::shown;
+
+/// The outputs that there are now, which may be others after a change of the configuration.
+pub type Outputs = watch::Receiver<Arc<[Arc<Health>]>>;
 
 /// How often the status is told.
 const STATUS_EVERY: Duration = Duration::from_secs(10);
@@ -38,10 +43,10 @@ pub async fn stopping() {
 }
 
 /// Tells how the outputs do, now and every few seconds: what `systemctl status` shows.
-pub async fn tell_status(outputs: Arc<[Arc<Health>]>) {
+pub async fn tell_status(outputs: Outputs) {
     let mut ticks = tokio::time::interval(STATUS_EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut delivered: Vec<u64> = outputs.iter().map(|health| health.metrics().delivered_events()).collect();
+    let mut delivered = HashMap::new();
     let mut told_at = Instant::now();
     let mut told = String::new();
     loop {
@@ -49,11 +54,12 @@ pub async fn tell_status(outputs: Arc<[Arc<Health>]>) {
         let seconds = told_at.elapsed().as_secs_f64();
         told_at = Instant::now();
         let lines: Vec<String> = outputs
+            .borrow()
             .iter()
-            .zip(&mut delivered)
-            .map(|(health, before)| {
+            .map(|health| {
                 let now = health.metrics().delivered_events();
-                status(health, now - std::mem::replace(before, now), seconds)
+                let before = delivered.insert(health.output().to_owned(), now).unwrap_or(now);
+                status(health, now - before, seconds)
             })
             .collect();
         let status = lines.join("; ");
@@ -84,7 +90,7 @@ pub fn stalled(outputs: &[Arc<Health>]) -> Vec<String> {
 }
 
 /// Says in time that we live, for as long as we do; returns if nobody wants to know.
-pub async fn feed_watchdog(outputs: Arc<[Arc<Health>]>) {
+pub async fn feed_watchdog(outputs: Outputs) {
     let Some(interval) = sd_notify::watchdog_enabled().filter(|interval| !interval.is_zero()) else { return };
     feed(interval, &outputs, async || {
         // It waits if systemd's queue is full.
@@ -93,10 +99,10 @@ pub async fn feed_watchdog(outputs: Arc<[Arc<Health>]>) {
     .await;
 }
 
-async fn feed(interval: Duration, outputs: &[Arc<Health>], mut say: impl AsyncFnMut()) {
+async fn feed(interval: Duration, outputs: &Outputs, mut say: impl AsyncFnMut()) {
     let mut was_fed = true;
     loop {
-        let stalled = stalled(outputs);
+        let stalled = stalled(&outputs.borrow());
         if stalled.is_empty() {
             say().await;
         } else if was_fed {
@@ -120,9 +126,10 @@ mod tests {
         let health = |name| Arc::new(Health::new(name, Duration::ZERO, Arc::new(metrics.route(name))));
         let outputs = [health("one"), health("two")];
         outputs[0].misconfigured("status 401");
+        let (_shown, shown) = watch::channel(outputs.to_vec().into());
         let mut fed = 0;
         let feeding = async |seconds, fed: &mut u32| {
-            let feeding = feed(Duration::from_secs(60), &outputs, async || *fed += 1);
+            let feeding = feed(Duration::from_secs(60), &shown, async || *fed += 1);
             let _ = tokio::time::timeout(Duration::from_secs(seconds), feeding).await;
         };
         feeding(301, &mut fed).await;

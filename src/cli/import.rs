@@ -80,6 +80,3 @@ fn imported(manifest: &Manifest, env: impl Fn(&str) -> Option<OsString>) -> Page
     rest::write(&mut page, manifest);
     page
 }
-
-#[cfg(test)]
-mod tests;

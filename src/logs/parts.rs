@@ -91,7 +91,7 @@ fn parts_of(logs: &Logs, part_bytes: u64) -> Vec<Part<'_>> {
                 parts.extend(starts.map(|start| Part { file, start, end: (start + part_bytes).min(bytes) }));
             }
             Kind::Plain { .. } | Kind::Gz { .. } | Kind::Stream => {
-                parts.push(Part { file, start: 0, end: u64::MAX })
+                parts.push(Part { file, start: 0, end: u64::MAX });
             }
         }
     }

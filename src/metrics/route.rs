@@ -7,7 +7,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use prometheus::{Histogram, IntCounter, IntGauge};
 
-use super::{Inner, Outcome, Shared, Unsettled, lock, signed};
+use super::{Inner, Lag, Outcome, Shared, Unsettled, lock, signed};
 use crate::batch::{Batch, FilteredBy, Reason};
 use crate::body::Size;
 use crate::endpoint::Condition;
@@ -35,6 +35,8 @@ pub struct RouteMetrics {
     pub(super) nul_bytes: IntCounter,
     pub(super) skipped: IntCounter,
     pub(super) rotations: AtomicU64,
+    /// Lines that are yet to be read once more.
+    pub(super) given_back: AtomicU64,
     pub(super) shared: Arc<Shared>,
 }
 
@@ -43,7 +45,10 @@ impl RouteMetrics {
     pub fn taken(&self, batch: &Batch) {
         let (lines, events) = (batch.lines() as u64, batch.events() as u64);
         let _books = lock(&self.inner.books);
-        self.read.inc_by(lines + batch.filtered().events());
+        // What was given back was in the books as read, and comes again.
+        let again = self.given_back.load(Ordering::Relaxed).min(lines);
+        self.given_back.fetch_sub(again, Ordering::Relaxed);
+        self.read.inc_by(lines - again + batch.filtered().events());
         self.events.inc_by(events);
         self.buffered.add(signed(lines));
         self.truncated.inc_by(batch.truncated());
@@ -101,10 +106,17 @@ impl RouteMetrics {
         }
     }
 
-    /// Lines in memory were given up; they are read again after a restart.
+    /// Lines in memory were given up; they are read again after a restart, or a change of the configuration.
     pub fn given_back(&self, lines: u64) {
         let _books = lock(&self.inner.books);
         self.buffered.sub(signed(lines));
+        self.given_back.fetch_add(lines, Ordering::Relaxed);
+    }
+
+    /// The output begins anew, with an endpoint and a log of which nothing is known yet. What was counted stays.
+    pub fn begins_anew(&self) {
+        self.misconfigured(false);
+        *lock(&self.shared.lag) = Lag::default();
     }
 
     /// One request came to its end.

@@ -6,7 +6,7 @@ pub type Row = (&'static str, &'static str, &'static [&'static str], &'static st
 const OUTPUT: &[&str] = &["output"];
 
 /// All metrics but those of the process, in the order of the README.
-pub const TABLE: [Row; 31] = [
+pub const TABLE: [Row; 33] = [
     (
         "audit_event_total",
         "counter",
@@ -151,6 +151,18 @@ pub const TABLE: [Row; 31] = [
         "gauge",
         OUTPUT,
         "0 while the policy file cannot be read or is wrong; the policy that was good before stays in use.",
+    ),
+    (
+        "audit_shipper_config_last_reload_successful",
+        "gauge",
+        &[],
+        "0 while the manifest, or what is made of it, is wrong or cannot be read; the configuration that was good before stays in use.",
+    ),
+    (
+        "audit_shipper_config_last_reload_success_timestamp_seconds",
+        "gauge",
+        &[],
+        "When the configuration was last read without a mistake.",
     ),
     ("audit_shipper_build_info", "gauge", &["version"], "1, with the version of audit-shipper."),
 ];

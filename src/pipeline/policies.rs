@@ -1,32 +1,22 @@
 //! The policy files of the outputs, looked at while the daemon runs: a policy is changed without a restart.
 
+use futures_util::future::join_all;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
-
-use futures_util::future::join_all;
 use tokio::sync::watch;
 use tokio::time::MissedTickBehavior;
 
 use crate::batch::Treatment;
 use crate::metrics::RouteMetrics;
 use crate::policy::{Loaded, Policy};
-use crate::stamp::Stamp;
-
-/// Between two looks at a file.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
-/// A file that looks the same is read again all the same after this long.
-const READ_AGAIN_AFTER: Duration = Duration::from_secs(60);
+use crate::stamp::{LOOK_EVERY, Looks, Stamp};
 
 /// The policy file of one output.
 pub(super) struct PolicyFile {
     output: String,
     treatment: watch::Sender<Treatment>,
     metrics: Arc<RouteMetrics>,
-    /// As it looked when it was read, and at the last look.
-    read: Stamp,
-    seen: Stamp,
-    read_at: Instant,
+    looks: Looks,
     /// What is wrong with it, as it was last said.
     complaints: Vec<String>,
 }
@@ -39,31 +29,24 @@ impl PolicyFile {
         treatment: watch::Sender<Treatment>,
         metrics: Arc<RouteMetrics>,
     ) -> Self {
-        // What was written between the reading and now is seen at the first look, since nothing looks like this.
-        let read = Stamp::of(PathBuf::new());
-        let seen = Stamp::of(path);
-        Self { output, treatment, metrics, read, seen, read_at: Instant::now(), complaints: Vec::new() }
+        Self { output, treatment, metrics, looks: Looks::at(path), complaints: Vec::new() }
     }
 
-    /// Reads it if it has changed. A file that looks other than at the last look may be half written: it is left until it
-    /// stays as it is.
+    /// Reads it if it has changed.
     async fn look(&mut self) {
-        let last = self.seen.clone();
+        let last = self.looks.last();
         let Ok(now) = tokio::task::spawn_blocking(move || last.now()).await else { return };
-        let is_still = now == self.seen;
-        let is_new = now != self.read || self.read_at.elapsed() >= READ_AGAIN_AFTER;
-        self.seen = now;
-        if is_still && is_new {
+        if self.looks.is_due(now) {
             self.read().await;
         }
     }
 
     /// Reads it now, whatever it looks like.
     async fn read(&mut self) {
-        let path = self.seen.path().to_owned();
+        let path = self.looks.path().to_owned();
         let read = move || (Stamp::of(path.clone()), Policy::load(&path));
         let Ok((stamp, loaded)) = tokio::task::spawn_blocking(read).await else { return };
-        (self.read, self.read_at) = (stamp, Instant::now());
+        self.looks.was_read(stamp);
         match loaded {
             Ok(loaded) => self.take(loaded),
             Err(mistakes) => self.refuse(mistakes),
@@ -83,7 +66,7 @@ impl PolicyFile {
             is_other
         });
         if is_other || was_wrong {
-            let file = self.seen.path().display();
+            let file = self.looks.path().display();
             tracing::info!(output = self.output, %file, rules, "the policy was read again, and is in use");
             for warning in warnings {
                 tracing::warn!(output = self.output, "{warning}");

@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
-use tokio_util::sync::CancellationToken;
 
 use self::pace::{ACTIVE_TICK, IDLE_AFTER, IDLE_TICK, LONGEST_PACE, pace};
 use crate::batch::{Batch, Limits, Treating, Treatment};
@@ -18,6 +17,7 @@ use crate::config;
 use crate::gap::Gap;
 use crate::health::Health;
 use crate::metrics::{RouteMetrics, Unsettled};
+use crate::route::Ends;
 use crate::source::tail::{self, Progress, Tail};
 use crate::source::{Wake, Watch};
 use crate::throttle::Throttle;
@@ -49,6 +49,9 @@ pub struct Reading {
     /// Whether the last look found nothing behind what it took.
     at_end: bool,
     failing: bool,
+    /// Whether files are left out for now that cannot be read.
+    leaves_out: bool,
+    drained: bool,
     /// When the log was looked at.
     #[cfg(test)]
     looks: Vec<Instant>,
@@ -106,6 +109,8 @@ impl Reading {
             filled_at: Instant::now(),
             at_end: false,
             failing: false,
+            leaves_out: false,
+            drained: false,
             #[cfg(test)]
             looks: Vec::new(),
         }
@@ -113,10 +118,12 @@ impl Reading {
 
     /// The next batch, sealed: full, or as old as it may get, or what there is when the daemon stops; it may be a new
     /// position without lines, or a gap record. `None` if nothing was read, or there was no room for the next line.
-    pub async fn batch(mut self, limits: Limits, stop: CancellationToken) -> (Self, Option<Batch>) {
+    pub async fn batch(mut self, limits: Limits, ends: Ends) -> (Self, Option<Batch>) {
+        // Whoever said so knew that nothing more is written: it takes a look that began after that.
+        let is_last = ends.at_end.is_cancelled();
         let mut batch = self.begin();
         if self.records.is_empty() {
-            self.fill_up(&mut batch, limits, &stop).await;
+            self.fill_up(&mut batch, limits, &ends).await;
         }
         // A position without lines goes before it: files may be settled with that.
         if batch.end().is_none()
@@ -129,7 +136,15 @@ impl Reading {
             self.hold_back().await;
         }
         let is_some = batch.end().is_some() || batch.is_gap_record();
+        let all_is_read = self.at_end && !self.failing && !self.leaves_out;
+        self.drained = is_last && !is_some && all_is_read && !ends.now.is_cancelled();
         (self, is_some.then_some(batch))
+    }
+
+    /// Whether the last batch was none because all of a log was read that nobody writes any more.
+    #[must_use]
+    pub fn is_drained(&self) -> bool {
+        self.drained
     }
 
     /// An empty batch, of events that are treated as it is said now.
@@ -152,11 +167,11 @@ impl Reading {
     }
 
     /// Reads until the batch is to go, or a gap record is to go after it.
-    async fn fill_up(&mut self, batch: &mut Batch, limits: Limits, stop: &CancellationToken) {
+    async fn fill_up(&mut self, batch: &mut Batch, limits: Limits, ends: &Ends) {
         let pace = pace(if limits.max_lines == 1 { Duration::ZERO } else { self.max_wait });
         let mut deadline = None;
         // What ended the batch before was a look that found nothing behind it.
-        let mut next = if self.at_end { self.wait(None, pace, stop).await } else { Next::Look };
+        let mut next = if self.at_end { self.wait(None, pace, ends).await } else { Next::Look };
         while next != Next::Go {
             if batch.is_empty() && batch.skipped().lines == 0 {
                 self.treating = batch.seal();
@@ -178,18 +193,18 @@ impl Reading {
                 return;
             }
             let is_due = deadline.is_some_and(|deadline| deadline <= Instant::now());
-            if progress == Progress::More && (is_due || stop.is_cancelled()) {
+            if progress == Progress::More && (is_due || ends.now.is_cancelled()) {
                 return;
             }
             if self.at_end {
                 let pace = if deadline.is_some() { LONGEST_PACE } else { pace };
-                next = self.wait(deadline, pace, stop).await;
+                next = self.wait(deadline, pace, ends).await;
             }
         }
     }
 
     /// Waits for more lines, or until the batch has to go.
-    async fn wait(&mut self, deadline: Option<Instant>, pace: Duration, stop: &CancellationToken) -> Next {
+    async fn wait(&mut self, deadline: Option<Instant>, pace: Duration, ends: &Ends) -> Next {
         let tick =
             if self.active_at.elapsed() < IDLE_AFTER || self.failing { ACTIVE_TICK } else { IDLE_TICK };
         let due = async {
@@ -200,7 +215,8 @@ impl Reading {
         };
         tokio::select! {
             biased;
-            () = stop.cancelled() => Next::Go,
+            () = ends.now.cancelled() => Next::Go,
+            () = ends.at_end.cancelled(), if !self.failing && !self.leaves_out => Next::LastLook,
             () = due => Next::LastLook,
             // What comes now is treated otherwise than what it holds.
             Ok(()) = self.treatment.changed() => if deadline.is_some() { Next::Go } else { Next::Look },
@@ -239,6 +255,7 @@ impl Reading {
         if !tail.reads_compressed() {
             self.metrics.took(batch.log_bytes() - bytes_before);
         }
+        self.leaves_out = tail.leaves_out_files();
         self.show_unread(unread);
         self.health.behind(unread, result.as_ref().err().map(ToString::to_string));
         self.metrics.reading(Unsettled { bytes: batch.log_bytes(), oldest: batch.first_stage_time() });

@@ -8,6 +8,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
+use super::Ends;
 use super::{Reading, Route};
 use crate::batch::Treatment;
 use crate::buffers::Buffers;
@@ -100,7 +101,8 @@ async fn survive(in_flight: usize, failure: Act) -> (Far, f64) {
     output.batch.buffer_size = usize::try_from(BUFFER).unwrap().try_into().unwrap();
     let (directory, metrics, stop) = (log_of(EVENTS), Metrics::new(), CancellationToken::new());
     let route = route(directory.path(), &output, &far, &metrics);
-    let running = tokio::spawn(route.run(stop.clone(), Duration::from_secs(30)));
+    let running =
+        tokio::spawn(route.run(Ends { now: stop.clone(), ..Ends::default() }, Duration::from_secs(30)));
     let mut most_buffered = 0;
     while value(&metrics, "audit_shipper_delivered_events_total") < EVENTS {
         assert!(began.elapsed() < 2 * OUTAGE, "it does not recover");
@@ -161,7 +163,8 @@ async fn other_batches_go_while_one_waits_to_be_made_safe() {
     let wire = Box::new(collectors.clone());
     let route = route_to(wire, Collectors::sink(), directory.path(), &output, &metrics);
     let began = Instant::now();
-    let running = tokio::spawn(route.run(stop.clone(), Duration::from_secs(30)));
+    let running =
+        tokio::spawn(route.run(Ends { now: stop.clone(), ..Ends::default() }, Duration::from_secs(30)));
     while value(&metrics, "audit_shipper_delivered_events_total") < EVENTS {
         assert!(value(&metrics, "audit_shipper_buffered_events") <= BUFFER);
         sleep(Duration::from_secs(1)).await;
@@ -183,7 +186,8 @@ async fn a_small_buffer_has_room_for_evidence() {
     output.batch.buffer_size = 5.try_into().unwrap();
     let (directory, metrics, stop) = (log_of(2), Metrics::new(), CancellationToken::new());
     let route = route(directory.path(), &output, &far, &metrics);
-    let running = tokio::spawn(route.run(stop.clone(), Duration::from_secs(30)));
+    let running =
+        tokio::spawn(route.run(Ends { now: stop.clone(), ..Ends::default() }, Duration::from_secs(30)));
     while !metrics.render().contains("audit_shipper_misconfigured{output=\"siem\"} 1") {
         sleep(Duration::from_secs(1)).await;
     }

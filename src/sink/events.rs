@@ -127,7 +127,8 @@ impl Events {
             EventRef {
                 item,
                 level: self.batch.level(place),
-                origin: self.batch.origin(place),
+                // A gap record that was set aside is sent again without the name of a file.
+                origin: self.batch.origin(place).filter(|origin| !origin.file.is_empty()),
                 version: self.batch.version(),
                 is_line,
             }

@@ -326,6 +326,8 @@ impl Series {
         let orders = match &self.pattern {
             Some(pattern) => match (pattern.split(before), pattern.split(after)) {
                 (Some((one, before)), Some((other, after))) if one == other => Some((before, after)),
+                // It was called so when the log had another path.
+                (None, Some(_)) => return true,
                 _ => None,
             },
             None => {

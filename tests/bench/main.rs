@@ -15,6 +15,7 @@
 //! | filtering | the same with an audit policy and redaction | yes |
 //! | redaction | looking for what must not leave, and masking it, beside the check of an event | yes |
 //! | sinks | a drain to each kind of destination, in its forms | yes |
+//! | outputs | a drain by 1 to 8 outputs at once | yes |
 //! | gzip | a backlog of compressed backups, beside bare decompression | yes |
 //! | compression | compressed requests, beside the bare compressor | yes |
 //! | latency | write to receipt at 1,000 events/s | yes |
@@ -49,6 +50,7 @@ mod gzip;
 mod idle;
 mod latency;
 mod outage;
+mod outputs;
 mod paced;
 mod plot;
 mod policy;
@@ -79,12 +81,13 @@ struct Section {
     run: fn(&mut Bench) -> anyhow::Result<()>,
 }
 
-const SECTIONS: [Section; 22] = [
+const SECTIONS: [Section; 23] = [
     by_default("drain", drain::run),
     by_default("truncating", truncating::run),
     by_default("filtering", filtering::run),
     by_default("redaction", redaction::run),
     by_default("sinks", sinks::run),
+    by_default("outputs", outputs::run),
     by_default("gzip", gzip::run),
     by_default("compression", compression::run),
     by_default("latency", latency::run),

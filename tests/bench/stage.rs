@@ -49,6 +49,16 @@ pub(crate) struct Stage {
 impl Stage {
     /// For the webhook at `endpoint`.
     pub(crate) fn new(log: &Path, endpoint: SocketAddr, settings: &Settings) -> anyhow::Result<Self> {
+        Self::of_many(log, endpoint, 1, settings)
+    }
+
+    /// With so many outputs to the webhook at `endpoint`.
+    pub(crate) fn of_many(
+        log: &Path,
+        endpoint: SocketAddr,
+        outputs: u32,
+        settings: &Settings,
+    ) -> anyhow::Result<Self> {
         let directory = tempfile::tempdir()?;
         let path = directory.path().join("kubeconfig");
         let kubeconfig = format!(
@@ -60,15 +70,21 @@ impl Stage {
         let initial_backoff = field("initialBackoff", settings.initial_backoff);
         let kubeconfig = path.display();
         let webhook = format!("webhook: {{ kubeconfig: '{kubeconfig}'{compression}{initial_backoff} }}");
-        Self::of(directory, log, &webhook, settings)
+        Self::of(directory, log, &webhook, outputs, settings)
     }
 
     /// For the destination that this section names. Of the settings, those of a webhook do not count.
     pub(crate) fn to(log: &Path, section: &str, settings: &Settings) -> anyhow::Result<Self> {
-        Self::of(tempfile::tempdir()?, log, section, settings)
+        Self::of(tempfile::tempdir()?, log, section, 1, settings)
     }
 
-    fn of(directory: TempDir, log: &Path, section: &str, settings: &Settings) -> anyhow::Result<Self> {
+    fn of(
+        directory: TempDir,
+        log: &Path,
+        section: &str,
+        outputs: u32,
+        settings: &Settings,
+    ) -> anyhow::Result<Self> {
         let path = |name: &str| directory.path().join(name);
         std::fs::create_dir(path("state"))?;
         let max_wait = field("maxWait", settings.max_wait);
@@ -85,13 +101,18 @@ impl Stage {
             }
             None => String::new(),
         };
+        let redact = settings.redact;
+        let output = |number| {
+            format!(
+                "- {{ name: siem-{number}, {section}, redact: {{ enabled: {redact} }}, \
+                 batch: {{ throttle: {{ enable: false }}{max_wait} }}{max_in_flight}{truncate}{policy} }}\n"
+            )
+        };
         let config = format!(
-            "source: {{ path: '{}', pinMinFree: 1% }}\nstateDir: '{}'\nbindAddress: 127.0.0.1:0\noutputs:\n\
-             - {{ name: siem, {section}, redact: {{ enabled: {redact} }}, \
-             batch: {{ throttle: {{ enable: false }}{max_wait} }}{max_in_flight}{truncate}{policy} }}\n",
+            "source: {{ path: '{}', pinMinFree: 1% }}\nstateDir: '{}'\nbindAddress: 127.0.0.1:0\noutputs:\n{}",
             log.display(),
             path("state").display(),
-            redact = settings.redact,
+            (0..outputs).map(output).collect::<String>(),
         );
         std::fs::write(path("config.yaml"), config)?;
         Ok(Self { directory })

@@ -47,12 +47,12 @@ mod truncation;
 const KEEP_ALL: Options =
     Options { max_bytes: 400_000, max_backups: 0, compress: false, avoid_name_clash: true };
 
-fn taking_everything() -> Endpoint {
+pub(crate) fn taking_everything() -> Endpoint {
     Endpoint::start(|_, _| Answer::ok())
 }
 
 /// An endpoint that answers 503 until the gate is open.
-fn blocked_by(gate: &Gate) -> Endpoint {
+pub(crate) fn blocked_by(gate: &Gate) -> Endpoint {
     blocked_after(0, gate)
 }
 
@@ -67,7 +67,7 @@ fn blocked_after(requests: usize, gate: &Gate) -> Endpoint {
 }
 
 /// A daemon that sends one batch after another, so that what arrives is in the order of reading.
-fn shipper(endpoint: &Endpoint) -> Shipper {
+pub(crate) fn shipper(endpoint: &Endpoint) -> Shipper {
     Shipper::new(endpoint)
         .one_at_a_time()
         .flag("audit-webhook-batch-throttle-enable", false)
@@ -80,7 +80,7 @@ fn stamped(log: &Path, n: u32) -> PathBuf {
 }
 
 /// Waits until `lines` have arrived and nothing is unread, and returns all that arrived.
-fn arrived(daemon: &Daemon, endpoint: &Endpoint, lines: usize) -> (Vec<String>, Metrics) {
+pub(crate) fn arrived(daemon: &Daemon, endpoint: &Endpoint, lines: usize) -> (Vec<String>, Metrics) {
     endpoint.wait_for_items(lines);
     let metrics = daemon.wait_for_metrics("a level log", |metrics| {
         count(metrics, "audit_shipper_buffered_events", &[]) == 0
@@ -90,7 +90,7 @@ fn arrived(daemon: &Daemon, endpoint: &Endpoint, lines: usize) -> (Vec<String>, 
     (endpoint.items(), metrics)
 }
 
-fn assert_no_gaps(metrics: &Metrics) {
+pub(crate) fn assert_no_gaps(metrics: &Metrics) {
     for (name, labels) in [
         ("audit_shipper_gaps_total", &[("certainty", "certain")]),
         ("audit_shipper_gaps_total", &[("certainty", "possible")]),
@@ -101,7 +101,7 @@ fn assert_no_gaps(metrics: &Metrics) {
 }
 
 /// Everything that was written has arrived, once and in that order, and nothing is said to be missing.
-fn assert_in_order(daemon: &Daemon, endpoint: &Endpoint, written: &[String]) {
+pub(crate) fn assert_in_order(daemon: &Daemon, endpoint: &Endpoint, written: &[String]) {
     let (arrived, metrics) = arrived(daemon, endpoint, written.len());
     if arrived != written {
         assert_each_once(written.to_vec(), arrived.clone());

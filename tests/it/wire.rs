@@ -73,6 +73,10 @@ fn the_head_is_that_of_kube_apiserver_over_http() {
     let agent = format!("audit-shipper/{}", env!("CARGO_PKG_VERSION"));
     let mut headers = request.headers.clone();
     headers.sort();
+    // Our own tell where the events come from.
+    let told = headers.extract_if(.., |(name, _)| name.starts_with("audit-shipper-"));
+    let told: Vec<String> = told.map(|(name, _)| name).collect();
+    assert_eq!(told, ["audit-shipper-node", "audit-shipper-source"]);
     let expect = [
         ("accept", "application/json, */*"),
         ("content-length", &length),

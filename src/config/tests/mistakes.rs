@@ -241,3 +241,19 @@ fn gap_records_are_a_boolean_of_one_output() {
         &["--gap-records: the file has 2 outputs, and this can only speak of one; set it there in each"],
     );
 }
+
+#[test]
+fn a_star_may_stand_in_the_name_of_the_log_alone() {
+    let containers = "/var/log/containers/kube-apiserver-*_kube-system_kube-apiserver-*.log";
+    assert!(load_flags(&[("audit-log-path", containers)]).is_ok());
+    check_flags(
+        &[("audit-log-path", "/var/log/pods/*/kube-apiserver/0.log")],
+        &[&format!(
+            "--audit-log-path: has a `*` in the name of a directory; it may stand only behind the last `/`, such as in {containers}"
+        )],
+    );
+    check_flags(
+        &[("audit-log-path", "/var/log/audit-[0-9].log")],
+        &["--audit-log-path: has a `?` or a `[`; of patterns only `*` is known, which stands for any text"],
+    );
+}

@@ -5,6 +5,7 @@ use std::io::Write as _;
 use std::path::Path;
 
 use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
 
 use super::*;
 use crate::config::StartAt;
@@ -42,6 +43,8 @@ fn reading(log: &Path, max_wait: Duration) -> Reading {
         filled_at: Instant::now(),
         at_end: false,
         failing: false,
+        leaves_out: false,
+        drained: false,
         looks: Vec::new(),
     }
 }
@@ -92,7 +95,7 @@ impl Writer {
 async fn next(reading: Reading, limits: Limits) -> (Reading, Vec<u64>, Duration) {
     let (began, mut reading) = (Instant::now(), reading);
     loop {
-        let (again, batch) = reading.batch(limits, CancellationToken::new()).await;
+        let (again, batch) = reading.batch(limits, Ends::default()).await;
         reading = again;
         if let Some(batch) = batch.filter(|batch| batch.events() > 0) {
             let id = |index| {
@@ -208,7 +211,7 @@ async fn a_new_policy_counts_from_the_next_event_on_and_no_batch_sees_two() {
     assert!(took <= Duration::from_secs(1) + TICK, "{took:?}");
     // While it waits for a first event, it learns of the next policy too.
     let stop = CancellationToken::new();
-    let batch = tokio::spawn(reading.batch(LIMITS, stop.clone()));
+    let batch = tokio::spawn(reading.batch(LIMITS, Ends { now: stop.clone(), ..Ends::default() }));
     sleep(Duration::from_secs(1)).await;
     policies.send_replace(treated_by("{level: RequestResponse}"));
     sleep(Duration::from_secs(1)).await;
@@ -236,7 +239,7 @@ async fn what_was_finished_before_a_gap_is_settled_though_no_line_goes_with_it()
             File::options().write(true).open(&spoilt).unwrap().set_modified(old).unwrap();
             std::fs::write(path("audit.log"), event).unwrap();
         }
-        let (again, batch) = reading.batch(limits, CancellationToken::new()).await;
+        let (again, batch) = reading.batch(limits, Ends::default()).await;
         reading = again;
         let Some(batch) = batch else { continue };
         records += usize::from(batch.is_gap_record());

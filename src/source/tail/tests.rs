@@ -1,4 +1,5 @@
 mod any_bytes;
+mod containers;
 mod formats;
 mod gaps;
 mod log;
@@ -8,6 +9,7 @@ mod schedules;
 
 use std::fs;
 use std::io::Write as _;
+use std::path::Path;
 use std::time::SystemTime;
 
 use self::log::{LIMITS, Log, Read, append, event, gz, number_of, read, read_all, read_some, tail_of};

@@ -121,7 +121,6 @@ fn is_nothing(value: &str) -> bool {
 /// The value that a cell describes.
 fn default_of(cell: &str, workdir: &Workdir) -> Option<String> {
     match cell {
-        "the node's name" => Some(fs::read_to_string("/proc/sys/kernel/hostname").unwrap().trim().to_owned()),
         "the node's address" => Some(node_address()),
         "the path of the log" => Some(workdir.log().display().to_string()),
         other => code(other).map(str::to_owned),
@@ -133,6 +132,40 @@ fn node_address() -> String {
     let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).unwrap();
     let is_connected = socket.connect((Ipv4Addr::new(192, 0, 2, 1), 9)).is_ok();
     if is_connected { socket.local_addr().unwrap().ip().to_string() } else { String::new() }
+}
+
+/// The rows of the table of identities: a destination, and what it calls the cluster, the node and the source.
+fn rows_of_identity() -> Vec<(String, [BTreeSet<String>; 3])> {
+    let page = read(PAGE);
+    let (_, section) = page.split_once("\n## Identity\n").unwrap();
+    let lines = section.lines().skip_while(|line| !line.starts_with("| destination |")).skip(2);
+    let row = |line| {
+        let [destination, cluster, node, source] = <[String; 4]>::try_from(cells(line)).unwrap();
+        let names = |cell: String| cell.split('`').skip(1).step_by(2).map(str::to_owned).collect();
+        (destination.replace('`', ""), [cluster, node, source].map(names))
+    };
+    lines.take_while(|line| line.starts_with('|')).map(row).collect()
+}
+
+/// What the page says of where this destination is told the cluster, the node and the source.
+pub(crate) fn places_of_identity(row: &str) -> [BTreeSet<String>; 3] {
+    let found = rows_of_identity().into_iter().find(|(destination, _)| destination == row);
+    found.unwrap_or_else(|| panic!("no row {row}")).1
+}
+
+/// What is in the rows is compared with requests by the suite of all destinations.
+#[test]
+fn every_destination_has_a_row_of_identity() {
+    let rows = rows_of_identity();
+    let mut names: Vec<&str> =
+        rows.iter().map(|(row, _)| row.split_once(' ').map_or(row.as_str(), |(name, _)| name)).collect();
+    names.dedup();
+    let all: Vec<&str> = ["webhook"].into_iter().chain(LEAST.map(|(name, _)| name)).collect();
+    assert_eq!(names, all);
+    for (row, places) in &rows {
+        let has_none = ["file", "stdout"].contains(&row.as_str());
+        assert!(places.iter().all(|names| names.is_empty() == has_none), "{row}: {places:?}");
+    }
 }
 
 #[test]

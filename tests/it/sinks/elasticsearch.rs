@@ -5,11 +5,13 @@ pub(super) mod destination;
 mod fake;
 mod setup;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
 
 use fake::{Fake, Fate, STORED, Status};
+use serde_json::value::RawValue;
 
+use super::suite::{IDENTITY, assert_told};
 use crate::support::books::count;
 use crate::support::daemon::Metrics;
 use crate::support::endpoint::Answer;
@@ -26,7 +28,25 @@ fn shipper(fake: &Fake, fields: &str) -> Shipper {
 /// The line of the log that a document of mode `raw` was made of.
 fn line(document: &str) -> String {
     let (_, rest) = document.strip_prefix("{\"@timestamp\":").unwrap().split_once(',').unwrap();
+    let (_, rest) = rest.strip_prefix("\"auditShipper\":{").unwrap().split_once("},").unwrap();
     format!("{{{rest}\n")
+}
+
+/// The texts in a document by their paths, but for those of the event in ECS.
+fn texts(document: &str) -> Vec<(String, String)> {
+    fn add(path: &str, value: &str, texts: &mut Vec<(String, String)>) {
+        if let Ok(members) = serde_json::from_str::<BTreeMap<String, &RawValue>>(value) {
+            for (key, value) in members.into_iter().filter(|(key, _)| key != "kubernetes") {
+                let path = if path.is_empty() { key } else { format!("{path}.{key}") };
+                add(&path, value.get(), texts);
+            }
+        } else if let Ok(text) = serde_json::from_str(value) {
+            texts.push((path.to_owned(), text));
+        }
+    }
+    let mut texts = Vec::new();
+    add("", document, &mut texts);
+    texts
 }
 
 fn lines(documents: &[String]) -> BTreeSet<String> {
@@ -54,14 +74,19 @@ fn every_event_arrives_in_every_mode() {
     let different: BTreeSet<&String> = events.iter().collect();
     for mode in ["ecs", "ecs-raw", "raw"] {
         let fake = Fake::storing();
-        let shipper = shipper(&fake, &format!("mode: {mode}, compression: gzip")).log(&events);
+        let fields = format!("mode: {mode}, compression: gzip");
+        let shipper = shipper(&fake, &fields).output(IDENTITY).log(&events);
         let daemon = shipper.start();
         wait_until_settled(&daemon, events.len());
         let documents = fake.documents();
         assert_eq!(documents.len(), different.len());
-        if mode == "raw" {
+        let row = if mode == "raw" {
             assert!(lines(&documents).iter().eq(different.iter().copied()));
-        }
+            "elasticsearch with mode: raw"
+        } else {
+            "elasticsearch"
+        };
+        assert_told(row, &shipper, &texts(&documents[0]));
         assert_python_reads(&fake, &shipper, mode, different.len());
     }
 }

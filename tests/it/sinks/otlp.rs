@@ -31,6 +31,15 @@ fn lines(request: &Recorded) -> Vec<String> {
     records.map(|record| protobuf::text(one(record, 5), 1) + "\n").collect()
 }
 
+/// The attributes in the fields of this number, as far as they are texts.
+fn attributes(message: &[u8], number: u64) -> Vec<(String, String)> {
+    let attribute = |pair| {
+        let text = *all(one(pair, 2), 1).first()?;
+        Some((protobuf::text(pair, 1), String::from_utf8(text.to_vec()).unwrap()))
+    };
+    all(message, number).into_iter().filter_map(attribute).collect()
+}
+
 /// The same of a request in JSON.
 fn lines_of_json(request: &Recorded) -> Vec<String> {
     #[derive(Deserialize)]
@@ -278,15 +287,14 @@ fn the_configuration_says_what_the_resource_is() {
     let request = endpoint.requests().remove(0);
     assert_eq!(request.target, "/base/v1/logs");
     let body = body(&request);
-    let resource = one(one(&body, 1), 1);
-    let attribute = |pair| (protobuf::text(pair, 1), protobuf::text(one(pair, 2), 1));
-    let attributes: BTreeMap<_, _> = all(resource, 1).into_iter().map(attribute).collect();
+    let attributes: BTreeMap<_, _> = attributes(one(one(&body, 1), 1), 1).into_iter().collect();
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap();
     let expect = [
         ("host.name", host.trim()),
         ("k8s.cluster.name", "c1"),
         ("k8s.container.name", "kube-apiserver"),
         ("k8s.namespace.name", "kube-system"),
+        ("k8s.node.name", host.trim()),
         ("service.name", "api"),
     ];
     assert_eq!(attributes, expect.map(|(name, value)| (name.to_owned(), value.to_owned())).into());

@@ -3,6 +3,7 @@
 mod connect;
 pub(super) mod destination;
 mod fake;
+mod import;
 
 use std::collections::BTreeMap;
 use std::io::Write as _;

@@ -44,6 +44,9 @@ fn every_event_arrives_as_it_was() {
         assert_has(&collector, &events);
         let requests = collector.requests();
         assert!(requests.iter().all(|request| request.header("content-encoding") == coding));
+        let own = [("host", "master-0"), ("fields.cluster", "c1")].map(|(a, b)| (a.to_owned(), b.to_owned()));
+        let has_own = |request| own.iter().all(|pair| fake::told(request).contains(pair));
+        assert!(requests.iter().filter(|request| !fake::is_question(request)).all(has_own));
         let has_channel = |request: &_| fake::channel(request).is_some();
         assert!(requests.iter().all(|request| has_channel(request) == (coding.is_some())));
         let log = daemon.log();

@@ -7,6 +7,7 @@ mod audit_webhook;
 mod bounds;
 mod destination;
 mod faults;
+mod identity;
 mod lives;
 mod retried;
 mod secured;
@@ -15,6 +16,7 @@ mod treatment;
 mod whole_logs;
 
 pub(super) use destination::{Away, Destination, Repeated, wait_until_drained};
+pub(super) use identity::{IDENTITY, assert_told};
 pub(super) use site::{Protocol, Site, Way};
 
 macro_rules! scenarios {
@@ -38,6 +40,7 @@ macro_rules! over_http {
             faults::{weather, trouble, wrong_events, too_large} of $protocol,
             bounds::{in_flight, memory} of $protocol,
             retried::{retried} of $protocol,
+            identity::{identity} of $protocol,
             secured::{secured} of $protocol,
             bounds::{throttle} of super::Site<$protocol>,
             lives::{kill, rotation, stop} of super::Site<$protocol>,
@@ -77,6 +80,7 @@ scenarios!(
 scenarios!(
     file:
     bounds::{throttle} of crate::sinks::file::destination::File,
+    identity::{no_identity} of crate::sinks::file::destination::File,
     lives::{kill, rotation, stop} of crate::sinks::file::destination::File,
     treatment::{treatment} of crate::sinks::file::destination::File,
     whole_logs::{whole_logs} of crate::sinks::file::destination::File
@@ -87,6 +91,7 @@ scenarios!(
 scenarios!(
     stdout:
     bounds::{throttle} of crate::sinks::file::destination::Stdout,
+    identity::{no_identity} of crate::sinks::file::destination::Stdout,
     lives::{stop} of crate::sinks::file::destination::Stdout,
     treatment::{treatment} of crate::sinks::file::destination::Stdout,
     whole_logs::{whole_logs} of crate::sinks::file::destination::Stdout

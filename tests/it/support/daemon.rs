@@ -49,7 +49,8 @@ impl Daemon {
     pub(crate) fn isolate(command: &mut Command) {
         for (name, _) in std::env::vars_os() {
             let text = name.to_string_lossy().to_lowercase();
-            let foreign = ["rust_log", "state_directory", "notify_socket"].contains(&text.as_str());
+            let foreign = ["rust_log", "state_directory", "notify_socket", "node_name", "cluster_name"]
+                .contains(&text.as_str());
             let ours = ["audit_shipper_", "listen_"].iter().any(|prefix| text.starts_with(prefix));
             if foreign || ours || text.ends_with("_proxy") {
                 command.env_remove(name);

@@ -1,8 +1,9 @@
 //! What other rotators than lumberjack do to a log, one step at a time: logrotate with numbers, with dates and with
-//! `copytruncate`, and gzip.
+//! `copytruncate`, gzip, and kubelet with the logs of containers.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::Write as _;
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
 use flate2::Compression;
@@ -95,6 +96,130 @@ pub(crate) fn write_lines(log: &mut File, lines: &[String]) {
 /// Bytes of these lines together.
 pub(crate) fn bytes_of(lines: &[String]) -> usize {
     lines.iter().map(String::len).sum()
+}
+
+/// A node on which kubelet and the container runtime keep the logs of kube-apiserver, one container after the other.
+pub(crate) struct Kubelet {
+    root: PathBuf,
+    /// All that were ever started, the last one at the end.
+    containers: Vec<Container>,
+    pods: u32,
+    rotations: u32,
+}
+
+/// Where the log of a container is.
+#[derive(Debug, Clone)]
+pub(crate) struct Container {
+    /// In the directory of all containers.
+    pub(crate) link: PathBuf,
+    /// In that of its pod.
+    pub(crate) log: PathBuf,
+}
+
+impl Kubelet {
+    /// Below `root`; there is no container yet.
+    pub(crate) fn new(root: &Path) -> Self {
+        let root = root.canonicalize().unwrap();
+        fs::create_dir_all(root.join("containers")).unwrap();
+        Self { root, containers: Vec::new(), pods: 0, rotations: 0 }
+    }
+
+    /// The path of all logs.
+    pub(crate) fn pattern(&self) -> PathBuf {
+        self.root.join("containers/kube-apiserver-*_kube-system_kube-apiserver-*.log")
+    }
+
+    /// The container that runs.
+    pub(crate) fn container(&self) -> &Container {
+        self.containers.last().unwrap()
+    }
+
+    /// Starts the first container of a new pod.
+    pub(crate) fn start_pod(&mut self) -> File {
+        self.pods += 1;
+        self.start(0)
+    }
+
+    /// Starts the next container of the same pod.
+    pub(crate) fn restart(&mut self) -> File {
+        let last = self.container().log.file_stem().unwrap().to_str().unwrap().parse::<u32>().unwrap();
+        self.start(last + 1)
+    }
+
+    /// The runtime opens the log before it starts the container; then kubelet makes the link.
+    fn start(&mut self, restarts: u32) -> File {
+        let pod = format!("pods/kube-system_kube-apiserver-n1_{:032x}/kube-apiserver", self.pods);
+        let pod = self.root.join(pod);
+        fs::create_dir_all(&pod).unwrap();
+        let log = pod.join(format!("{restarts}.log"));
+        let file = appending(&log);
+        // An id says nothing of the order.
+        let id = format!("{:064x}", u64::MAX - self.containers.len() as u64);
+        let link =
+            self.root.join(format!("containers/kube-apiserver-n1_kube-system_kube-apiserver-{id}.log"));
+        if let Some(former) = self.containers.last() {
+            // The clock of a file system ticks, and containers are started seconds apart.
+            let made = |path: &Path| path.symlink_metadata().and_then(|metadata| metadata.modified());
+            let before = made(&former.link).ok();
+            let probe = self.root.join("probe");
+            while before.is_some_and(|before| {
+                fs::write(&probe, "x").unwrap();
+                made(&probe).unwrap() <= before
+            }) {}
+        }
+        symlink(&log, &link).unwrap();
+        self.containers.push(Container { link, log });
+        file
+    }
+
+    /// Renames the log, and has the runtime open it anew. Returns what it was renamed to, and the new file.
+    pub(crate) fn rotate(&mut self) -> (PathBuf, File) {
+        self.rotations += 1;
+        let log = &self.container().log;
+        let backup = with_suffix(log, &format!(".20260723-{:06}", 184_500 + self.rotations));
+        fs::rename(log, &backup).unwrap();
+        (backup, appending(log))
+    }
+
+    /// Removes a container, as kubelet does some time after it has ended: its files, then the link.
+    pub(crate) fn remove(&self, container: &Container) {
+        let log = container.log.file_name().unwrap().to_str().unwrap();
+        for entry in fs::read_dir(container.log.parent().unwrap()).unwrap() {
+            let path = entry.unwrap().path();
+            let name = path.file_name().unwrap().to_str().unwrap();
+            if name == log || name.starts_with(&format!("{log}.")) {
+                fs::remove_file(&path).unwrap();
+            }
+        }
+        fs::remove_file(&container.link).unwrap();
+    }
+}
+
+/// As kubelet does it: into another file, which is renamed when it is whole; then `x` is deleted. Returns the new path.
+pub(crate) fn compress_as_kubelet(path: &Path) -> PathBuf {
+    let (temporary, compressed) = (with_suffix(path, ".tmp"), with_suffix(path, ".gz"));
+    fs::write(&temporary, gzipped(&fs::read(path).unwrap())).unwrap();
+    fs::rename(temporary, &compressed).unwrap();
+    fs::remove_file(path).unwrap();
+    compressed
+}
+
+#[test]
+fn containers_have_links_of_their_own_and_pods_directories() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut kubelet = Kubelet::new(directory.path());
+    kubelet.start_pod();
+    let (backup, _) = kubelet.rotate();
+    let first = kubelet.container().clone();
+    assert!(backup.starts_with(first.log.parent().unwrap()) && compress_as_kubelet(&backup).exists());
+    kubelet.restart();
+    let second = kubelet.container().clone();
+    assert!(second.link < first.link && second.log.ends_with("kube-apiserver/1.log"));
+    assert_eq!(fs::read_link(&second.link).unwrap(), second.log);
+    kubelet.start_pod();
+    assert_ne!(kubelet.container().log.parent(), first.log.parent());
+    kubelet.remove(&first);
+    assert_eq!(fs::read_dir(first.log.parent().unwrap()).unwrap().count(), 1);
 }
 
 #[test]

@@ -74,8 +74,13 @@ impl Pending {
         Self { batch: Batch::with_treating(Buffers::default(), Treating::new(treatment)), keys: Vec::new() }
     }
 
-    fn take(&mut self, event: &[u8], key: u128, limits: &Limits) -> Taking {
-        let origin = || Origin { file: "".into(), offset: 0 };
+    /// Takes the `event` of an entry. It says where it comes from as it did before, and so do protocols that make a name or
+    /// a time of that.
+    fn take(&mut self, event: &[u8], entry: &Entry<'_>, key: u128, limits: &Limits) -> Taking {
+        let origin = || Origin {
+            file: entry.file.as_deref().unwrap_or_default().into(),
+            offset: entry.offset.unwrap_or_default(),
+        };
         if self.batch.offer_piece(event, origin, limits) != Offer::Taken {
             return Taking::Full;
         }
@@ -117,11 +122,11 @@ impl Sending<'_> {
                 continue;
             }
             let key = key(line);
-            let mut taking = pending.take(event, key, limits);
+            let mut taking = pending.take(event, &entry, key, limits);
             if taking == Taking::Full {
                 self.flush(std::mem::replace(&mut pending, Pending::new(self.redaction.clone())))?;
                 // The first event always fits.
-                taking = pending.take(event, key, limits);
+                taking = pending.take(event, &entry, key, limits);
             }
             self.tally.unsendable += u64::from(taking == Taking::Unsendable);
         }

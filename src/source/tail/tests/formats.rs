@@ -134,7 +134,6 @@ fn run(format: Format, lines: &[Vec<u8>], steps: &[Step], max_lines: usize) -> (
             late = None;
         }
         match step {
-            Step::Nothing | Step::Tear => {}
             Step::Read(batches) => reading.read(*batches),
             Step::Kill => reading.kill(&log),
             Step::Rotate if late.is_none() => backup = Some(log.rotate()),
@@ -149,7 +148,8 @@ fn run(format: Format, lines: &[Vec<u8>], steps: &[Step], max_lines: usize) -> (
                     log.gzip(&backup);
                 }
             }
-            Step::Rotate | Step::RotateLate(_) | Step::Gzip => {}
+            // What is told while the file has no successor yet is not done.
+            Step::Nothing | Step::Tear | Step::Rotate | Step::RotateLate(_) | Step::Gzip => {}
         }
     }
     reading.read(usize::MAX);

@@ -11,6 +11,8 @@ import json
 import re
 import sys
 
+# What the test configures.
+IDENTITY = {"cluster": "prod-eu", "node": "cp-7"}
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?Z")
 
 
@@ -76,14 +78,19 @@ def expected(event, mode, data_stream, log):
     """What Elastic's ingest pipeline makes of the event, but for the time, which is the event's."""
     time = event["requestReceivedTimestamp"]
     if mode == "raw":
-        return {"@timestamp": time, **event}
+        return {"@timestamp": time, "auditShipper": {"source": log["file"]["path"], **IDENTITY}, **event}
+    place = {
+        "orchestrator": {"type": "kubernetes", "cluster": {"name": IDENTITY["cluster"]}},
+        "host": {"name": IDENTITY["node"], "hostname": IDENTITY["node"]},
+        "log": log,
+    }
     decision = event.get("annotations", {}).get("authorization.k8s.io/decision")
     outcome = {"allow": "success", "forbid": "failure"}.get(decision)
     outcome = {"outcome": outcome} if outcome else {}
     kubernetes = {"audit": audit(event, mode)}
     if mode == "ecs-raw":
         event = {"event": outcome} if outcome else {}
-        return {"@timestamp": time, **event, "kubernetes": kubernetes}
+        return {"@timestamp": time, **place, **event, "kubernetes": kubernetes}
     kind, dataset, namespace = data_stream.split("-")
     user = {"name": event["user"].get("username"), "id": event["user"].get("uid")}
     ips = event["sourceIPs"]
@@ -100,7 +107,7 @@ def expected(event, mode, data_stream, log):
         **{key: value for key, value in optional.items() if value},
         "source": {"ip": ips},
         "client": {"ip": ips},
-        "log": log,
+        **place,
         "kubernetes": kubernetes,
     }
 

@@ -3,7 +3,7 @@
 use std::sync::Mutex;
 
 use super::fake::{Fate, Index, STORED, answer, item, read};
-use super::{BUSY, REFUSED, line};
+use super::{BUSY, REFUSED, line, texts};
 use crate::sinks::suite::{Protocol, Repeated};
 use crate::support::endpoint::Answer;
 use crate::support::http1::Recorded;
@@ -17,6 +17,7 @@ impl Protocol for Elasticsearch {
     const SECTION: &'static str = "elasticsearch";
     const TOKEN: (&'static str, &'static str) = ("apiKeyFile", "ApiKey");
     const PATH: &'static str = "/audit";
+    const ROW_OF_IDENTITY: &'static str = "elasticsearch with mode: raw";
 
     fn fields(_workdir: &Workdir) -> String {
         "mode: raw".to_owned()
@@ -40,6 +41,10 @@ impl Protocol for Elasticsearch {
     fn events(&self, request: &Recorded) -> Vec<String> {
         let (_, documents) = read(request).unwrap();
         documents.iter().map(|(_, document)| line(document)).collect()
+    }
+
+    fn told(&self, request: &Recorded) -> Vec<(String, String)> {
+        texts(&read(request).unwrap().1[0].1)
     }
 
     fn take(&self, request: &Recorded) -> Answer {

@@ -45,6 +45,15 @@ impl Protocol for Loki {
         fake::entries(request).into_iter().map(|entry| entry.line + "\n").collect()
     }
 
+    fn told(&self, request: &Recorded) -> Vec<(String, String)> {
+        let first = fake::entries(request).swap_remove(0);
+        let labels = first.labels.trim_matches(['{', '}']).split(", ").map(|label| {
+            let (name, value) = label.split_once('=').unwrap();
+            (name.to_owned(), value.trim_matches('"').to_owned())
+        });
+        labels.chain(first.metadata).collect()
+    }
+
     fn take(&self, request: &Recorded) -> Answer {
         self.fake.push_but(request, |line| {
             line.contains(POISON)

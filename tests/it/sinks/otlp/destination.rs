@@ -2,9 +2,10 @@
 
 use std::sync::Mutex;
 
-use super::lines;
+use super::super::protobuf::{all, one};
+use super::{attributes, lines};
 use crate::sinks::suite::Protocol;
-use crate::support::endpoint::Answer;
+use crate::support::endpoint::{Answer, body};
 use crate::support::http1::Recorded;
 use crate::support::shipper::POISON;
 
@@ -18,6 +19,13 @@ impl Protocol for Otlp {
         assert_eq!((request.method.as_str(), request.target.as_str()), ("POST", "/v1/logs"));
         assert_eq!(request.header("content-type"), Some("application/x-protobuf"));
         lines(request)
+    }
+
+    fn told(&self, request: &Recorded) -> Vec<(String, String)> {
+        let body = body(request);
+        let logs = one(&body, 1);
+        let record = all(one(logs, 2), 2)[0];
+        [attributes(one(logs, 1), 1), attributes(record, 6)].concat()
     }
 
     fn take(&self, request: &Recorded) -> Answer {

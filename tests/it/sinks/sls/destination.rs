@@ -72,6 +72,11 @@ impl<const IS_V4: bool> Protocol for Sls<IS_V4> {
         Self::account().group(request).map_or(Vec::new(), |group| group.events().map(text).collect())
     }
 
+    fn told(&self, request: &Recorded) -> Vec<(String, String)> {
+        let group = Self::account().group(request).unwrap();
+        group.tags.into_iter().map(|tag| (tag.key, tag.value)).collect()
+    }
+
     fn take(&self, request: &Recorded) -> Answer {
         let group = Self::account().group(request).and_then(|group| {
             let mut contents = group.logs.iter().flat_map(|log| &log.contents);

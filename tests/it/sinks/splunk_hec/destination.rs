@@ -2,7 +2,7 @@
 
 use std::sync::Mutex;
 
-use super::fake::{Envelope, Rules, State, is_question};
+use super::fake::{Envelope, Rules, State, is_question, told};
 use crate::sinks::suite::Protocol;
 use crate::support::endpoint::{Answer, plain};
 use crate::support::http1::Recorded;
@@ -21,7 +21,7 @@ impl Protocol for SplunkHec {
     const TOKEN: (&'static str, &'static str) = ("tokenFile", "Splunk");
 
     fn fields(_workdir: &Workdir) -> String {
-        "host: master-0, index: k8s_audit, fields: { cluster: c1 }, ack: 'off'".to_owned()
+        "index: k8s_audit, ack: 'off'".to_owned()
     }
 
     fn stranger() -> Answer {
@@ -49,6 +49,10 @@ impl Protocol for SplunkHec {
         let body = plain(request);
         let envelopes = serde_json::Deserializer::from_str(&body).into_iter::<Envelope<'_>>();
         envelopes.map(|envelope| envelope.unwrap().line()).collect()
+    }
+
+    fn told(&self, request: &Recorded) -> Vec<(String, String)> {
+        told(request)
     }
 
     fn take(&self, request: &Recorded) -> Answer {

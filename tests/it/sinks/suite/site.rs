@@ -32,6 +32,8 @@ pub(in crate::sinks) trait Protocol: Default + Send + Sync + 'static {
     const SHOWS_TOKEN_IN_CLEAR: bool = true;
     /// What is configured as the path.
     const PATH: &'static str = "";
+    /// The row of docs/destinations.md that says where the cluster, the node and the source are told.
+    const ROW_OF_IDENTITY: &'static str = Self::SECTION;
 
     /// Further fields of the section, under which the whole of a line is stored.
     fn fields(_workdir: &Workdir) -> String {
@@ -89,6 +91,13 @@ pub(in crate::sinks) trait Protocol: Default + Send + Sync + 'static {
 
     /// The events of a request in the form in which they are stored.
     fn events(&self, request: &Recorded) -> Vec<String>;
+
+    /// All that a request says beside its events, and of the first of them, as names and values.
+    fn told(&self, request: &Recorded) -> Vec<(String, String)> {
+        let capital = |word: &str| word[..1].to_uppercase() + &word[1..];
+        let title = |name: &str| name.split('-').map(capital).collect::<Vec<_>>().join("-");
+        request.headers.iter().map(|(name, value)| (title(name), value.clone())).collect()
+    }
 
     /// Stores them, refuses those that hold poison, and says so.
     fn take(&self, request: &Recorded) -> Answer;
@@ -218,6 +227,11 @@ impl<P: Protocol> Site<P> {
         });
         P::configured(shipper, &Way { url, token, authority, proxy, timeout })
             .flag("audit-webhook-batch-throttle-enable", false)
+    }
+
+    /// All that a request says beside its events.
+    pub(super) fn told(&self, request: &Recorded) -> Vec<(String, String)> {
+        self.shared.protocol.told(request)
     }
 
     /// Knows nobody any more who does not show the renewed token.

@@ -1,0 +1,398 @@
+//! Several outputs of one log: each has its own place and pace, whatever becomes of the others.
+
+use std::fs;
+use std::time::{Duration, Instant};
+
+use audit_shipper::demo::lumberjack::Options;
+
+use crate::support::books::{assert_books_balance, count};
+use crate::support::daemon::{Daemon, Metrics};
+use crate::support::endpoint::{Answer, Endpoint, Gate};
+use crate::support::rotators::{appending, write_lines};
+use crate::support::systemd::Systemd;
+use crate::support::wait_until;
+use crate::support::workdir::{Workdir, real_events};
+use crate::support::writer::{Writer, assert_each_once};
+
+const TWO_BACKUPS: Options =
+    Options { max_bytes: 400_000, max_backups: 2, compress: true, avoid_name_clash: true };
+
+/// Sends one batch after the other, so that what arrives is in the order of reading.
+const IN_ORDER: &str = "maxInFlight: 1";
+/// The same with next to nothing in memory.
+const HOLDING_LITTLE: &str =
+    "maxInFlight: 1\n    batch: { maxSize: 20, bufferSize: 20, maxWait: 20ms, throttle: { enable: false } }";
+
+/// A daemon that is yet to be started.
+struct Outputs {
+    workdir: Workdir,
+    source: &'static str,
+    outputs: Vec<(&'static str, String)>,
+}
+
+impl Outputs {
+    fn new() -> Self {
+        Self { workdir: Workdir::new(), source: "", outputs: Vec::new() }
+    }
+
+    /// One more output, with these lines of its configuration.
+    fn with(mut self, name: &'static str, endpoint: &Endpoint, lines: &str) -> Self {
+        let path = self.workdir.path(&format!("{name}.kubeconfig"));
+        fs::rename(self.workdir.kubeconfig(&endpoint.url()), &path).unwrap();
+        let batch = if lines.contains("batch:") {
+            ""
+        } else {
+            "    batch: { maxSize: 20, maxWait: 20ms, throttle: { enable: false } }\n"
+        };
+        let output = format!(
+            "\x20 - name: {name}\n\
+             \x20   webhook: {{ kubeconfig: \"{}\", initialBackoff: 20ms, maxBackoff: 100ms }}\n\
+             {batch}\
+             \x20   redact: {{ enabled: false }}\n\
+             \x20   gapRecords: false\n\
+             \x20   {lines}\n",
+            path.display()
+        );
+        self.outputs.push((name, output));
+        self
+    }
+
+    /// A field of `source`.
+    fn source(mut self, field: &'static str) -> Self {
+        self.source = field;
+        self
+    }
+
+    /// The configuration of those of these names, in this order.
+    fn args(&self, names: &[&str]) -> Vec<String> {
+        let config = self.workdir.path("audit-shipper.yaml");
+        let of = |name: &&str| &*self.outputs.iter().find(|output| output.0 == *name).unwrap().1;
+        let text = format!(
+            "source: {{ path: \"{}\", pinMinFree: 0, {} }}\noutputs:\n{}stateDir: \"{}\"\n\
+             bindAddress: 127.0.0.1:0\nshutdownGrace: 300ms\n",
+            self.workdir.log().display(),
+            self.source,
+            names.iter().map(of).collect::<String>(),
+            self.workdir.state().display(),
+        );
+        fs::write(&config, text).unwrap();
+        vec!["run".to_owned(), format!("--config={}", config.display())]
+    }
+
+    fn start(&self, names: &[&str]) -> Daemon {
+        Daemon::start(self.args(names))
+    }
+}
+
+fn taking_everything() -> Endpoint {
+    Endpoint::start(|_, _| Answer::ok())
+}
+
+fn blocked_by(gate: &Gate) -> Endpoint {
+    let gate = gate.clone();
+    Endpoint::start(move |_, _| if gate.is_open() { Answer::ok() } else { Answer::status(503) })
+}
+
+fn stop(mut daemon: Daemon) {
+    daemon.terminate();
+    assert!(daemon.wait().success());
+}
+
+/// A number of the books of one output.
+fn of(metrics: &Metrics, output: &str, name: &str) -> u64 {
+    count(metrics, &format!("audit_shipper_{name}"), &[("output", output)])
+}
+
+fn assert_law(metrics: &Metrics, output: &str) {
+    let accounts = [
+        "filtered_events_total",
+        "delivered_events_total",
+        "set_aside_events_total",
+        "refused_by_endpoint_events_total",
+        "buffered_events",
+    ]
+    .map(|name| of(metrics, output, name));
+    let read = of(metrics, output, "read_events_total");
+    assert_eq!(read, accounts.iter().sum::<u64>(), "{output}: {accounts:?} in:\n{}", metrics.text());
+}
+
+/// Waits until an output has settled all there is; then there is no gap in it.
+fn wait_until_level(daemon: &Daemon, output: &str) -> Metrics {
+    let metrics = daemon.wait_for_metrics(&format!("{output} to be level"), |metrics| {
+        of(metrics, output, "buffered_events") == 0 && of(metrics, output, "lag_bytes") == 0
+    });
+    assert_law(&metrics, output);
+    assert_eq!(of(&metrics, output, "gaps_total"), 0, "{output}:\n{}", metrics.text());
+    metrics
+}
+
+fn assert_in_order(daemon: &Daemon, output: &str, endpoint: &Endpoint, written: &[String]) {
+    endpoint.wait_for_items(written.len());
+    wait_until_level(daemon, output);
+    assert!(endpoint.items() == written, "{output}: {} of {}", endpoint.items().len(), written.len());
+}
+
+/// Writes so many files, each of which the daemon has opened before it is rotated and then deleted by retention, and waits
+/// until `fast` has all of it.
+fn write_through_retention(
+    daemon: &Daemon,
+    outputs: &Outputs,
+    writer: &mut Writer,
+    files: u32,
+    fast: &Endpoint,
+) {
+    let log = outputs.workdir.log();
+    for _ in 0..files {
+        writer.write(30);
+        daemon.wait_until_holds(&log);
+        writer.rotate();
+    }
+    writer.write(30);
+    daemon.wait_until_holds(&log);
+    fast.wait_for_items(writer.lines().len());
+    let names = || fs::read_dir(outputs.workdir.log_dir()).unwrap().map(|entry| entry.unwrap().file_name());
+    let backups = || names().filter(|name| name.to_string_lossy().starts_with("audit-")).count();
+    wait_until("retention", || (backups() == 2).then_some(()));
+}
+
+#[test]
+fn a_dead_endpoint_holds_up_no_other_and_files_are_held_until_the_last_output_has_them() {
+    let (gate, fast) = (Gate::closed(), taking_everything());
+    let slow = blocked_by(&gate);
+    let outputs = Outputs::new().with("slow", &slow, HOLDING_LITTLE).with("fast", &fast, IN_ORDER);
+    let mut writer = Writer::with(outputs.workdir.log(), TWO_BACKUPS);
+    writer.write(1);
+    let daemon = outputs.start(&["slow", "fast"]);
+    write_through_retention(&daemon, &outputs, &mut writer, 10, &fast);
+    assert_in_order(&daemon, "fast", &fast, &writer.lines());
+    let metrics = daemon.wait_for_metrics("eight files that nobody else holds", |metrics| {
+        count(metrics, "audit_shipper_pinned_files", &[]) >= 8
+    });
+    assert!(count(&metrics, "audit_shipper_pinned_bytes", &[]) > 0);
+    assert_law(&metrics, "slow");
+    assert_eq!(of(&metrics, "slow", "delivered_events_total"), 0);
+    assert!(of(&metrics, "slow", "lag_bytes") > 0);
+    gate.open();
+    assert_in_order(&daemon, "slow", &slow, &writer.lines());
+    daemon.wait_for_metrics("no pins", |metrics| count(metrics, "audit_shipper_pinned_files", &[]) == 0);
+    assert!(fast.items().len() == writer.lines().len());
+    assert_books_balance(&daemon);
+    writer.finish();
+}
+
+#[test]
+fn outputs_come_and_go_and_change_places_and_the_others_stay_where_they_are() {
+    let (one, two, three) = (taking_everything(), taking_everything(), taking_everything());
+    let outputs = Outputs::new().with("one", &one, IN_ORDER).with("two", &two, IN_ORDER);
+    let (events, log) = (real_events(100), outputs.workdir.log());
+    let mut rounds = events.chunks(20);
+    let mut write = || write_lines(&mut appending(&log), rounds.next().unwrap());
+    write();
+    let daemon = outputs.start(&["one"]);
+    assert_in_order(&daemon, "one", &one, &events[..20]);
+    stop(daemon);
+    // A new one, before the other.
+    write();
+    let daemon = outputs.start(&["two", "one"]);
+    assert_in_order(&daemon, "two", &two, &events[..40]);
+    assert_in_order(&daemon, "one", &one, &events[..40]);
+    stop(daemon);
+    // The first is away.
+    write();
+    let daemon = outputs.start(&["two"]);
+    assert_in_order(&daemon, "two", &two, &events[..60]);
+    stop(daemon);
+    assert_eq!(one.items().len(), 40);
+    // It is back, in the other place; and a new one wants nothing of the past.
+    let outputs = outputs.with("three", &three, IN_ORDER).source("startAt: newest");
+    let daemon = outputs.start(&["one", "three", "two"]);
+    assert_in_order(&daemon, "one", &one, &events[..60]);
+    daemon.wait_for_metrics("the new one to look", |metrics| of(metrics, "three", "lag_bytes") == 0);
+    write();
+    for (output, endpoint) in [("one", &one), ("two", &two)] {
+        assert_in_order(&daemon, output, endpoint, &events[..80]);
+    }
+    assert_in_order(&daemon, "three", &three, &events[60..80]);
+    stop(daemon);
+    let mut files: Vec<String> = fs::read_dir(outputs.workdir.state())
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .filter(|name| name.contains('.'))
+        .collect();
+    files.sort();
+    assert_eq!(files, ["one.cursor.json", "three.cursor.json", "two.cursor.json"]);
+}
+
+/// Files that no name leads to any more go through a restart in which the outputs have other numbers.
+fn kept_while_outputs_change(
+    start: impl Fn(&Outputs, &[&str]) -> Daemon,
+    end: fn(Daemon),
+    is_kept: impl Fn(&Outputs) -> usize,
+) {
+    let (gate, fast, new) = (Gate::closed(), taking_everything(), taking_everything());
+    let slow = blocked_by(&gate);
+    let outputs = Outputs::new()
+        .with("slow", &slow, HOLDING_LITTLE)
+        .with("fast", &fast, IN_ORDER)
+        .with("new", &new, IN_ORDER)
+        .source("startAt: oldest");
+    let mut writer = Writer::with(outputs.workdir.log(), TWO_BACKUPS);
+    writer.write(1);
+    let daemon = start(&outputs, &["slow", "fast"]);
+    write_through_retention(&daemon, &outputs, &mut writer, 10, &fast);
+    wait_until_level(&daemon, "fast");
+    wait_until("the files to be kept", || {
+        (is_kept(&outputs) >= 8 || !outputs.workdir.state().join("spool").exists()).then_some(())
+    });
+    end(daemon);
+    assert!(is_kept(&outputs) >= 8);
+    writer.write(30);
+    let daemon = start(&outputs, &["fast", "new", "slow"]);
+    gate.open();
+    for (output, endpoint) in [("slow", &slow), ("fast", &fast), ("new", &new)] {
+        endpoint.wait_for_items(writer.lines().len());
+        wait_until_level(&daemon, output);
+        assert_each_once(writer.lines(), endpoint.items());
+    }
+    daemon.wait_for_metrics("no pins", |metrics| count(metrics, "audit_shipper_pinned_files", &[]) == 0);
+    wait_until("nothing to be kept but the live file", || (is_kept(&outputs) <= 1).then_some(()));
+    writer.finish();
+}
+
+fn spooled(outputs: &Outputs) -> usize {
+    fs::read_dir(outputs.workdir.state().join("spool")).map_or(0, Iterator::count)
+}
+
+#[test]
+fn the_spool_serves_outputs_of_other_numbers() {
+    kept_while_outputs_change(Outputs::start, stop, spooled);
+}
+
+#[test]
+fn systemds_store_serves_outputs_of_other_numbers() {
+    let systemd = Systemd::new();
+    let start = |outputs: &Outputs, names: &[&str]| Daemon::spawn(systemd.command(outputs.args(names)));
+    let kill = |mut daemon: Daemon| daemon.kill9();
+    kept_while_outputs_change(start, kill, |_| systemd.stored().len());
+}
+
+#[test]
+fn what_only_a_removed_output_waited_for_is_let_go() {
+    let (gate, fast) = (Gate::closed(), taking_everything());
+    let slow = blocked_by(&gate);
+    let outputs = Outputs::new().with("slow", &slow, HOLDING_LITTLE).with("fast", &fast, IN_ORDER);
+    let mut writer = Writer::with(outputs.workdir.log(), TWO_BACKUPS);
+    writer.write(1);
+    let daemon = outputs.start(&["slow", "fast"]);
+    write_through_retention(&daemon, &outputs, &mut writer, 10, &fast);
+    wait_until_level(&daemon, "fast");
+    stop(daemon);
+    assert!(spooled(&outputs) >= 8);
+    let daemon = outputs.start(&["fast"]);
+    wait_until("an empty spool", || (spooled(&outputs) == 0).then_some(()));
+    assert_in_order(&daemon, "fast", &fast, &writer.lines());
+    stop(daemon);
+    writer.finish();
+}
+
+/// Of a file that could not be kept the one that had shipped it misses nothing.
+#[test]
+fn what_could_not_be_kept_is_lost_to_those_alone_that_had_not_shipped_it() {
+    let (gate, fast) = (Gate::closed(), taking_everything());
+    let slow = blocked_by(&gate);
+    let outputs = Outputs::new().with("slow", &slow, HOLDING_LITTLE).with("fast", &fast, IN_ORDER);
+    let mut writer = Writer::with(outputs.workdir.log(), TWO_BACKUPS);
+    writer.write(1);
+    let daemon = outputs.start(&["slow", "fast"]);
+    write_through_retention(&daemon, &outputs, &mut writer, 10, &fast);
+    wait_until_level(&daemon, "fast");
+    stop(daemon);
+    // As if there had been no room for the third oldest.
+    let spool = outputs.workdir.state().join("spool");
+    let mut copies: Vec<_> = fs::read_dir(&spool).unwrap().map(|entry| entry.unwrap().path()).collect();
+    copies.sort();
+    let key = copies[2].file_stem().unwrap().to_str().unwrap();
+    let name = key.split_once("-as-").unwrap().1;
+    let size = fs::metadata(&copies[2]).unwrap().len();
+    let record = format!(r#"{{"name":"{name}","gz":false,"from":0,"size":{size},"reason":"no room"}}"#);
+    fs::remove_file(&copies[2]).unwrap();
+    fs::write(copies[2].with_extension("lost"), record).unwrap();
+    gate.open();
+    let daemon = outputs.start(&["slow", "fast"]);
+    let last = writer.lines().pop().unwrap();
+    wait_until("the last line", || slow.items().contains(&last).then_some(()));
+    let metrics = daemon.wait_for_metrics("nothing in memory", |metrics| {
+        of(metrics, "slow", "buffered_events") == 0 && of(metrics, "slow", "gaps_total") > 0
+    });
+    assert_eq!((of(&metrics, "slow", "gaps_total"), of(&metrics, "slow", "lost_bytes_total")), (1, size));
+    assert_in_order(&daemon, "fast", &fast, &writer.lines());
+    wait_until("an empty spool", || (spooled(&outputs) == 0).then_some(()));
+    writer.finish();
+}
+
+const POLICY: &str = "apiVersion: audit.k8s.io/v1\nkind: Policy\nrules:\n\
+                      - { level: None, verbs: [get, list, watch] }\n- { level: RequestResponse }\n";
+
+#[test]
+fn the_books_of_each_output_balance_whatever_its_endpoint_does() {
+    let (small, large, filtered) = (taking_everything(), taking_everything(), taking_everything());
+    let hanging = Endpoint::start(|_, _| Answer::Hang);
+    let refusing = Endpoint::start(|_, _| Answer::status(400));
+    let outputs = Outputs::new();
+    let policy = outputs.workdir.path("policy.yaml");
+    fs::write(&policy, POLICY).unwrap();
+    let outputs = outputs
+        .with("hanging", &hanging, "")
+        .with("small", &small, "batch: { maxSize: 7, maxWait: 20ms, throttle: { enable: false } }")
+        .with("refusing", &refusing, "")
+        .with(
+            "large",
+            &large,
+            "maxInFlight: 2\n    batch: { maxSize: 400, maxWait: 200ms, throttle: { enable: false } }",
+        )
+        .with("filtered", &filtered, &format!("policyFile: \"{}\"", policy.display()));
+    let names = ["hanging", "small", "refusing", "large", "filtered"];
+    let keep_all = Options { max_bytes: 400_000, max_backups: 0, compress: true, avoid_name_clash: true };
+    let mut writer = Writer::with(outputs.workdir.log(), keep_all);
+    let mut daemon = outputs.start(&names);
+    for round in 0..3 {
+        for _ in 0..3 {
+            writer.write(100);
+            writer.rotate();
+        }
+        for output in ["small", "large", "filtered"] {
+            daemon.wait_for_metrics("the backlog to be read", |metrics| {
+                of(metrics, output, "lag_bytes") == 0 && of(metrics, output, "buffered_events") == 0
+            });
+        }
+        hanging.wait_for("a request", |requests| !requests.is_empty());
+        refusing.wait_for("a request", |requests| !requests.is_empty());
+        if round < 2 {
+            daemon.kill9();
+            daemon = outputs.start(&names);
+        }
+    }
+    let metrics = daemon.metrics();
+    for output in names {
+        assert_law(&metrics, output);
+        assert_eq!(of(&metrics, output, "gaps_total"), 0, "{output}");
+    }
+    for output in ["hanging", "refusing"] {
+        assert_eq!(of(&metrics, output, "delivered_events_total"), 0, "{output}");
+        assert_eq!(of(&metrics, output, "set_aside_events_total"), 0, "{output}");
+        assert!(of(&metrics, output, "buffered_events") > 0, "{output}");
+    }
+    assert!(of(&metrics, "filtered", "filtered_events_total") > 0);
+    assert!(of(&metrics, "filtered", "delivered_events_total") > 0);
+    for endpoint in [&small, &large] {
+        // Killed, a daemon may send what was under way again.
+        let mut arrived = endpoint.items();
+        arrived.sort();
+        arrived.dedup();
+        assert_each_once(writer.lines(), arrived);
+    }
+    let asked = Instant::now();
+    stop(daemon);
+    assert!(asked.elapsed() < Duration::from_secs(20), "{:?}", asked.elapsed());
+    writer.finish();
+}
