@@ -70,6 +70,9 @@ impl Records {
         mut show: impl FnMut(Record<'_>) -> ControlFlow<()>,
     ) -> ControlFlow<()> {
         self.open.iter_mut().for_each(Open::clear);
+        if self.text.capacity() > KEPT_BYTES {
+            self.text = String::new();
+        }
         for (index, piece) in pieces.into_iter().enumerate() {
             let mut start = 0;
             while start < piece.len() {

@@ -157,7 +157,7 @@ fn run(format: Format, lines: &[Vec<u8>], steps: &[Step], max_lines: usize) -> (
 }
 
 proptest! {
-    #![proptest_config(cases(300))]
+    #![proptest_config(cases(200))]
 
     /// However the runtime cuts a container's lines into parts and mixes its streams, wherever the file is rotated, even
     /// between two parts, and however small a batch is: each event arrives exactly once, as it was, in the order in which
