@@ -257,6 +257,25 @@ fn cursor_skip_sets_aside_all_that_has_one_position() {
     assert_eq!(rejected, events[1..3]);
 }
 
+#[test]
+fn top_counts_the_same_whatever_is_around_the_events() {
+    let lines = recording();
+    let directory = tempfile::tempdir().unwrap();
+    let top = |name: &str, lines: &[String]| {
+        let log = directory.path().join(name);
+        fs::write(&log, lines.concat()).unwrap();
+        let log = if name.starts_with('z') { gzip(&log) } else { log };
+        audit_shipper(["top", "--output=json", log.to_str().unwrap()]).succeeded()
+    };
+    let plain = top("plain.log", &events(&lines));
+    assert!(plain.contains("\"events\":543"), "{plain}");
+    for runtime in ["cri", "docker"] {
+        let physical = written_by_runtime(runtime, &lines);
+        assert_eq!(top(&format!("{runtime}.log"), &physical), plain);
+        assert_eq!(top(&format!("z{runtime}.log"), &physical), plain);
+    }
+}
+
 /// What the daemon says of a log of its configuration that it cannot read.
 fn wait_for_wrong(daemon: &Daemon, setting: &str) {
     let told = daemon.wait_for_line("the log cannot be read");

@@ -80,6 +80,20 @@ fn each_line_arrives_as_an_event() {
     }
 }
 
+#[test]
+fn top_counts_what_the_lines_say() {
+    let lines = recording();
+    let directory = tempfile::tempdir().unwrap();
+    let log = directory.path().join("audit.log");
+    std::fs::write(&log, lines.concat()).unwrap();
+    let shown = audit_shipper(["top", "--by=verb", "--output=json", log.to_str().unwrap()]).succeeded();
+    for verb in ["get", "list", "watch", "create", "update", "patch", "delete"] {
+        let count = lines.iter().filter(|line| field(line, "method") == verb).count();
+        let row = format!("{{\"values\":[\"{verb}\"],\"events\":{count},");
+        assert_eq!(shown.contains(&row), count > 0, "{row} in {shown}");
+    }
+}
+
 /// The flag alone says it, as it does to kube-apiserver; and a policy sees what is requested.
 #[test]
 fn a_policy_takes_them_for_what_they_are() {
