@@ -4,6 +4,7 @@
 
 mod check;
 mod cursor;
+mod documents;
 mod import;
 mod policy;
 mod reading;
@@ -67,6 +68,11 @@ enum Cli {
     /// What an endpoint needs before events are sent to it
     #[command(subcommand)]
     Setup(setup::Command),
+    /// Completions of these commands for a shell
+    Completion(documents::CompletionArgs),
+    /// The man pages, for whoever makes a package
+    #[command(hide = true)]
+    Man(documents::ManArgs),
 }
 
 /// Why a command ended without success.
@@ -97,6 +103,8 @@ pub fn main() -> ExitCode {
         Cli::Policy(command) => policy::command(&command),
         Cli::Top(args) => top::top(args),
         Cli::Setup(command) => setup::command(&command),
+        Cli::Completion(args) => documents::completion(&args),
+        Cli::Man(args) => documents::man(&args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -306,7 +306,7 @@ fn the_unit_fits_the_defaults_and_its_user_exists() {
     assert!(seconds(&setting(&unit, "TimeoutStopSec")) > seconds(&default("shutdownGrace")));
     assert_eq!(setting(&unit, "RestartPreventExitStatus"), "2 78");
     assert!(
-        read("systemd/audit-shipper.sysusers.conf").contains(&format!("\nu {} - ", setting(&unit, "User")))
+        read("systemd/sysusers.d/audit-shipper.conf").contains(&format!("\nu {} - ", setting(&unit, "User")))
     );
 }
 

@@ -1,37 +1,9 @@
 #!/bin/bash
-# Runs in a booted Debian tree as root, before anything of ours is installed. What it finds goes to /out/results, a line
-# for each promise: `ok NAME`, or `FAILED NAME` with what was found instead, which ends the trial. /trial holds the files under test.
-set -u
-log=/var/log/kubernetes/audit.log
-received=/var/log/received.ndjson
+# The unit, from its first start to a wrong configuration. Runs as root before anything of ours is installed; /trial holds
+# the files under test.
+. /trial/administrator.sh
 
-# Waits until a command succeeds.
-wait_for() {
-    local tries=600
-    until "$@" &>/dev/null; do
-        ((tries-- > 0)) || return 1
-        sleep 0.05
-    done
-}
-
-# A promise, and the command that succeeds if it is kept.
-promise() {
-    local name=$1
-    shift
-    if wait_for "$@"; then
-        echo "ok $name" >>/out/results
-    else
-        echo "FAILED $name: $*: $("$@" 2>&1 | tail -n 3)" >>/out/results
-        # What comes after it would fail for the same reason.
-        exit 1
-    fi
-}
-
-show() { systemctl show --value --property="$1" audit-shipper; }
-is() { [[ "$(show "$1")" == "$2" ]]; }
-main_pid() { show MainPID; }
 of_process() { grep -q "^$1:[[:space:]]*$2\$" "/proc/$(main_pid)/status"; }
-arrived() { (($(wc -l <"$received") >= $1)); }
 arrived_elsewhere() { (($(wc -l </var/log/elsewhere.ndjson) >= $1)); }
 metrics() {
     exec 3<>/dev/tcp/127.0.0.1/9465
@@ -39,38 +11,18 @@ metrics() {
     cat <&3
 }
 buffered() { metrics | grep -q "^audit_shipper_buffered_events{output=\"webhook\"} $1\$"; }
-events() { sed -n "$1,$2p" /trial/events.ndjson; }
-override() {
-    mkdir -p /run/systemd/system/audit-shipper.service.d
-    printf '[Service]\n%s\n' LoadCredential=token:/etc/audit-shipper/credentials/token "$@" \
-        >/run/systemd/system/audit-shipper.service.d/trial.conf
-    systemctl daemon-reload
-}
 
-# As kube-apiserver makes it: for root alone.
-install -d -m 0700 /var/log/kubernetes
-install -m 0600 /dev/null "$log"
+make_log
 events 1 100 >>"$log"
-
 install -m 0755 /trial/audit-shipper /usr/bin/audit-shipper
 install -m 0644 /trial/audit-shipper.service /usr/lib/systemd/system/audit-shipper.service
-install -m 0644 /trial/audit-shipper.sysusers.conf /usr/lib/sysusers.d/audit-shipper.conf
-install -D -m 0640 /trial/audit-shipper.yaml /etc/audit-shipper/audit-shipper.yaml
-install -m 0644 /trial/ca.pem /etc/audit-shipper/ca.pem
-sed 's/PORT/9880/' /trial/webhook.kubeconfig >/etc/audit-shipper/webhook.kubeconfig
-install -d -m 0700 /etc/audit-shipper/credentials
-install -m 0600 /trial/token /etc/audit-shipper/credentials/token
+install -m 0644 /trial/audit-shipper.conf /usr/lib/sysusers.d/audit-shipper.conf
 systemd-sysusers
-override
+configure
 
 promise 'verify' systemd-analyze verify /usr/lib/systemd/system/audit-shipper.service
 promise 'security' systemd-analyze security --offline=true --threshold=20 /usr/lib/systemd/system/audit-shipper.service
 
-receive() {
-    systemd-run --quiet --unit="$1" /usr/bin/audit-shipper receive --bind-address="127.0.0.1:$2" --output="$3" \
-        --tls-cert=/trial/server.pem --tls-key=/trial/server-key.pem --token-file=/trial/token
-    wait_for bash -c "exec 3<>/dev/tcp/127.0.0.1/$2"
-}
 receive receiver 9880 "$received"
 
 # Started is: ready.
