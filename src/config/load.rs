@@ -93,7 +93,7 @@ fn config(sources: Sources<'_>, document: Option<&Node>, state_directory: Option
         manifest: &manifest.layer,
         ..sources
     };
-    section.sources = sources;
+    (section.sources, top.sources) = (sources, sources);
     let (source, max_line_bytes) = source(section, manifest.path);
     let mut outputs = outputs(sources, top.list("outputs"), &max_line_bytes);
     tell_of_lost_kubeconfig(sources, &outputs);
@@ -167,7 +167,7 @@ fn source(mut section: Section<'_>, manifest: Option<PathBuf>) -> (Source, Locat
     section.finish();
     let max_line_bytes: NonZeroUsize = max_line.positive(report, not_positive);
     let path = PathBuf::from(path.value.unwrap_or_default());
-    (Source { path, format, manifest, start_at, max_line_bytes, pins }, max_line)
+    (Source { path, manifest, format, start_at, max_line_bytes, pins }, max_line)
 }
 
 fn pins(section: &mut Section<'_>) -> Pins {

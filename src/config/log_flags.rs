@@ -73,8 +73,11 @@ pub(super) fn format(source: &mut Section<'_>) -> Format {
     let flag = source.sources.flag("audit-log-format").choice(Format::Json, &FLAG_FORMATS, |format| {
         format!("invalid audit log format {format}, allowed formats are \"legacy,json\"")
     });
+    // That kube-apiserver writes to its standard output only the manifest says.
+    let below = source.sources.below.get("audit-log-format");
+    let below = below.filter(|setting| flag.is_default() || setting.text == "cri");
     let field =
-        source.value("format", None).choice(flag.value, &FORMATS, |format| not_among(format, &FORMATS));
+        source.value_or("format", below).choice(flag.value, &FORMATS, |format| not_among(format, &FORMATS));
     let contradicts = matches!(field.value, Format::Json | Format::Legacy) && field.value != flag.value;
     if contradicts && !flag.is_default() {
         let named = FORMATS.iter().find(|(_, format)| *format == field.value).map_or("", |(name, _)| name);
