@@ -117,22 +117,19 @@ fn removed_while_down(
         write_lines(&mut file, part);
         daemon.wait_until_holds(&kubelet.container().log);
         if let Some(former) = former.take() {
-            kubelet.remove(&former);
+            Kubelet::remove(&former);
             let directory = former.log.parent().unwrap();
             // As when a pod is gone; while the next container has its log there, it stays.
             let _ = fs::remove_dir(directory);
         }
-        file = match number % 3 {
-            2 => {
-                former = Some(kubelet.container().clone());
-                if number == 5 { kubelet.start_pod() } else { kubelet.restart() }
-            }
-            _ => {
-                let (backup, file) = kubelet.rotate();
-                daemon.wait_until_holds(&backup);
-                fs::remove_file(backup).unwrap();
-                file
-            }
+        file = if number % 3 == 2 {
+            former = Some(kubelet.container().clone());
+            if number == 5 { kubelet.start_pod() } else { kubelet.restart() }
+        } else {
+            let (backup, file) = kubelet.rotate();
+            daemon.wait_until_holds(&backup);
+            fs::remove_file(backup).unwrap();
+            file
         };
         daemon.wait_until_holds(&kubelet.container().log);
         if number == 6 {
@@ -207,7 +204,7 @@ fn a_container_that_was_settled_may_go_while_the_daemon_is_down() {
     write_lines(&mut file, &events[20..40]);
     assert_in_order(&daemon, &endpoint, &events[..40]);
     stop(daemon);
-    kubelet.remove(&former);
+    Kubelet::remove(&former);
     let daemon = shipper.start();
     write_lines(&mut file, &events[40..]);
     assert_in_order(&daemon, &endpoint, &events);

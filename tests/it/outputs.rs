@@ -27,12 +27,12 @@ const HOLDING_LITTLE: &str =
 struct Outputs {
     workdir: Workdir,
     source: &'static str,
-    outputs: Vec<(&'static str, String)>,
+    each: Vec<(&'static str, String)>,
 }
 
 impl Outputs {
     fn new() -> Self {
-        Self { workdir: Workdir::new(), source: "", outputs: Vec::new() }
+        Self { workdir: Workdir::new(), source: "", each: Vec::new() }
     }
 
     /// One more output, with these lines of its configuration.
@@ -53,7 +53,7 @@ impl Outputs {
              \x20   {lines}\n",
             path.display()
         );
-        self.outputs.push((name, output));
+        self.each.push((name, output));
         self
     }
 
@@ -66,7 +66,7 @@ impl Outputs {
     /// The configuration of those of these names, in this order.
     fn args(&self, names: &[&str]) -> Vec<String> {
         let config = self.workdir.path("audit-shipper.yaml");
-        let of = |name: &&str| &*self.outputs.iter().find(|output| output.0 == *name).unwrap().1;
+        let of = |name: &&str| &*self.each.iter().find(|output| output.0 == *name).unwrap().1;
         let text = format!(
             "source: {{ path: \"{}\", pinMinFree: 0, {} }}\noutputs:\n{}stateDir: \"{}\"\n\
              bindAddress: 127.0.0.1:0\nshutdownGrace: 300ms\n",

@@ -182,7 +182,7 @@ impl Kubelet {
     }
 
     /// Removes a container, as kubelet does some time after it has ended: its files, then the link.
-    pub(crate) fn remove(&self, container: &Container) {
+    pub(crate) fn remove(container: &Container) {
         let log = container.log.file_name().unwrap().to_str().unwrap();
         for entry in fs::read_dir(container.log.parent().unwrap()).unwrap() {
             let path = entry.unwrap().path();
@@ -218,7 +218,7 @@ fn containers_have_links_of_their_own_and_pods_directories() {
     assert_eq!(fs::read_link(&second.link).unwrap(), second.log);
     kubelet.start_pod();
     assert_ne!(kubelet.container().log.parent(), first.log.parent());
-    kubelet.remove(&first);
+    Kubelet::remove(&first);
     assert_eq!(fs::read_dir(first.log.parent().unwrap()).unwrap().count(), 1);
 }
 
