@@ -137,7 +137,7 @@ fn pod_of<'a>(documents: &'a [Node], reader: &'a Reader<'a>) -> Result<Fields<'a
     for node in documents {
         let Some(document) = Fields::of(reader, node) else { continue };
         match document.text_silently("kind") {
-            Some(kind) if kind == "Pod" => return Ok(document),
+            Some("Pod") => return Ok(document),
             Some(kind) => others.push(format!("{kind:?} (line {})", document.line)),
             None => others.push(format!("something without a `kind` (line {})", document.line)),
         }

@@ -158,13 +158,11 @@ impl Daemon {
                 began();
                 supervisor::notify(&[sd_notify::NotifyState::Ready]);
             }
-            match self.supervise(running).await? {
-                Some(next) => prepared = next,
-                None => {
-                    self.keep_nameless();
-                    return Ok(());
-                }
-            }
+            let Some(next) = self.supervise(running).await? else {
+                self.keep_nameless();
+                return Ok(());
+            };
+            prepared = next;
         }
     }
 
@@ -213,8 +211,8 @@ impl Daemon {
             let on_the_way = self.moving.take();
             self.moving = Some(Moving::to(config.clone(), &former, on_the_way, self.books.pins()));
             config.source = former;
-        } else if self.moving.take().is_some() {
-            moving::forget(&config.state_dir);
+        } else {
+            self.moving = None;
         }
         if config == self.config {
             return None;

@@ -62,7 +62,9 @@ pub(super) fn read(section: &mut Section<'_>) -> Read {
     match read {
         Ok(manifest) => Read { path: Some(path), layer: layer(&manifest, report), complete: true },
         Err(mistakes) => {
-            mistakes.into_iter().for_each(|mistake| report.general(mistake));
+            for mistake in mistakes {
+                report.general(mistake);
+            }
             Read { path: Some(path), layer: Layer::default(), complete: false }
         }
     }
@@ -104,7 +106,7 @@ fn layer(manifest: &Manifest, report: &Report) -> Layer {
             match manifest.host_path(&told.text) {
                 Ok(file) => layer.webhook.insert(flag, setting(told.line, &shown, file.path)),
                 Err(what) => {
-                    layer.lost_kubeconfig = Some(format!("{}: {what}", manifest.place_of(flag, told)))
+                    layer.lost_kubeconfig = Some(format!("{}: {what}", manifest.place_of(flag, told)));
                 }
             }
         }

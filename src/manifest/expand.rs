@@ -19,7 +19,7 @@ pub(super) fn expanded(told: Told, variables: &[Variable]) -> Told {
                 Some(Variable { value: Some(value), .. }) => text += value,
                 found => {
                     unseen = unseen.or_else(|| found.map(|variable| variable.name.clone()));
-                    text += &format!("$({name})");
+                    text.extend(["$(", name, ")"]);
                 }
             }
             behind

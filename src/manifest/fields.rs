@@ -21,7 +21,12 @@ impl<'a> Reader<'a> {
     }
 
     pub(super) fn mistake(&self, line: u64, what: &str) {
-        self.mistakes.borrow_mut().push(format!("{}:{line}: {what}", self.file));
+        let mistake = format!("{}:{line}: {what}", self.file);
+        let mut mistakes = self.mistakes.borrow_mut();
+        // A container is looked at more than once until it is found.
+        if !mistakes.contains(&mistake) {
+            mistakes.push(mistake);
+        }
     }
 
     pub(super) fn is_content(&self) -> bool {

@@ -22,11 +22,11 @@ pub(super) fn read(pod: &Fields<'_>) -> Option<Manifest> {
         if containers.is_empty() {
             pod.reader.mistake(spec.line, "spec.containers: there is none");
         } else {
-            let names: Vec<&str> =
+            let there: Vec<&str> =
                 containers.iter().map(|container| container.text_silently("name").unwrap_or("?")).collect();
             let what = format!(
                 "spec.containers: none is called kube-apiserver, and none has audit flags; there are {}",
-                names.join(", ")
+                there.join(", ")
             );
             pod.reader.mistake(spec.line, &what);
         }

@@ -120,7 +120,7 @@ fn all_that_is_wrong_is_told_with_its_line() {
         [
             "m.yaml:8: spec.containers[1].command: must be a list, not a string",
             "m.yaml:7: spec.containers[1].args[1]: must be a string, not a number; put it in quotes",
-            "m.yaml:6: spec.containers[1]: --audit-log-path has no value",
+            "m.yaml:7: spec.containers[1]: --audit-log-path has no value",
         ]
         .into_iter()
         .chain(said("args: []").iter().map(String::as_str))

@@ -45,10 +45,9 @@ fn script(word: &Told) -> Vec<Told> {
     for c in word.text.chars() {
         match quote {
             Some(open) if c == open => quote = None,
-            Some(_) => current.push(c),
             None if c == '"' || c == '\'' => quote = Some(c),
             None if c.is_whitespace() => words.push(std::mem::take(&mut current)),
-            None => current.push(c),
+            _ => current.push(c),
         }
     }
     words.push(current);

@@ -5,8 +5,9 @@
 //! one is settled. The files of the new one are held meanwhile, so that no retention takes them. Then each output begins the
 //! new log at its oldest file.
 //!
-//! A restart in between goes on with the old log: a file in the state directory remembers it. How far each output got in the
-//! old one is kept too, for the day when somebody leads back to it.
+//! A file in the state directory remembers which log the cursors are of, so that a restart in between goes on with the old
+//! one, and a manifest that changed while nothing ran is as good. How far each output got in the old log is kept too, for the
+//! day when somebody leads back to it.
 
 use std::fs;
 use std::io;
@@ -21,6 +22,7 @@ use crate::checkpoint::{Cursor, Store};
 use crate::config::{Config, Source};
 use crate::fingerprint;
 use crate::metrics::PinMetrics;
+use crate::source::format::Format;
 use crate::source::series::Series;
 use crate::stamp::Stamp;
 
@@ -37,9 +39,10 @@ pub(super) struct Moving {
 }
 
 /// What the state directory remembers of it.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Record {
     path: PathBuf,
+    format: Format,
 }
 
 /// Whether these are two logs, and not one by two names.
@@ -51,19 +54,14 @@ pub(super) fn is_another_log(former: &Source, new: &Source) -> bool {
 impl Moving {
     /// What a restart has interrupted, and the configuration until it is done.
     pub(super) fn at_start(config: Config, gauges: PinMetrics) -> (Option<Self>, Config) {
-        let path = record(&config.state_dir);
-        let Ok(text) = fs::read(&path) else { return (None, config) };
-        let former = match serde_json::from_slice(&text) {
-            Ok(Record { path }) => Source { path, ..config.source.clone() },
-            Err(error) => {
-                tracing::error!(path = %path.display(), %error, "which log was read before cannot be known");
-                return (None, config);
-            }
-        };
-        if !is_another_log(&former, &config.source) {
-            forget(&config.state_dir);
+        let former = remembered(&config.state_dir).filter(|_| config.source.manifest.is_some());
+        let former = former.map(|Record { path, format }| Source { path, format, ..config.source.clone() });
+        // Without a file of that name its files may lie elsewhere now, where they are known by their content.
+        let is_to_be_read = |former: &Source| live(former).exists() && is_another_log(former, &config.source);
+        let Some(former) = former.filter(is_to_be_read) else {
+            remember(&config);
             return (None, config);
-        }
+        };
         tell(&former.path, &config.source.path);
         let running = Config { source: former, ..config.clone() };
         // Whatever is there was written by the server that came later.
@@ -78,10 +76,13 @@ impl Moving {
             return Self { wanted, ..same };
         }
         tell(&former.path, &wanted.source.path);
-        if let Err(error) = remember(&wanted.state_dir, &former.path) {
-            tracing::error!(%error, "a restart would not know of the old log, which is yet to be read to its end");
-        }
-        let before = Stamp::of(live(&wanted.source));
+        // What was written after the manifest was written by the server that obeys it.
+        let modified = |path: &Path| fs::metadata(path).and_then(|found| found.modified()).ok();
+        let changed = wanted.source.manifest.as_deref().and_then(modified);
+        let path = live(&wanted.source);
+        let has_begun =
+            changed.is_some_and(|changed| modified(&path).is_some_and(|written| written > changed));
+        let before = Stamp::of(if has_begun { PathBuf::new() } else { path });
         let log = Log::open_ahead(&wanted, gauges);
         Self { wanted, log, before, has_begun: false }
     }
@@ -109,13 +110,13 @@ impl Moving {
 
     /// The old log is settled, by outputs that have ended.
     pub(super) fn arrive(mut self, former: &Config) -> (Config, Log) {
+        remember(&self.wanted);
         for output in &former.outputs {
             if let Err(error) = switch(former, &self.wanted, &output.name) {
                 let output = &output.name;
                 tracing::error!(output, %error, "the cursor cannot be begun anew; a possible gap will be reported");
             }
         }
-        forget(&former.state_dir);
         tracing::info!(log = %self.wanted.source.path.display(), "the old log is settled; going on with the new one");
         // What it held alone is taken over by way of the spool.
         self.keep_nameless();
@@ -159,22 +160,40 @@ fn live(source: &Source) -> PathBuf {
 }
 
 fn record(state_dir: &Path) -> PathBuf {
-    state_dir.join("former-log.json")
+    state_dir.join("log.json")
 }
 
-fn remember(state_dir: &Path, former: &Path) -> io::Result<()> {
-    let text = serde_json::to_vec(&Record { path: former.to_owned() }).map_err(io::Error::other)?;
-    let (path, new) = (record(state_dir), state_dir.join("former-log.json.new"));
-    fs::write(&new, text)?;
-    fs::File::open(&new)?.sync_all()?;
-    fs::rename(new, path)?;
-    fs::File::open(state_dir)?.sync_all()
+/// The log that the cursors are of.
+fn remembered(state_dir: &Path) -> Option<Record> {
+    let path = record(state_dir);
+    let text = fs::read(&path).ok()?;
+    match serde_json::from_slice(&text) {
+        Ok(record) => Some(record),
+        Err(error) => {
+            tracing::error!(path = %path.display(), %error, "which log was read before cannot be known");
+            None
+        }
+    }
 }
 
-/// The old log is not waited for any more.
-pub(super) fn forget(state_dir: &Path) {
-    // What stays behind has the old log looked at once more.
-    let _ = fs::remove_file(record(state_dir));
+/// Remembers which log the cursors are of, if it may be another one tomorrow.
+fn remember(config: &Config) {
+    let Config { source, state_dir, .. } = config;
+    let record_now = Record { path: source.path.clone(), format: source.format };
+    if source.manifest.is_none() || remembered(state_dir).as_ref() == Some(&record_now) {
+        return;
+    }
+    let write = || {
+        let text = serde_json::to_vec(&record_now).map_err(io::Error::other)?;
+        let (path, new) = (record(state_dir), state_dir.join("log.json.new"));
+        fs::write(&new, text)?;
+        fs::File::open(&new)?.sync_all()?;
+        fs::rename(new, path)?;
+        fs::File::open(state_dir)?.sync_all()
+    };
+    if let Err(error) = write() {
+        tracing::error!(%error, "which log is read cannot be remembered; if it moves while nothing runs, a gap is possible");
+    }
 }
 
 /// Where an output stands in a log that it does not read now.

@@ -44,7 +44,7 @@ pub(super) struct Reloads {
 enum Found {
     /// The same as it is.
     Same,
-    Other(New, Vec<String>),
+    Other(Box<New>, Vec<String>),
     /// The manifest is not there.
     Away(Vec<String>),
     Wrong(Vec<String>),
@@ -119,7 +119,7 @@ impl Reloads {
                 for warning in warnings {
                     tracing::warn!("{warning}");
                 }
-                Some(new)
+                Some(*new)
             }
             Found::Away(mistakes) => {
                 let since = *self.away_since.get_or_insert_with(Instant::now);
@@ -160,7 +160,7 @@ fn find(load: &dyn Fn() -> Result<Loaded, Errors>, wanted: &Config) -> Found {
         return Found::Same;
     }
     match prepare::prepare(&mut loaded) {
-        Ok(prepared) => Found::Other(New { config: loaded.config, prepared }, loaded.warnings),
+        Ok(prepared) => Found::Other(Box::new(New { config: loaded.config, prepared }), loaded.warnings),
         Err(mistakes) => Found::Wrong(mistakes),
     }
 }

@@ -26,6 +26,7 @@ use crate::throttle::Throttle;
 const MEASURE_EVERY: Duration = Duration::from_secs(1);
 
 /// Reads, makes fit, and holds back.
+#[expect(clippy::struct_excessive_bools, reason = "each is another thing that is known of the log")]
 pub struct Reading {
     tail: Option<Tail>,
     wake: Wake,

@@ -18,12 +18,14 @@ mod records;
 #[cfg(test)]
 pub(in crate::source) mod tests;
 
+use serde::{Deserialize, Serialize};
+
 use crate::event::ApiVersion;
 
 pub use records::{Record, Records, What};
 
 /// `source.format`: what the files of the log are made of.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Format {
     /// One event a line, as kube-apiserver writes them to a file.
     #[default]

@@ -3,7 +3,7 @@
 mod import;
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::delivery::assert_delivered_once;
@@ -37,7 +37,9 @@ impl Node {
         use std::io::Write as _;
         let path = self.log(log);
         let mut log = std::fs::OpenOptions::new().append(true).create(true).open(path).unwrap();
-        lines.iter().for_each(|line| log.write_all(line.as_bytes()).unwrap());
+        for line in lines {
+            log.write_all(line.as_bytes()).unwrap();
+        }
     }
 
     fn manifest(&self) -> PathBuf {
@@ -46,7 +48,7 @@ impl Node {
 
     /// Replaces the manifest as people do: kubelet must not see half of it.
     fn write(&self, flags: &[&str]) {
-        let flags: String = flags.iter().map(|flag| format!("    - {flag}\n")).collect();
+        let flags = flags.iter().fold(String::new(), |flags, flag| flags + "    - " + flag + "\n");
         let host = |name: &str| self.workdir.path(name).display().to_string();
         let text = format!(
             "apiVersion: v1\nkind: Pod\nmetadata: {{ name: kube-apiserver, namespace: kube-system }}\nspec:\n\
@@ -63,7 +65,7 @@ impl Node {
     fn config(&self, source: &str, rest: &str) -> PathBuf {
         let path = self.workdir.path("audit-shipper.yaml");
         let text = format!(
-            "source: {{ manifest: \"{}\", pinMinFree: 0, {source} }}\n{rest}stateDir: \"{}\"\nbindAddress: 127.0.0.1:0\n",
+            "source: {{ manifest: \"{}\", pinMinFree: 0, {source} }}\n{rest}stateDir: \"{}\"\nbindAddress: 127.0.0.1:0\nshutdownGrace: 1s\n",
             self.manifest().display(),
             self.workdir.state().display()
         );
@@ -82,7 +84,7 @@ impl Node {
         self.config("", &output)
     }
 
-    fn start(config: &PathBuf) -> Daemon {
+    fn start(config: &Path) -> Daemon {
         Daemon::start(["run".to_owned(), format!("--config={}", config.display())])
     }
 }
@@ -169,7 +171,8 @@ fn a_restart_in_between_goes_on_with_the_old_log() {
     let metrics = wait_until_settled(&daemon, 300);
     assert_delivered_once(&endpoint, &events);
     assert_eq!(count(&metrics, "audit_shipper_gaps_total", &[]), 0);
-    assert!(!node.workdir.state().join("former-log.json").exists());
+    let remembered = std::fs::read_to_string(node.workdir.state().join("log.json")).unwrap();
+    assert!(remembered.contains("/logs/new.log\""), "{remembered}");
 }
 
 #[test]
@@ -193,7 +196,7 @@ fn a_wrong_manifest_changes_nothing_and_a_good_one_recovers() {
     wait_until_settled(&daemon, 10);
     replace(&node.manifest(), "kind: [\n");
     wait_until("what is wrong with the next", || {
-        daemon.log().contains("kube-apiserver.yaml:2:").then_some(())
+        daemon.log().contains("kube-apiserver.yaml:1: unclosed").then_some(())
     });
     // Neither a good one nor a flag that is not ours ends anything that runs.
     node.write(&[&good[..], &["--secure-port=6443"]].concat());
@@ -301,4 +304,34 @@ fn flag_wins_over_file_and_file_over_manifest() {
     assert_eq!(printed("", &[]), node.log("audit.log").display().to_string());
     assert_eq!(printed("path: /file/audit.log", &[]), "/file/audit.log");
     assert_eq!(printed("path: /file/audit.log", &["--audit-log-path=/flag/audit.log"]), "/flag/audit.log");
+}
+
+/// kube-apiserver wrote a file, and writes to its standard output from now on: among other lines, in files of the runtime.
+#[test]
+fn a_log_that_moves_to_the_standard_output_is_followed() {
+    let endpoint = Endpoint::start(|_, _| Answer::ok());
+    let node = Node::new();
+    let events = real_events(20);
+    node.write(&["--audit-policy-file=/p", "--audit-log-path=/logs/audit.log"]);
+    // kubelet's directory is nobody's to write to in a test.
+    let config = node.config_of_siem(&endpoint);
+    let daemon = Node::start(&config);
+    node.append("audit.log", &events[..10]);
+    wait_until_settled(&daemon, 10);
+    let text = std::fs::read_to_string(&config).unwrap();
+    let pattern = node.log("kube-apiserver-*.log").display().to_string();
+    replace(&config, &text.replace("source: { ", &format!("source: {{ path: \"{pattern}\", ")));
+    node.write(&["--audit-policy-file=/p", "--audit-log-path=-"]);
+    daemon.wait_for_line("the log is another one");
+    let lines: Vec<String> = events[10..]
+        .iter()
+        .flat_map(|event| {
+            let line = |stream, text: &str| format!("2026-01-02T03:04:05.123456789Z {stream} F {text}");
+            [line("stderr", "I0102 03:04:05.123456       1 httplog.go:132] verb\n"), line("stdout", event)]
+        })
+        .collect();
+    node.append("kube-apiserver-vm_kube-system_kube-apiserver-0.log", &lines);
+    daemon.wait_for_line("the old log is settled");
+    wait_until_settled(&daemon, 20);
+    assert_delivered_once(&endpoint, &events);
 }

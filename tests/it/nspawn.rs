@@ -71,12 +71,12 @@ fn tree() -> Option<PathBuf> {
     let nspawn = Command::new("systemd-nspawn").arg("--version").output();
     let is_root = rustix::process::geteuid().is_root();
     if tree.join("usr/lib/systemd/systemd").exists() && nspawn.is_ok() && is_root {
-        return true;
+        return Some(tree);
     }
     leave_out(
         "the unit under a real systemd: it takes root, systemd-nspawn, and the tree that `.ci/run` makes",
     );
-    false
+    None
 }
 
 /// A trial by this script, and what it found and kept.

@@ -49,7 +49,7 @@ fn collect<'a>(node: &'a Node, named: &mut Vec<(&'a str, &'a str)>) {
             for entry in entries {
                 match &entry.node.value {
                     Value::Text(path) if FILES.contains(&entry.key.as_str()) => {
-                        named.push((&entry.key, path))
+                        named.push((&entry.key, path));
                     }
                     Value::Map(exec) if entry.key == "exec" => {
                         named.extend(exec.iter().filter(|entry| entry.key == "command").filter_map(

@@ -27,7 +27,9 @@ impl Page {
     }
 
     pub(super) fn line(&mut self, indent: usize, line: &str) {
-        self.text += &format!("{}{line}\n", " ".repeat(indent));
+        self.text += &" ".repeat(indent);
+        self.text += line;
+        self.text.push('\n');
     }
 
     /// A comment, which may take several lines.

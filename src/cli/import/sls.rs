@@ -99,15 +99,12 @@ fn address(page: &mut Page, manifest: &Manifest, config: &LogConfig, env: &impl 
     let endpoint = found(manifest, env, "ALICLOUD_LOG_ENDPOINT");
     let region = found(manifest, env, "ALICLOUD_LOG_REGION");
     let by_region = region.clone().map(|(region, from)| (format!("{region}.log.aliyuncs.com"), from));
-    match (endpoint.or(by_region), project) {
-        (Some((endpoint, from)), Some(project)) => {
-            page.comment(6, &format!("{from}; the project is the first part of the host's name"));
-            page.line(6, &format!("url: {}", quoted(&url(&endpoint, &project))));
-        }
-        _ => {
-            let what = "https://PROJECT.REGION-intranet.log.aliyuncs.com, the endpoint of the project";
-            page.placeholder(6, "url", PLACE, what);
-        }
+    if let (Some((endpoint, from)), Some(project)) = (endpoint.or(by_region), project) {
+        page.comment(6, &format!("{from}; the project is the first part of the host's name"));
+        page.line(6, &format!("url: {}", quoted(&url(&endpoint, &project))));
+    } else {
+        let what = "https://PROJECT.REGION-intranet.log.aliyuncs.com, the endpoint of the project";
+        page.placeholder(6, "url", PLACE, what);
     }
     if let Some((region, from)) = region {
         page.comment(6, &format!("{from}; requests are signed by V4"));
@@ -134,15 +131,12 @@ fn names(page: &mut Page, manifest: &Manifest, config: &LogConfig, env: &impl Fn
         }
         None => page.placeholder(6, "project", PLACE, "the project, as a rule k8s-log- and the cluster's ID"),
     }
-    match (config.item("logstore"), config.text("logstore")) {
-        (Some(item), Some(logstore)) => {
-            page.comment(6, &format!("line {}: {}", item.line, printable(&item.variable)));
-            page.line(6, &format!("logstore: {}", quoted(logstore)));
-        }
-        _ => {
-            page.comment(6, "The configuration's own name, as with logtail.");
-            page.line(6, &format!("logstore: {}", quoted(&config.name)));
-        }
+    if let (Some(item), Some(logstore)) = (config.item("logstore"), config.text("logstore")) {
+        page.comment(6, &format!("line {}: {}", item.line, printable(&item.variable)));
+        page.line(6, &format!("logstore: {}", quoted(logstore)));
+    } else {
+        page.comment(6, "The configuration's own name, as with logtail.");
+        page.line(6, &format!("logstore: {}", quoted(&config.name)));
     }
     if let (Some(item), Some((key, value))) = (config.item("tags"), config.tag()) {
         page.comment(6, &format!("line {}: {}", item.line, printable(&item.variable)));

@@ -115,6 +115,11 @@ fn what_is_printed_is_a_configuration_but_for_what_is_marked() {
         assert!(printed.lines().any(|other| other == line), "{line} in\n{printed}");
     }
 
+    let filled =
+        goldens("stdout").replace("<FILL IN: the path of a kubeconfig that names the endpoint>", &kubeconfig);
+    let printed = check(&written(&workdir, "stdout.yaml", &filled)).succeeded();
+    assert!(printed.contains("  format: cri\n"), "{printed}");
+
     let config = written(&workdir, "ack.yaml", &goldens("ack"));
     let mistakes = check(&config);
     let mistakes = mistakes.mistakes();
@@ -136,7 +141,8 @@ fn a_kubeadm_manifest_that_was_imported_ships() {
     let mut config = audit_shipper(["import", &manifest]).succeeded();
     let kubeconfig = workdir.kubeconfig(&endpoint.url()).display().to_string();
     config = config.replace("<FILL IN: the path of a kubeconfig that names the endpoint>", &kubeconfig);
-    config += &format!("stateDir: \"{}\"\nbindAddress: 127.0.0.1:0\n", workdir.state().display());
+    let rest = format!("stateDir: \"{}\"\nbindAddress: 127.0.0.1:0\n", workdir.state().display());
+    config += &rest;
     let config = written(&workdir, "audit-shipper.yaml", &config);
     let events = real_events(200);
     workdir.append(&events);
@@ -166,12 +172,12 @@ fn the_standard_input_is_as_good_and_what_is_no_manifest_is_told() {
     for (text, mistakes) in [
         ("", &["standard input: no Pod is in it, but nothing; it must be"][..]),
         ("kind: Deployment\n", &["standard input: no Pod is in it, but \"Deployment\" (line 1); it must be"]),
-        ("kind: [\n", &["standard input:2: "]),
+        ("kind: [\n", &["standard input:1: unclosed bracket"]),
         ("kind: Pod\n", &["standard input:1: the Pod has no `spec`"]),
         (
             "kind: Pod\nspec:\n  containers:\n  - {name: etcd, command: [etcd]}\n",
             &[
-                "standard input:3: spec.containers: none is called kube-apiserver, and none has audit flags; there are etcd",
+                "standard input:2: spec.containers: none is called kube-apiserver, and none has audit flags; there are etcd",
             ],
         ),
     ] {

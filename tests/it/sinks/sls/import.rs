@@ -43,7 +43,8 @@ fn the_manifest_of_ack_ships_to_its_logstore() {
         .replace(&url, &format!("      url: \"http://{}\"", sls.endpoint.address()))
         .replace("/etc/audit-shipper/sls/id", &id.display().to_string())
         .replace("/etc/audit-shipper/sls/secret", &secret.display().to_string());
-    config += &format!("stateDir: \"{}\"\nbindAddress: 127.0.0.1:0\n", workdir.state().display());
+    let rest = format!("stateDir: \"{}\"\nbindAddress: 127.0.0.1:0\n", workdir.state().display());
+    config += &rest;
     let path = workdir.path("audit-shipper.yaml");
     std::fs::write(&path, config).unwrap();
     let log: String = events.concat();
