@@ -13,7 +13,7 @@ use crate::support::cli::audit_shipper;
 use crate::support::daemon::{Daemon, Metrics};
 use crate::support::endpoint::{Answer, Endpoint};
 use crate::support::rotators::{appending, gzip, with_suffix};
-use crate::support::shipper::{Shipper, wait_until_settled};
+use crate::support::shipper::{Rejected, Shipper, wait_until_settled};
 use crate::support::wait_until;
 use crate::support::workdir::gunzipped_lines;
 
@@ -253,7 +253,7 @@ fn cursor_skip_sets_aside_all_that_has_one_position() {
     assert_eq!(skipped.lines().count(), 2, "{skipped}");
     let _daemon = shipper.start();
     assert_eq!(endpoint.wait_for_items(2)[1], events[3]);
-    let rejected: Vec<String> = shipper.rejected().iter().map(|rejected| rejected.line()).collect();
+    let rejected: Vec<String> = shipper.rejected().iter().map(Rejected::line).collect();
     assert_eq!(rejected, events[1..3]);
 }
 

@@ -167,6 +167,19 @@ fn texts_are_read_as_go_quotes_them() {
     assert_eq!(legacy_event(&format!("{whole} more=\"1\"")), None);
 }
 
+#[derive(Deserialize)]
+struct User {
+    username: String,
+    groups: Vec<String>,
+}
+
+#[derive(Deserialize)]
+struct Said {
+    user: User,
+    #[serde(rename = "requestURI")]
+    request_uri: String,
+}
+
 /// What a container wrote: lines of two streams.
 fn written() -> impl Strategy<Value = Vec<(Stream, Vec<u8>)>> {
     let stream = prop_oneof![Just(Stream::Stdout), Just(Stream::Stderr)];
@@ -216,18 +229,14 @@ pub(in crate::source) fn wrapped(
 /// A physical line of a runtime, with its newline.
 pub(in crate::source) fn physical(format: Format, stream: Stream, part: &[u8], is_last: bool) -> Vec<u8> {
     let stream = if stream == Stream::Stdout { "stdout" } else { "stderr" };
-    match format {
-        Format::Docker => {
-            let newline = if is_last { "\n" } else { "" };
-            let text = format!("{}{newline}", str::from_utf8(part).unwrap());
-            let log = serde_json::to_string(&text).unwrap();
-            format!("{{\"log\":{log},\"stream\":\"{stream}\",\"time\":\"{TIME}\"}}\n").into_bytes()
-        }
-        _ => {
-            let tag = if is_last { "F" } else { "P" };
-            [format!("{TIME} {stream} {tag} ").as_bytes(), part, b"\n"].concat()
-        }
+    if format == Format::Docker {
+        let newline = if is_last { "\n" } else { "" };
+        let text = format!("{}{newline}", str::from_utf8(part).unwrap());
+        let log = serde_json::to_string(&text).unwrap();
+        return format!("{{\"log\":{log},\"stream\":\"{stream}\",\"time\":\"{TIME}\"}}\n").into_bytes();
     }
+    let tag = if is_last { "F" } else { "P" };
+    [format!("{TIME} {stream} {tag} ").as_bytes(), part, b"\n"].concat()
 }
 
 /// Owned records: text, stream, bytes in the file.
@@ -300,7 +309,8 @@ proptest! {
                 let end = at + rest[at..].find('}').unwrap();
                 let number = u32::from_str_radix(&rest[at + 3..end], 16).unwrap();
                 out.push_str(&rest[..at]);
-                out.push_str(&format!("\\U{number:08x}"));
+                let digits = format!("{number:08x}");
+                out.extend(["\\U", digits.as_str()]);
                 rest = rest[end + 1..].to_owned();
             }
             out + &rest
@@ -310,11 +320,6 @@ proptest! {
             "{TIME} AUDIT: id=\"1\" stage=\"Panic\" ip=\"::1\" method=\"get\" user={} groups={} as=\"<self>\" asgroups=\"<lookup>\" namespace=\"<none>\" uri={} response=\"500\"",
             go(&user), go(&list.join(",")), go(&uri)
         );
-        #[derive(Deserialize)]
-        struct User { username: String, groups: Vec<String> }
-        #[derive(Deserialize)]
-        #[serde(rename_all = "camelCase")]
-        struct Said { user: User, #[serde(rename = "requestURI")] request_uri: String }
         let event = legacy::event(line.as_bytes()).unwrap();
         let said: Said = serde_json::from_slice(&event).unwrap();
         prop_assert_eq!((said.user.username, said.user.groups, said.request_uri), (user, groups, uri));

@@ -79,12 +79,12 @@ fn container() -> impl Strategy<Value = Vec<(Stream, Vec<u8>)>> {
     ];
     prop::collection::vec(line, 1..25).prop_map(|lines| {
         let mut number = 0;
-        let mut of = |line| match line {
-            Some(stream) => (stream, KLOG.into()),
-            None => {
-                number += 1;
-                (Stream::Stdout, event(number - 1).into_bytes())
+        let mut of = |line: Option<Stream>| {
+            if let Some(stream) = line {
+                return (stream, KLOG.into());
             }
+            number += 1;
+            (Stream::Stdout, event(number - 1).into_bytes())
         };
         lines.into_iter().map(&mut of).collect()
     })

@@ -123,7 +123,7 @@ fn nothing_is_taken_of_a_file_in_another_format() {
             match tail.fill(&mut batch, &LIMITS) {
                 Ok(progress) => assert_eq!(progress, Progress::Full, "its beginning is a position"),
                 Err(error) => {
-                    assert!(error.to_string().ends_with("set source.format: cri (or auto)"), "{error}")
+                    assert!(error.to_string().ends_with("set source.format: cri (or auto)"), "{error}");
                 }
             }
         }
