@@ -73,6 +73,7 @@
 //! | settled | acknowledged by the endpoint, safe in the file that an output writes, left out by match or policy, or on disk in the file of rejected events |
 //! | match | the rules that say which events an output takes, in the words of a policy |
 //! | treatment | what an output does to an event before it ships it |
+//! | identity | of an output: the cluster and the node that its endpoint is told events come from |
 //! | verdict | what an answer means: accepted, retry, hold, refused |
 //! | hold | somebody has to change something first: credentials, an address, the endpoint |
 //! | suspect | a single event that was refused; *evidence* decides whether it is at fault or the endpoint |

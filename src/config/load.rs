@@ -15,6 +15,7 @@ use super::{
     Config, DEFAULT_MAX_LINE_BYTES, Destination, File, Loaded, LogFormat, Output, Pins, Source, StartAt,
     destination, file, log_flags, output,
 };
+use crate::source::format::Format;
 use crate::source::series::problem_of_pattern;
 use crate::yaml::{self, Node};
 
@@ -147,6 +148,14 @@ fn source(mut section: Section<'_>, manifest: Option<PathBuf>) -> (Source, Locat
         report.mistake(&path.origin, problem);
     }
     let format = log_flags::format(&mut section);
+    let is_pattern = path.value.as_deref().is_some_and(|path| path.contains('*'));
+    if is_pattern && matches!(format, Format::Json | Format::Legacy) {
+        report.mistake(
+            &path.origin,
+            "has a `*`, which is for the logs of containers: set source.format to cri, docker or auto. The backups of \
+             other logs are found by the one name, and would fit the pattern themselves",
+        );
+    }
     let start_at = section
         .value("startAt", None)
         .choice(StartAt::Oldest, &START_AT, |word| not_among(word, &START_AT))

@@ -326,7 +326,8 @@ impl Tail {
     }
 
     fn say_waiting(&mut self, listing: &[Listed]) {
-        if !listing.iter().any(|listed| listed.live) && !self.waiting_said {
+        // Between a rotation and the next live file there is none for an instant.
+        if !listing.iter().any(|listed| listed.named) && !self.waiting_said {
             let path = self.pins.series().live_path();
             if !path.exists() {
                 tracing::info!(path = %path.display(), "the log does not exist yet; waiting for it");

@@ -2,6 +2,7 @@
 //! with its container. One path with a `*` is that of all of them.
 
 use std::fs::{self, File};
+use std::io::Write as _;
 
 use crate::scenarios::{
     arrived, assert_in_order, assert_no_gaps, blocked_by, shipper as plain_shipper, taking_everything,
@@ -9,7 +10,7 @@ use crate::scenarios::{
 use crate::support::books::count;
 use crate::support::daemon::Daemon;
 use crate::support::endpoint::{Endpoint, Gate};
-use crate::support::rotators::{Kubelet, compress_as_kubelet, write_lines};
+use crate::support::rotators::{Kubelet, compress_as_kubelet};
 use crate::support::shipper::Shipper;
 use crate::support::systemd::Systemd;
 use crate::support::wait_until;
@@ -20,7 +21,22 @@ fn shipper(endpoint: &Endpoint) -> (Shipper, Kubelet) {
     let shipper = plain_shipper(endpoint);
     let kubelet = Kubelet::new(&shipper.workdir.log_dir());
     let pattern = kubelet.pattern();
-    (shipper.batches_of(20).flag("audit-log-path", pattern.display()), kubelet)
+    let shipper = shipper.source("format: cri").batches_of(20);
+    (shipper.flag("audit-log-path", pattern.display()), kubelet)
+}
+
+/// Writes lines as containerd does, the longer ones in two parts.
+fn write_lines(log: &mut File, lines: &[String]) {
+    const PART_BYTES: usize = 1024;
+    for line in lines {
+        let line = line.trim_end();
+        let (begin, end) = line.split_at(if line.len() > PART_BYTES { PART_BYTES } else { 0 });
+        let time = "2026-07-23T18:45:32.123456789Z stdout";
+        if !begin.is_empty() {
+            writeln!(log, "{time} P {begin}").unwrap();
+        }
+        writeln!(log, "{time} F {end}").unwrap();
+    }
 }
 
 /// The same with next to nothing in memory.
@@ -222,7 +238,7 @@ fn late_lines_of_a_former_container_arrive_too() {
 #[test]
 fn the_name_of_one_container_is_followed_through_rotations_and_its_successor_is_told() {
     let endpoint = taking_everything();
-    let plain = plain_shipper(&endpoint);
+    let plain = plain_shipper(&endpoint).source("format: cri");
     let mut kubelet = Kubelet::new(&plain.workdir.log_dir());
     let events = real_events(60);
     write_lines(&mut kubelet.start_pod(), &events[..20]);

@@ -243,17 +243,31 @@ fn gap_records_are_a_boolean_of_one_output() {
 }
 
 #[test]
-fn a_star_may_stand_in_the_name_of_the_log_alone() {
+fn a_star_is_for_the_names_of_containers_logs_alone() {
     let containers = "/var/log/containers/kube-apiserver-*_kube-system_kube-apiserver-*.log";
-    assert!(load_flags(&[("audit-log-path", containers)]).is_ok());
-    check_flags(
-        &[("audit-log-path", "/var/log/pods/*/kube-apiserver/0.log")],
-        &[&format!(
-            "--audit-log-path: has a `*` in the name of a directory; it may stand only behind the last `/`, such as in {containers}"
-        )],
+    let of = |path: &str, format: &str| {
+        load_yaml(&LEAST.replace("path: /log", &format!("path: '{path}', format: {format}")))
+    };
+    for format in ["cri", "docker", "auto"] {
+        assert!(of(containers, format).is_ok());
+    }
+    for format in ["json", "legacy"] {
+        check(
+            of(containers, format),
+            &[
+                "f.yaml:1: source.path: has a `*`, which is for the logs of containers: set source.format to cri, docker or \
+                 auto. The backups of other logs are found by the one name, and would fit the pattern themselves",
+            ],
+        );
+    }
+    let mistake = format!(
+        "f.yaml:1: source.path: has a `*` in the name of a directory; it may stand only behind the last `/`, such as in {containers}"
     );
-    check_flags(
-        &[("audit-log-path", "/var/log/audit-[0-9].log")],
-        &["--audit-log-path: has a `?` or a `[`; of patterns only `*` is known, which stands for any text"],
+    check(of("/var/log/pods/*/kube-apiserver/0.log", "cri"), &[&mistake]);
+    check(
+        of("/var/log/audit-[0-9].log", "json"),
+        &[
+            "f.yaml:1: source.path: has a `?` or a `[`; of patterns only `*` is known, which stands for any text",
+        ],
     );
 }

@@ -3,7 +3,6 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::source::series::problem_of_pattern;
 
 fn reload(config: &Config) -> Config {
     let yaml = to_yaml(config);
@@ -293,7 +292,7 @@ proptest! {
     fn round_trip(config in config()) {
         // What the source must not be called.
         prop_assume!(config.source.path.as_os_str() != "-");
-        prop_assume!(problem_of_pattern(&config.source.path.to_string_lossy()).is_none());
+        prop_assume!(!config.source.path.to_string_lossy().contains(['*', '?', '[']));
         prop_assert_eq!(reload(&config), config);
     }
 }

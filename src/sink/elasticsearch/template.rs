@@ -274,6 +274,20 @@ mod tests {
     }
 
     #[test]
+    fn where_events_come_from_can_be_searched_for() {
+        let ecs = ["orchestrator.cluster.name", "host.name", "host.hostname", "log.file.path"];
+        let raw = ["auditShipper.cluster", "auditShipper.node", "auditShipper.source"];
+        for product in [Product::Elasticsearch, Product::OpenSearch] {
+            for (mode, paths) in [(DocumentMode::Ecs, &ecs[..]), (DocumentMode::Raw, &raw)] {
+                let mappings = template(mode, product).template.mappings;
+                for path in paths {
+                    assert_eq!(mappings.at(path).r#type.as_deref(), Some("keyword"), "{path}");
+                }
+            }
+        }
+    }
+
+    #[test]
     fn elastics_own_template_is_left_alone() {
         let config = config::Elasticsearch { mode: DocumentMode::EcsRaw, ..config() };
         assert_eq!(index_template(&config, Product::Elasticsearch), None);

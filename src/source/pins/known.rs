@@ -42,12 +42,9 @@ impl State {
     pub(super) fn found(&mut self, entry: Entry, metadata: &Metadata, series: &Series) -> bool {
         let (id, size, modified) = (id_of(metadata), metadata.len(), metadata.modified().ok());
         if let Some(index) = self.known.iter().position(|known| known.is(&entry, id, size)) {
-            if self.known[index].entry.base != entry.base {
-                // Under its new name it is found again.
-                self.drop_stored(index);
-            }
+            self.rename(index, entry);
             let known = &mut self.known[index];
-            (known.entry, known.size, known.modified) = (entry, size, modified);
+            (known.size, known.modified) = (size, modified);
             (known.named, known.alone, known.missing_since) = (true, false, None);
             return false;
         }
@@ -81,6 +78,15 @@ impl State {
         true
     }
 
+    /// A file is called otherwise now. Whoever keeps it over a restart has to know: its name is a part of what marks are
+    /// matched by.
+    pub(super) fn rename(&mut self, index: usize, entry: Entry) {
+        if self.known[index].entry.base != entry.base {
+            self.drop_stored(index);
+        }
+        self.known[index].entry = entry;
+    }
+
     /// A compressed file is not a new one if we have what it was made of.
     pub(super) fn is_known_uncompressed(&mut self, gz: &Entry, metadata: &Metadata, series: &Series) -> bool {
         if gz.uncompressed().path.exists() {
@@ -100,14 +106,15 @@ impl State {
             return known.held.is_some() || gz.has_own_name();
         }
         // It may have been renamed before it was compressed, and nobody told us.
-        let renamed = self.known.iter_mut().filter(plain).find(|known| {
-            !known.named
+        let renamed = self.known.iter_mut().position(|known| {
+            plain(&known)
+                && !known.named
                 && series.may_be_renamed(&known.entry.base, &gz.base)
                 && known.held.as_ref().is_some_and(|held| limits::is_compressed_from(&gz.path, held))
         });
-        if let Some(known) = renamed {
-            known.compressed = true;
-            known.entry = gz.uncompressed();
+        if let Some(index) = renamed {
+            self.known[index].compressed = true;
+            self.rename(index, gz.uncompressed());
             return true;
         }
         false

@@ -72,7 +72,7 @@ impl State {
         }
         if let Some(index) = self.nameless_live() {
             // It was the live file when it was opened, and has been deleted since.
-            self.known[index].entry = to;
+            self.rename(index, to);
         } else {
             self.came_and_went(&to.base);
         }

@@ -181,6 +181,9 @@ impl Tail {
             if let Some(gap) = self.gap_of(&missing) {
                 self.observed.gaps.push(Gap { told, ..gap });
                 self.observed.gone.extend(missing.sequence);
+            } else {
+                // Nothing of it is missed here, so the record of it need not be kept for this output.
+                self.finished.extend(missing.sequence);
             }
         }
         self.observed.gaps.len() > known

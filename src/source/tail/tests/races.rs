@@ -257,6 +257,31 @@ fn what_systemd_is_to_drop_is_dropped_before_it_is_kept_under_another_name() {
     assert!(dropped.is_some() && dropped < kept, "{told:?}");
 }
 
+/// A mark has the name that the file got last; what is kept under an older one is not matched with it after a restart.
+#[test]
+fn a_file_that_is_found_compressed_is_kept_under_the_name_that_it_got_before() {
+    let mut log = Log::new();
+    log.write(5);
+    let socket = std::os::unix::net::UnixDatagram::bind(log.path("notify")).unwrap();
+    socket.set_nonblocking(true).unwrap();
+    let store = FdStore::at(log.path("notify").as_os_str());
+    let pins = PinSet::new(&log.path("audit.log"), config::Pins::on_any_disk(), 1, Box::new(|_, _| {}))
+        .with_kept(Vec::new(), store, &log.path("spool"));
+    pins.list(0).unwrap();
+    let backup = log.rotate();
+    log.gzip(&backup);
+    pins.list(0).unwrap();
+    let received = || {
+        let mut bytes = [0; 4096];
+        let count = socket.recv(&mut bytes).ok()?;
+        Some(String::from_utf8_lossy(&bytes[..count]).into_owned())
+    };
+    let told: Vec<String> = std::iter::from_fn(received).collect();
+    let at = |what: &str| told.iter().position(|text| text.contains(what));
+    let (dropped, kept) = (at("FDSTOREREMOVE=1\nFDNAME=pin-0000000000000000-as-audit.log\n"), at(&backup));
+    assert!(dropped.is_some() && dropped < kept, "{told:?}");
+}
+
 #[test]
 fn what_was_deleted_unnoticed_just_before_the_stop_is_spooled_too() {
     let mut log = Log::new();
