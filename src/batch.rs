@@ -24,7 +24,7 @@ use crate::event::{ApiVersion, Level};
 
 pub use aside::{Aside, Origin, Reason};
 pub use filtered::{Filtered, FilteredBy};
-pub use skipped::Skipped;
+pub use skipped::{Skipped, may_be_torn_event};
 pub use treatment::{Treating, Treatment};
 
 /// What may go into one batch.

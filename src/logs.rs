@@ -5,6 +5,8 @@
 //! file alone. All files are opened before the first is read, so that a rotation meanwhile takes none away and shows none
 //! twice. While `x` and `x.gz` both are there, `x` is the truth, as in [`crate::source::series`].
 //!
+//! What a container runtime has written, and kube-apiserver's legacy format, are known by their first lines.
+//!
 //! Where the daemon has to know the order of files and lines, sums do not: so files are read in *parts*, by as many
 //! threads as there are processors ([`read`]).
 
@@ -23,8 +25,9 @@ use flate2::read::MultiGzDecoder;
 use rustix::process::{Resource, Rlimit};
 
 use crate::config::DEFAULT_MAX_LINE_BYTES;
+use crate::source::format::Format;
 use crate::source::held::Held;
-use crate::source::reader::{Reader, gz_trailer_bytes};
+use crate::source::reader::{Reader, gz_trailer_bytes, head_of};
 
 pub use parts::read;
 pub use progress::Progress;
@@ -32,6 +35,8 @@ pub use taking::{Found, Sum, Taking};
 
 /// What the standard input is called.
 pub const STDIN: &str = "-";
+/// Bytes at the beginning of a file that tell what it is made of.
+const LOOKED_AT: usize = 64 << 10;
 /// What every compressed file begins with.
 const GZIP: [u8; 2] = [0x1f, 0x8b];
 
@@ -48,6 +53,7 @@ pub struct LogFile {
     name: String,
     held: Arc<Held>,
     kind: Kind,
+    format: Format,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -125,7 +131,7 @@ impl LogFile {
             // A pipe is opened as everybody does it: that waits for its writer.
             return Ok(Self::stream(name, Held::of(File::open(path)?)?));
         }
-        let held = Held::open(path)?;
+        let held = Arc::new(Held::open(path)?);
         let mut first = [0; GZIP.len()];
         let kind = if held.read_full_at(&mut first, 0)? == GZIP.len() && first == GZIP {
             let content = gz_trailer_bytes(&held).map_or(0, u64::from);
@@ -133,11 +139,13 @@ impl LogFile {
         } else {
             Kind::Plain { bytes: metadata.len() }
         };
-        Ok(Self { name, held: Arc::new(held), kind })
+        // What cannot be read says so when it is.
+        let beginning = head_of(&held, matches!(kind, Kind::Gz { .. }), LOOKED_AT).unwrap_or_default();
+        Ok(Self { name, held, kind, format: format_of(&beginning) })
     }
 
     fn stream(name: String, held: Held) -> Self {
-        Self { name, held: Arc::new(held), kind: Kind::Stream }
+        Self { name, held: Arc::new(held), kind: Kind::Stream, format: Format::Auto }
     }
 
     /// What it is called.
@@ -156,6 +164,12 @@ impl LogFile {
     #[must_use]
     pub fn is_compressed(&self) -> bool {
         matches!(self.kind, Kind::Gz { .. })
+    }
+
+    /// What its lines are, by what its first ones look like.
+    #[must_use]
+    pub fn format(&self) -> Format {
+        self.format
     }
 
     fn bytes(&self) -> Option<u64> {
@@ -187,6 +201,15 @@ impl LogFile {
                 }
             }
         }
+    }
+}
+
+/// What a file is made of that begins like this. What is nothing else is taken for kube-apiserver's own.
+fn format_of(head: &[u8]) -> Format {
+    let mut lines = head.split(|byte| *byte == b'\n');
+    match lines.find_map(Format::of) {
+        None | Some(Format::Json) => Format::Json,
+        Some(_) => Format::Auto,
     }
 }
 

@@ -18,7 +18,8 @@ const SHORTEST: usize = 2;
 
 /// Whether `text`, which is no event, may be what is left of one. A line of klog that repeats an event is taken for one
 /// too: it costs an entry in the file of rejected events, and the other mistake would cost an event.
-pub(super) fn may_be_torn_event(text: &[u8]) -> bool {
+#[must_use]
+pub fn may_be_torn_event(text: &[u8]) -> bool {
     let holds = |part: &[u8]| memmem::find(text, part).is_some();
     text.starts_with(OPENING)
         || (text.len() >= SHORTEST && OPENING.starts_with(text))

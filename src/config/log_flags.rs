@@ -73,7 +73,9 @@ pub(super) fn format(source: &mut Section<'_>) -> Format {
     let flag = source.sources.flag("audit-log-format").choice(Format::Json, &FLAG_FORMATS, |format| {
         format!("invalid audit log format {format}, allowed formats are \"legacy,json\"")
     });
-    let below = source.sources.below.get("audit-log-format").filter(|_| flag.is_default());
+    // That kube-apiserver writes to its standard output only the manifest says.
+    let below = source.sources.below.get("audit-log-format");
+    let below = below.filter(|setting| flag.is_default() || setting.text == "cri");
     let field =
         source.value_or("format", below).choice(flag.value, &FORMATS, |format| not_among(format, &FORMATS));
     let contradicts = matches!(field.value, Format::Json | Format::Legacy) && field.value != flag.value;

@@ -10,6 +10,7 @@ use jiff::Timestamp;
 
 use super::progress::TICK;
 use super::{Found, Kind, LogFile, Logs, Progress, Sum, Taking};
+use crate::source::format::Records;
 
 /// Bytes of a part: enough that to begin one costs nothing, and few enough that all threads end at about the same time.
 const PART_BYTES: u64 = 8 << 20;
@@ -84,11 +85,14 @@ fn parts_of(logs: &Logs, part_bytes: u64) -> Vec<Part<'_>> {
     let mut parts = Vec::new();
     for file in &logs.files {
         match file.kind {
-            Kind::Plain { bytes } => {
+            // A line in parts has no beginning that could be found from its middle.
+            Kind::Plain { bytes } if !file.format.has_parts() => {
                 let starts = (0..bytes.div_ceil(part_bytes)).map(|index| index * part_bytes);
                 parts.extend(starts.map(|start| Part { file, start, end: (start + part_bytes).min(bytes) }));
             }
-            Kind::Gz { .. } | Kind::Stream => parts.push(Part { file, start: 0, end: u64::MAX }),
+            Kind::Plain { .. } | Kind::Gz { .. } | Kind::Stream => {
+                parts.push(Part { file, start: 0, end: u64::MAX });
+            }
         }
     }
     // A file that is read in one go has to be begun early. The others stay in their order, as the disk likes it.
@@ -104,14 +108,16 @@ impl Part<'_> {
 
     fn read<S: Sum>(&self, taking: &mut Taking<S>, read_bytes: &AtomicU64) -> io::Result<()> {
         let mut is_rest = self.begins_within_line()?;
-        let mut reader = self.file.reader(self.start)?;
+        let format = self.file.format;
+        let mut reader = self.file.reader(self.start)?.in_format(format);
+        let mut records = Records::of(format);
         loop {
             while let Some((offset, line)) = reader.line() {
                 if offset >= self.end {
                     return Ok(());
                 }
                 if !std::mem::take(&mut is_rest) {
-                    taking.line(line, &self.file.name, offset);
+                    taking.span(line, &mut records, &self.file.name, offset);
                 }
                 reader.consume();
             }
@@ -125,7 +131,7 @@ impl Part<'_> {
             && offset < self.end
             && !is_rest
         {
-            taking.line(line, &self.file.name, offset);
+            taking.span(line, &mut records, &self.file.name, offset);
         }
         Ok(())
     }

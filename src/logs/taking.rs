@@ -1,8 +1,12 @@
 //! What becomes of each line of a log: an event that is added to a sum, or something strange that is counted.
 
+use std::ops::ControlFlow;
+
 use jiff::Timestamp;
 
+use crate::batch::may_be_torn_event;
 use crate::event::{Event, Parts, glued};
+use crate::source::format::{Records, What, legacy};
 use crate::source::reader::Line;
 use crate::tally::Amount;
 
@@ -65,6 +69,23 @@ impl<S: Sum> Taking<S> {
     #[must_use]
     pub fn new(sum: S, since: Option<Timestamp>) -> Self {
         Self { sum, found: Found::default(), since }
+    }
+
+    /// Takes a line, or what a container wrote: that is in `records`, and what in it is nothing of an audit log is passed over.
+    pub fn span(&mut self, line: Line<'_>, records: &mut Records, name: &str, offset: u64) {
+        let span = match line {
+            Line::Whole(span) | Line::Piece(span) if !records.format().is_plain() => span,
+            line => return self.line(line, name, offset),
+        };
+        let _ = records.each([span], |record| {
+            let offset = offset + record.begin.1 as u64;
+            let is_output = matches!(record.what, What::Output(_) | What::Torn(_));
+            let event = if record.what == What::Legacy { legacy::event(record.text) } else { None };
+            if event.is_some() || !is_output || may_be_torn_event(record.text) {
+                self.line(Line::Whole(event.as_deref().unwrap_or(record.text)), name, offset);
+            }
+            ControlFlow::Continue(())
+        });
     }
 
     /// Takes a line that was found at `offset` of the file called `name`.

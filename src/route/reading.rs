@@ -184,9 +184,8 @@ impl Reading {
                 self.active_at = Instant::now();
                 deadline.get_or_insert_with(|| Instant::now() + self.max_wait);
             }
-            // A position that moved without lines (a file left behind, a beginning at the newest event) is kept too. One that
-            // moved past lines of no interest waits for others: there may be such lines all the time, and a position costs a
-            // write.
+            // A position that moved without lines (a file left behind, a beginning at the newest event) is kept too; one that
+            // moved past what is skipped waits for others, since there may be such all the time and a position is a write.
             let is_due_at_once = !has_skipped || progress == Progress::More;
             let moved = batch.is_empty() && batch.end().is_some() && is_due_at_once;
             self.at_end = progress == Progress::AtEnd;

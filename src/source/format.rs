@@ -103,26 +103,35 @@ impl Format {
         matches!(self, Self::Legacy | Self::Auto)
     }
 
-    /// What a line is, if it is clearly one of another format, which carries audit data.
+    /// The format of which a line clearly is; `None` of one that may be anything.
     #[must_use]
-    pub fn wrong(self, line: &[u8]) -> Option<Wrong> {
-        let is = |format: Self, line: &[u8]| match format {
+    pub fn of(line: &[u8]) -> Option<Self> {
+        [Self::Json, Self::Cri, Self::Docker, Self::Legacy].into_iter().find(|format| format.has(line))
+    }
+
+    /// Whether a line is clearly one of this format.
+    fn has(self, line: &[u8]) -> bool {
+        match self {
             Self::Json => is_event_line(line),
             Self::Cri => cri::part(line).is_some(),
             Self::Docker => docker::part(line).is_some(),
             Self::Legacy => legacy::begins(line),
-            Self::Auto => false,
-        };
-        let all = [
-            (Self::Json, IS_JSON),
-            (Self::Cri, IS_CRI),
-            (Self::Docker, IS_DOCKER),
-            (Self::Legacy, IS_LEGACY),
-        ];
-        if self == Self::Auto || is(self, line) {
+            Self::Auto => true,
+        }
+    }
+
+    /// What a line is, if it is clearly one of another format, which carries audit data.
+    #[must_use]
+    pub fn wrong(self, line: &[u8]) -> Option<Wrong> {
+        if self.has(line) {
             return None;
         }
-        all.into_iter().find(|(format, _)| is(*format, line)).map(|(_, wrong)| wrong)
+        Self::of(line).map(|format| match format {
+            Self::Cri => IS_CRI,
+            Self::Docker => IS_DOCKER,
+            Self::Legacy => IS_LEGACY,
+            Self::Json | Self::Auto => IS_JSON,
+        })
     }
 }
 

@@ -103,7 +103,9 @@ impl Runtime {
 }
 
 fn shipper(endpoint: &Endpoint, format: &str) -> Shipper {
-    Shipper::new(endpoint).source(&format!("format: {format}")).batches_of(20)
+    let shipper = Shipper::new(endpoint).source(&format!("format: {format}")).batches_of(20);
+    // Commands are not given the flags of the daemon.
+    shipper.webhook("initialBackoff: 20ms, maxBackoff: 100ms")
 }
 
 fn skipped(metrics: &Metrics) -> u64 {
@@ -173,7 +175,7 @@ fn plain_lines_are_recognised() {
 
 #[test]
 fn kill_9_within_an_event_in_parts_costs_no_event() {
-    let lines = recording();
+    let lines: Vec<String> = recording().into_iter().skip_while(|line| !is_event(line)).collect();
     let events = events(&lines);
     let endpoint = Endpoint::start(|_, _| Answer::ok());
     let shipper = shipper(&endpoint, "cri").batches_of(3);
@@ -253,6 +255,25 @@ fn cursor_skip_sets_aside_all_that_has_one_position() {
     assert_eq!(endpoint.wait_for_items(2)[1], events[3]);
     let rejected: Vec<String> = shipper.rejected().iter().map(|rejected| rejected.line()).collect();
     assert_eq!(rejected, events[1..3]);
+}
+
+#[test]
+fn top_counts_the_same_whatever_is_around_the_events() {
+    let lines = recording();
+    let directory = tempfile::tempdir().unwrap();
+    let top = |name: &str, lines: &[String]| {
+        let log = directory.path().join(name);
+        fs::write(&log, lines.concat()).unwrap();
+        let log = if name.starts_with('z') { gzip(&log) } else { log };
+        audit_shipper(["top", "--output=json", log.to_str().unwrap()]).succeeded()
+    };
+    let plain = top("plain.log", &events(&lines));
+    assert!(plain.contains("\"events\":543"), "{plain}");
+    for runtime in ["cri", "docker"] {
+        let physical = written_by_runtime(runtime, &lines);
+        assert_eq!(top(&format!("{runtime}.log"), &physical), plain);
+        assert_eq!(top(&format!("z{runtime}.log"), &physical), plain);
+    }
 }
 
 /// What the daemon says of a log of its configuration that it cannot read.

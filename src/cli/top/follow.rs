@@ -23,6 +23,7 @@ use crate::config::{DEFAULT_MAX_LINE_BYTES, StartAt};
 use crate::event::Event;
 use crate::logs::{LogFile, STDIN, Taking};
 use crate::shown::{self, Screen, count, size};
+use crate::source::format::{Format, Records};
 use crate::source::pins::PinSet;
 use crate::source::tail::{Progress, Tail};
 use crate::source::{Wake, Watch};
@@ -146,11 +147,12 @@ async fn follow_to_end(file: LogFile, shared: Shared) {
 }
 
 fn follow_stream(file: &LogFile, shared: &Shared) -> io::Result<()> {
-    let mut reader = file.reader(0)?;
+    let mut reader = file.reader(0)?.in_format(file.format());
+    let mut records = Records::of(file.format());
     loop {
         let mut taking = lock(shared);
         while let Some((offset, line)) = reader.line() {
-            taking.line(line, file.name(), offset);
+            taking.span(line, &mut records, file.name(), offset);
             reader.consume();
         }
         drop(taking);
@@ -159,7 +161,7 @@ fn follow_stream(file: &LogFile, shared: &Shared) -> io::Result<()> {
         }
     }
     if let Some((offset, line)) = reader.remainder() {
-        lock(shared).line(line, file.name(), offset);
+        lock(shared).span(line, &mut records, file.name(), offset);
     }
     Ok(())
 }
@@ -179,7 +181,8 @@ impl Following {
     fn new(log: &Path, start_at: StartAt) -> Self {
         let pins = PinSet::of_one(log);
         let watch = Watch::new(Arc::clone(&pins));
-        let tail = Tail::new(Arc::clone(&pins), 0, None, start_at, DEFAULT_MAX_LINE_BYTES.get());
+        let tail = Tail::new(Arc::clone(&pins), 0, None, start_at, DEFAULT_MAX_LINE_BYTES.get())
+            .in_format(Format::Auto);
         Self { name: log.display().to_string(), wake: watch.wake(), watch, pins, tail, trouble: None }
     }
 

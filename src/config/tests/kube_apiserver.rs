@@ -132,3 +132,20 @@ fn values_outside_pflags_syntax_are_refused() {
         ],
     );
 }
+
+/// What kube-apiserver writes is the runtime's then, whatever a flag says of the events.
+#[test]
+fn a_manifest_with_standard_output_says_what_the_files_are_made_of() {
+    let directory = tempfile::tempdir().unwrap();
+    let manifest = directory.path().join("kube-apiserver.yaml");
+    let text = "apiVersion: v1\nkind: Pod\nmetadata: {name: kube-apiserver, namespace: kube-system}\nspec:\n  containers:\n  \
+                - {name: kube-apiserver, command: [kube-apiserver, --audit-log-path=-]}\n";
+    std::fs::write(&manifest, text).unwrap();
+    let yaml = |field: &str| LEAST.replace("path: /log", &format!("manifest: {}{field}", manifest.display()));
+    let format = |field: &str, flags: &[(&'static str, &str)]| {
+        load_both(&yaml(field), flags).unwrap().config.source.format
+    };
+    assert_eq!(format("", &[]), Format::Cri);
+    assert_eq!(format("", &[("audit-log-format", "json")]), Format::Cri);
+    assert_eq!(format(", format: docker", &[]), Format::Docker);
+}

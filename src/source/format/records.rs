@@ -56,6 +56,12 @@ impl Records {
         Self { format, ..Self::default() }
     }
 
+    /// What the spans are made of.
+    #[must_use]
+    pub fn format(&self) -> Format {
+        self.format
+    }
+
     /// Shows the records of a span, which is in one piece or in several, in the order in which they become whole; what is
     /// torn comes last. Begins anew with each call.
     pub fn each<'s>(
@@ -64,6 +70,9 @@ impl Records {
         mut show: impl FnMut(Record<'_>) -> ControlFlow<()>,
     ) -> ControlFlow<()> {
         self.open.iter_mut().for_each(Open::clear);
+        if self.text.capacity() > KEPT_BYTES {
+            self.text = String::new();
+        }
         for (index, piece) in pieces.into_iter().enumerate() {
             let mut start = 0;
             while start < piece.len() {
