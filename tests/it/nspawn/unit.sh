@@ -37,6 +37,9 @@ promise 'secrets are hidden' bash -c "[[ \$(stat -c %a /proc/$(main_pid)/root/et
 promise 'the log is read-only' bash -c "! nsenter --target $(main_pid) --mount sh -c ': >>$log'"
 promise 'the token is a credential' bash -c "[[ \$(stat -c %a /run/credentials/audit-shipper.service/token) == 400 ]]"
 promise 'state directory' bash -c '[[ $(stat -c "%U %a" /var/lib/audit-shipper) == "audit-shipper 700" ]]'
+in_its_view() { nsenter --target "$(main_pid)" --mount "$@"; }
+names_its_node() { in_its_view audit-shipper check --config /etc/audit-shipper/audit-shipper.yaml | grep -q "node: \"$(uname -n)\""; }
+promise 'the node is known although /proc is hidden' names_its_node
 promise 'status' bash -c 'systemctl status audit-shipper | grep -q "Status: \"webhook: .*level"'
 
 # Reloaded is: what is written from now on goes where the kubeconfig says now.
