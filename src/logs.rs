@@ -31,7 +31,7 @@ use crate::source::reader::{Reader, gz_trailer_bytes, head_of};
 
 pub use parts::read;
 pub use progress::Progress;
-pub use taking::{Found, Sum, Taking};
+pub use taking::{Found, Sum, Taking, each_event, each_line};
 
 /// What the standard input is called.
 pub const STDIN: &str = "-";

@@ -5,10 +5,46 @@ use std::ops::ControlFlow;
 use jiff::Timestamp;
 
 use crate::batch::may_be_torn_event;
-use crate::event::{Event, Parts, glued};
+use crate::event::{Event, Malformed, Parts, glued};
 use crate::source::format::{Records, What, legacy};
 use crate::source::reader::Line;
 use crate::tally::Amount;
+
+/// Shows each line of a span of a log, and where in the span it begins: what a container wrote, put together, or the event that
+/// a line tells of. What is nothing of an audit log in a container's output is passed over.
+pub fn each_line(records: &mut Records, span: &[u8], mut show: impl FnMut(&[u8], usize)) {
+    if records.format().is_plain() {
+        return show(span, 0);
+    }
+    let _ = records.each([span], |record| {
+        let is_output = matches!(record.what, What::Output(_) | What::Torn(_));
+        let event = if record.what == What::Legacy { legacy::event(record.text) } else { None };
+        if event.is_some() || !is_output || may_be_torn_event(record.text) {
+            show(event.as_deref().unwrap_or(record.text), record.begin.1);
+        }
+        ControlFlow::Continue(())
+    });
+}
+
+/// Shows each event of a line, and each piece of it that is none, with what is wrong.
+pub fn each_event(line: &[u8], mut show: impl FnMut(&[u8], Result<&Event<'_>, Malformed>)) {
+    let mut show = |text: &[u8], event: Result<Event<'_>, Malformed>| match event {
+        Ok(event) => show(text, Ok(&event)),
+        Err(malformed) => show(text, Err(malformed)),
+    };
+    let Some((_, text)) = glued::text_of(line) else { return };
+    let event = Event::parse(text);
+    let ends = if event.is_err() { glued::ends(text) } else { Vec::new() };
+    if ends.is_empty() {
+        return show(text, event);
+    }
+    let mut begin = 0;
+    for end in ends {
+        if let Some((_, piece)) = glued::text_of(&text[std::mem::replace(&mut begin, end)..end]) {
+            show(piece, Event::parse(piece));
+        }
+    }
+}
 
 /// What is made of the events of a log: by each thread one, and in the end all of them together.
 pub trait Sum: Send {
@@ -73,50 +109,24 @@ impl<S: Sum> Taking<S> {
 
     /// Takes a line, or what a container wrote: that is in `records`, and what in it is nothing of an audit log is passed over.
     pub fn span(&mut self, line: Line<'_>, records: &mut Records, name: &str, offset: u64) {
-        let span = match line {
-            Line::Whole(span) | Line::Piece(span) if !records.format().is_plain() => span,
-            line => return self.line(line, name, offset),
-        };
-        let _ = records.each([span], |record| {
-            let offset = offset + record.begin.1 as u64;
-            let is_output = matches!(record.what, What::Output(_) | What::Torn(_));
-            let event = if record.what == What::Legacy { legacy::event(record.text) } else { None };
-            if event.is_some() || !is_output || may_be_torn_event(record.text) {
-                self.line(Line::Whole(event.as_deref().unwrap_or(record.text)), name, offset);
-            }
-            ControlFlow::Continue(())
-        });
+        match line {
+            Line::Whole(span) | Line::Piece(span) => each_line(records, span, |line, begin| {
+                self.line(Line::Whole(line), name, offset + begin as u64);
+            }),
+            Line::TooLong(_) => self.line(line, name, offset),
+        }
     }
 
     /// Takes a line that was found at `offset` of the file called `name`.
     pub fn line(&mut self, line: Line<'_>, name: &str, offset: u64) {
-        let line = match line {
-            Line::Whole(line) | Line::Piece(line) => line,
+        match line {
+            Line::Whole(line) | Line::Piece(line) => each_event(line, |text, event| match event {
+                Ok(event) => self.event(text, event, name, offset),
+                Err(malformed) => self.strange(text.len() as u64, name, offset, &malformed),
+            }),
             Line::TooLong(long) => {
-                return self.strange(
-                    long.line_bytes,
-                    name,
-                    offset,
-                    &"longer than any line that is looked at",
-                );
-            }
-        };
-        let Some((_, text)) = glued::text_of(line) else { return };
-        let malformed = match Event::parse(text) {
-            Ok(event) => return self.event(text, &event, name, offset),
-            Err(malformed) => malformed,
-        };
-        let ends = glued::ends(text);
-        if ends.is_empty() {
-            return self.strange(text.len() as u64, name, offset, &malformed);
-        }
-        let mut begin = 0;
-        for end in ends {
-            let piece = glued::text_of(&text[std::mem::replace(&mut begin, end)..end]);
-            match piece.map(|(_, piece)| (piece, Event::parse(piece))) {
-                Some((piece, Ok(event))) => self.event(piece, &event, name, offset),
-                Some((piece, Err(malformed))) => self.strange(piece.len() as u64, name, offset, &malformed),
-                None => {}
+                let why = "longer than any line that is looked at";
+                self.strange(long.line_bytes, name, offset, &why);
             }
         }
     }

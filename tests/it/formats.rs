@@ -276,6 +276,39 @@ fn top_counts_the_same_whatever_is_around_the_events() {
     }
 }
 
+#[test]
+fn a_policy_says_the_same_whatever_is_around_the_events() {
+    let lines = recording();
+    let directory = tempfile::tempdir().unwrap();
+    let policy = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/policy/gce.yaml");
+    let eval = |lines: &[String]| {
+        let log = directory.path().join("audit.log");
+        fs::write(&log, lines.concat()).unwrap();
+        let log = log.to_str().unwrap();
+        audit_shipper(["policy", "eval", "--policy-file", policy, log])
+    };
+    let plain = eval(&events(&lines)).succeeded();
+    assert_eq!(plain.lines().count(), 543);
+    let sorted = |text: &str| {
+        let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
+        lines.sort_unstable();
+        lines
+    };
+    for runtime in ["cri", "docker"] {
+        let mut physical = written_by_runtime(runtime, &lines);
+        assert_eq!(sorted(&eval(&physical).succeeded()), sorted(&plain));
+        // What is nobody's output has the number of its line, however many lines are in the parts before it.
+        physical.push("spoiled\n".to_owned());
+        let ended = eval(&physical);
+        let number = physical.len();
+        let told = format!("audit.log:{number}: not the JSON of an audit event");
+        assert!(ended.stderr.contains(&told), "{}", ended.stderr);
+        assert_eq!((ended.code, ended.stdout.lines().count()), (Some(1), 543));
+    }
+    let legacy = legacy::recording();
+    assert_eq!(eval(&legacy).succeeded().lines().count(), legacy.len());
+}
+
 /// What the daemon says of a log of its configuration that it cannot read.
 fn wait_for_wrong(daemon: &Daemon, setting: &str) {
     let told = daemon.wait_for_line("the log cannot be read");

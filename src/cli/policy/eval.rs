@@ -1,5 +1,6 @@
 //! `policy eval`: what a policy says of each event of a log.
 
+use std::fmt::Display;
 use std::io::{self, Write};
 use std::path::Path;
 use std::sync::Arc;
@@ -7,12 +8,14 @@ use std::sync::Arc;
 use anyhow::{Context as _, anyhow};
 
 use crate::cli::{Failure, unless_broken_pipe};
-use crate::event::{Event, Field, Level, Parts, glued};
-use crate::logs::{LogFile, STDIN};
+use crate::event::{Event, Field, Level, Parts};
+use crate::logs::{LogFile, STDIN, each_event, each_line};
 use crate::policy::{Evaluator, Policy};
+use crate::source::format::Records;
 use crate::source::reader::Line;
 
-/// Prints a JSON object for each event, in the order of the log. What is no event is told on the standard error.
+/// Prints a JSON object for each event, in the order of the log. What is no event is told on the standard error, but for what
+/// else a container wrote.
 pub(super) fn eval(policy: Policy, log: &Path) -> Result<(), Failure> {
     let mut stranger_count = 0;
     unless_broken_pipe(print(policy, log, &mut stranger_count))?;
@@ -23,39 +26,40 @@ pub(super) fn eval(policy: Policy, log: &Path) -> Result<(), Failure> {
     }
 }
 
+/// What is said of the lines of one log.
+struct Evaluating<'a> {
+    evaluator: Evaluator,
+    /// What the log is called.
+    name: &'a str,
+    rows: Vec<u8>,
+    stranger_count: &'a mut u64,
+}
+
 fn print(policy: Policy, log: &Path, stranger_count: &mut u64) -> anyhow::Result<()> {
     let name = if log.as_os_str() == STDIN { "standard input".into() } else { log.display().to_string() };
     let cannot_read = || format!("cannot read {name}");
-    let mut reader = LogFile::open(log).and_then(|file| file.reader(0)).with_context(cannot_read)?;
-    let mut evaluator = Evaluator::new(Arc::new(policy));
-    let (mut out, mut stderr) = (io::BufWriter::new(io::stdout().lock()), io::stderr());
-    let (mut row, mut number) = (Vec::new(), 0_u64);
-    let mut is_ended = false;
+    let file = LogFile::open(log).with_context(cannot_read)?;
+    let mut reader = file.reader(0).with_context(cannot_read)?.in_format(file.format());
+    let mut records = Records::of(file.format());
+    let evaluator = Evaluator::new(Arc::new(policy));
+    let mut evaluating = Evaluating { evaluator, name: &name, rows: Vec::new(), stranger_count };
+    let mut out = io::BufWriter::new(io::stdout().lock());
+    let (mut number, mut is_ended) = (1, false);
     loop {
         while let Some((_, line)) = if is_ended { reader.remainder() } else { reader.line() } {
-            let ends = match line {
-                Line::Whole(line) => glued_events(line),
-                _ => Vec::new(),
-            };
-            if !ends.is_empty() {
-                // Its pieces come next, one by one.
-                reader.cut(&ends);
-                number += 1;
-                continue;
-            }
-            let problem = match line {
-                Line::TooLong(_) => Some("longer than 16 MiB".to_owned()),
-                Line::Whole(line) | Line::Piece(line) => {
-                    glued::text_of(line).and_then(|(_, text)| evaluate(&mut evaluator, text, &mut row).err())
+            match line {
+                Line::Whole(span) | Line::Piece(span) => {
+                    let line = |line: &[u8], begin| evaluating.line(line, number + newlines(&span[..begin]));
+                    each_line(&mut records, span, line);
+                    number += newlines(span) + 1;
                 }
-            };
-            number += u64::from(!matches!(line, Line::Piece(_)));
-            if let Some(problem) = problem {
-                *stranger_count += 1;
-                let _ = writeln!(stderr, "error: {name}:{number}: {problem}");
+                Line::TooLong(_) => {
+                    evaluating.stranger(number, &"longer than 16 MiB");
+                    number += 1;
+                }
             }
-            out.write_all(&row)?;
-            row.clear();
+            out.write_all(&evaluating.rows)?;
+            evaluating.rows.clear();
             reader.consume();
         }
         if is_ended {
@@ -66,18 +70,37 @@ fn print(policy: Policy, log: &Path, stranger_count: &mut u64) -> anyhow::Result
     Ok(out.flush()?)
 }
 
-/// Where the pieces of a line end that is no event, but holds some; none of any other line.
-fn glued_events(line: &[u8]) -> Vec<usize> {
-    let Some((mark_bytes, text)) = glued::text_of(line).filter(|(_, text)| Event::parse(text).is_err())
-    else {
-        return Vec::new();
-    };
-    glued::ends(text).into_iter().map(|end| end + mark_bytes).collect()
+/// How many lines end in a span, but for its last one.
+fn newlines(span: &[u8]) -> u64 {
+    memchr::memchr_iter(b'\n', span).count() as u64
+}
+
+impl Evaluating<'_> {
+    /// Takes a line that begins in the file's line of this number.
+    fn line(&mut self, line: &[u8], number: u64) {
+        each_event(line, |text, event| {
+            let evaluated = event
+                .map_err(|malformed| malformed.to_string())
+                .and_then(|event| evaluate(&mut self.evaluator, text, event, &mut self.rows));
+            if let Err(problem) = evaluated {
+                self.stranger(number, &problem);
+            }
+        });
+    }
+
+    fn stranger(&mut self, number: u64, problem: &dyn Display) {
+        *self.stranger_count += 1;
+        let _ = writeln!(io::stderr(), "error: {}:{number}: {problem}", self.name);
+    }
 }
 
 /// Puts what is said of the event `line` into `row`.
-fn evaluate(evaluator: &mut Evaluator, line: &[u8], row: &mut Vec<u8>) -> Result<(), String> {
-    let event = Event::parse(line).map_err(|malformed| malformed.to_string())?;
+fn evaluate(
+    evaluator: &mut Evaluator,
+    line: &[u8],
+    event: &Event<'_>,
+    row: &mut Vec<u8>,
+) -> Result<(), String> {
     let parts = event.parts(line).ok_or("a field is there twice, so nobody can tell what it says")?;
     let decision = evaluator.decide(line, &parts);
     let recorded = parts.value(line, Field::Level);

@@ -9,7 +9,7 @@ use crate::support::endpoint::{Answer, Endpoint};
 use crate::support::shipper::{Shipper, wait_until_settled};
 use crate::support::workdir::gunzipped_lines;
 
-fn recording() -> Vec<String> {
+pub(super) fn recording() -> Vec<String> {
     gunzipped_lines(include_bytes!("../../data/events/legacy.log.gz"))
 }
 
