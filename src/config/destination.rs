@@ -151,9 +151,9 @@ pub(super) fn read(section: &mut Section<'_>, identity: &Identity) -> (Destinati
             Some(Destination::Elasticsearch(elasticsearch::read(section)?))
         }),
         "splunkHec" => of_http(section.section("splunkHec"), gzip, |section| {
-            Some(Destination::SplunkHec(splunk_hec::read(section)?))
+            Some(Destination::SplunkHec(splunk_hec::read(section, identity)?))
         }),
-        "sls" => sls(section.section("sls")),
+        "sls" => sls(section.section("sls"), identity),
         _ => webhook(section.section("webhook")),
     }
 }
@@ -184,9 +184,9 @@ fn of_http<'a>(
 }
 
 /// SLS has codings of its own.
-fn sls(mut section: Section<'_>) -> (Destination, Requests) {
+fn sls(mut section: Section<'_>, identity: &Identity) -> (Destination, Requests) {
     let requests = uncompressed_requests(&mut section, None);
-    (or_nowhere(sls::read(section).map(Destination::Sls)), requests)
+    (or_nowhere(sls::read(section, identity).map(Destination::Sls)), requests)
 }
 
 /// What cannot be read has been told: there is no configuration then.

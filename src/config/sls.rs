@@ -1,5 +1,6 @@
 //! `sls`: a logstore of Alibaba Cloud's Simple Log Service.
 
+use super::identity::Identity;
 use super::node_address::node_address;
 use super::report::{Located, Origin};
 use super::section::Section;
@@ -34,8 +35,8 @@ pub struct Sls {
     pub topic: String,
     /// The source of all logs, the node's address if nothing else is said; may be empty.
     pub source: String,
-    /// The tag `__hostname__`, if it is not the node that the output's identity names; without it if empty.
-    pub hostname: Option<String>,
+    /// The tag `__hostname__`, the node of the output's identity if nothing else is said; without it if empty.
+    pub hostname: String,
     /// Further tags of all logs; they win over ours.
     pub tags: Vec<(String, String)>,
     /// Which time a log has.
@@ -64,8 +65,8 @@ pub enum SlsTime {
     Event,
 }
 
-/// Reads the section.
-pub(super) fn read(mut section: Section<'_>) -> Option<Sls> {
+/// Reads the section, of an output that tells `identity`.
+pub(super) fn read(mut section: Section<'_>, identity: &Identity) -> Option<Sls> {
     let server = server::read(&mut section, "url", Logins::Key);
     if server.as_ref().is_some_and(|server| server.url.path() != "/" || server.url.query().is_some()) {
         let what = "must not hold a path or a query; SLS has one of its own, which comes by itself";
@@ -86,7 +87,7 @@ pub(super) fn read(mut section: Section<'_>) -> Option<Sls> {
     let topic = text(&mut section, "topic").unwrap_or_default();
     let source = text(&mut section, "source");
     let source = source.or_else(|| Some(node_address()?.to_string())).unwrap_or_default();
-    let hostname = text(&mut section, "hostname");
+    let hostname = text(&mut section, "hostname").or_else(|| identity.node.clone()).unwrap_or_default();
     let tags = tags(&mut section);
     let pack_id = section.value("packId", None).boolean(true).value;
     section.finish();

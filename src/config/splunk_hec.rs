@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use super::identity::Identity;
 use super::section::Section;
 use super::server::{self, Logins, Server};
 use super::value::not_among;
@@ -21,7 +22,7 @@ pub(super) const ACKS: [(&str, Ack); 3] = [("auto", Ack::Auto), ("on", Ack::On),
 pub struct SplunkHec {
     /// Where requests go, without the collector's own path.
     pub server: Server,
-    /// Splunk's `host` of the events, if it is not the node that the output's identity names.
+    /// Splunk's `host` of the events, the node of the output's identity if nothing else is said.
     pub host: Option<String>,
     /// The log that they come from.
     pub source: Option<String>,
@@ -46,11 +47,11 @@ pub enum Ack {
     Off,
 }
 
-/// Reads the section.
-pub(super) fn read(mut section: Section<'_>) -> Option<SplunkHec> {
+/// Reads the section, of an output that tells `identity`.
+pub(super) fn read(mut section: Section<'_>, identity: &Identity) -> Option<SplunkHec> {
     let report = section.sources.report;
     let server = server::read(&mut section, "url", Logins::Only("tokenFile", "Splunk"));
-    let host = section.value("host", None).line().value;
+    let host = section.value("host", None).line().value.or_else(|| identity.node.clone());
     let source = section.value("source", None).line().value;
     let sourcetype = section.value("sourcetype", None).line().value;
     let index = section.value("index", None).line().value;

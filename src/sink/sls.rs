@@ -68,7 +68,7 @@ impl Sls {
         };
         let ours = [
             ("audit", "apiserver"),
-            ("__hostname__", config.hostname.as_ref().or(identity.node.as_ref()).map_or("", String::as_str)),
+            ("__hostname__", config.hostname.as_str()),
             ("__path__", &path),
             // Logtail has no such tag: only for whoever has named the cluster.
             ("cluster", identity.cluster.as_deref().unwrap_or_default()),

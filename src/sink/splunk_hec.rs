@@ -220,7 +220,7 @@ fn metadata(config: &config::SplunkHec, identity: &Identity) -> String {
     let cluster = identity.cluster.as_deref().map(|cluster| ("cluster", cluster));
     let given = config.fields.iter().map(|(name, value)| (name.as_str(), value.as_str()));
     let metadata = Metadata {
-        host: config.host.as_deref().or(identity.node.as_deref()),
+        host: config.host.as_deref(),
         source: config.source.as_deref(),
         sourcetype: &config.sourcetype,
         index: config.index.as_deref(),

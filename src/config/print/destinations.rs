@@ -85,7 +85,7 @@ fn show_sls(sls: &Sls) -> String {
         ("hashKey", or_null(&sls.hash_key)),
         ("topic", quoted(topic)),
         ("source", quoted(source)),
-        ("hostname", or_null(hostname)),
+        ("hostname", quoted(hostname)),
         ("tags", show_texts(&sls.tags)),
         ("time", word(&sls::TIMES, sls.time).to_owned()),
         ("packId", pack_id.to_string()),

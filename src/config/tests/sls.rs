@@ -18,7 +18,7 @@ fn sls(fields: &str) -> Sls {
 
 #[test]
 fn the_least_has_the_defaults_of_logtail() {
-    let Sls { server, project, logstore, source, .. } = sls("");
+    let Sls { server, project, logstore, source, hostname, .. } = sls("");
     // Without a network there is none.
     assert!(source.is_empty() || source.parse().is_ok_and(|ip: std::net::IpAddr| !ip.is_unspecified()));
     assert_eq!((project.as_str(), logstore.as_str()), ("p", "audit-c01"));
@@ -35,13 +35,15 @@ fn the_least_has_the_defaults_of_logtail() {
         hash_key: None,
         topic: String::new(),
         source,
-        hostname: None,
+        hostname,
         tags: Vec::new(),
         time: SlsTime::Shipped,
         pack_id: true,
     };
     assert_eq!(sls(""), expect);
     assert_eq!(sls("source: ''").source, "");
+    assert_eq!(Some(expect.hostname), host_name::host_name());
+    assert_eq!(sls("hostname: ''").hostname, "");
 }
 
 #[test]

@@ -40,7 +40,7 @@ fn config() -> config::Sls {
         hash_key: None,
         topic: String::new(),
         source: "10.0.0.5".to_owned(),
-        hostname: Some("master-02".to_owned()),
+        hostname: "master-02".to_owned(),
         tags: Vec::new(),
         time: SlsTime::Shipped,
         pack_id: false,
@@ -177,19 +177,18 @@ fn tags_topic_and_source_are_those_of_logtail_and_of_the_configuration() {
     let path = pair("__path__", PATH);
     assert_eq!(tags(&group), [pair("audit", "apiserver"), pair("__hostname__", "master-02"), path.clone()]);
     assert_eq!((group.topic.as_deref(), group.source.as_deref()), (Some(""), Some("10.0.0.5")));
-    let named = config::Sls { hostname: None, ..config() };
-    let request = Sls::new(named.clone(), &identity(), Path::new(PATH)).request(&events(line), now());
-    let [audit, node, cluster] = [("audit", "apiserver"), ("__hostname__", "m0"), ("cluster", "c1")]
-        .map(|(key, value)| pair(key, value));
-    assert_eq!(tags(&decoded(&request)), [audit.clone(), node, path.clone(), cluster]);
-    assert_eq!(tags(&group_of(named, line)), [audit, path.clone()]);
+    let nobody = config::Sls { hostname: String::new(), ..config() };
+    let request = Sls::new(nobody.clone(), &identity(), Path::new(PATH)).request(&events(line), now());
+    let [audit, cluster] = [("audit", "apiserver"), ("cluster", "c1")].map(|(key, value)| pair(key, value));
+    assert_eq!(tags(&decoded(&request)), [audit.clone(), path.clone(), cluster]);
+    assert_eq!(tags(&group_of(nobody, line)), [audit, path.clone()]);
     let own = config::Sls { tags: vec![pair("cluster", "c2")], ..config() };
     let request = Sls::new(own, &identity(), Path::new(PATH)).request(&events(line), now());
     let own = [pair("__hostname__", "master-02"), path.clone(), pair("cluster", "c2")];
     assert_eq!(tags(&decoded(&request))[1..], own);
     let other = config::Sls {
         tags: vec![pair("audit", "mine"), pair("_namespace_", "kube-system")],
-        hostname: Some(String::new()),
+        hostname: String::new(),
         source: String::new(),
         topic: "t".to_owned(),
         pack_id: true,

@@ -98,7 +98,7 @@ fn where_events_come_from_is_told_unless_the_configuration_says_otherwise() {
     };
     let some = |text: &str| Some(text.to_owned());
     assert_eq!(told(&config(Ack::Off), &Identity::default()), (None, None));
-    assert_eq!(told(&config(Ack::Off), &identity()), (some("m0"), some(r#"{"cluster":"c1"}"#)));
+    assert_eq!(told(&config(Ack::Off), &identity()), (None, some(r#"{"cluster":"c1"}"#)));
     let other = config::SplunkHec {
         host: some("h"),
         fields: [("cluster", "c2"), ("a", "b")]

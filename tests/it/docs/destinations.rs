@@ -121,6 +121,7 @@ fn is_nothing(value: &str) -> bool {
 /// The value that a cell describes.
 fn default_of(cell: &str, workdir: &Workdir) -> Option<String> {
     match cell {
+        "the node's name" => Some(rustix::system::uname().nodename().to_str().unwrap().to_owned()),
         "the node's address" => Some(node_address()),
         "the path of the log" => Some(workdir.log().display().to_string()),
         other => code(other).map(str::to_owned),
