@@ -34,7 +34,10 @@ const WITHOUT_COUNTERPART: [(&str, &str); 16] = [
 /// What the section's own fields are made of.
 const USED: [&str; 4] = ["", "project", "logstore", "tags"];
 
-const PLACE: &str = "outputs[].sls";
+/// Where the section stands in what is printed: behind the webhook.
+fn place(manifest: &Manifest) -> String {
+    format!("outputs[{}].sls", usize::from(manifest.has_webhook()))
+}
 
 pub(super) fn write(
     page: &mut Page,
@@ -104,7 +107,7 @@ fn address(page: &mut Page, manifest: &Manifest, config: &LogConfig, env: &impl 
         page.line(6, &format!("url: {}", quoted(&url(&endpoint, &project))));
     } else {
         let what = "https://PROJECT.REGION-intranet.log.aliyuncs.com, the endpoint of the project";
-        page.placeholder(6, "url", PLACE, what);
+        page.placeholder(6, "url", &place(manifest), what);
     }
     if let Some((region, from)) = region {
         page.comment(6, &format!("{from}; requests are signed by V4"));
@@ -124,12 +127,12 @@ fn url(endpoint: &str, project: &str) -> String {
 }
 
 fn names(page: &mut Page, manifest: &Manifest, config: &LogConfig, env: &impl Fn(&str) -> Option<String>) {
-    match project(manifest, config, env) {
-        Some((project, from)) => {
-            page.comment(6, &from);
-            page.line(6, &format!("project: {}", quoted(&project)));
-        }
-        None => page.placeholder(6, "project", PLACE, "the project, as a rule k8s-log- and the cluster's ID"),
+    if let Some((project, from)) = project(manifest, config, env) {
+        page.comment(6, &from);
+        page.line(6, &format!("project: {}", quoted(&project)));
+    } else {
+        let what = "the project, as a rule k8s-log- and the cluster's ID";
+        page.placeholder(6, "project", &place(manifest), what);
     }
     if let (Some(item), Some(logstore)) = (config.item("logstore"), config.text("logstore")) {
         page.comment(6, &format!("line {}: {}", item.line, printable(&item.variable)));
@@ -152,7 +155,8 @@ fn credentials(page: &mut Page, manifest: &Manifest, env: &impl Fn(&str) -> Opti
          again when they change.",
     );
     page.finding(format!(
-        "{PLACE}: make /etc/audit-shipper/sls/id and /etc/audit-shipper/sls/secret with an access key that may write to the logstore"
+        "{}: make /etc/audit-shipper/sls/id and /etc/audit-shipper/sls/secret with an access key that may write to the logstore",
+        place(manifest)
     ));
     let fields = [
         ("accessKeyIdFile", "id", "ALICLOUD_LOG_ACCESS_KEY_ID"),

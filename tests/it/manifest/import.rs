@@ -66,7 +66,9 @@ fn what_is_to_be_done_is_said_beside_it() {
           events arrive twice"
         ]
     );
-    assert_eq!(said("ack").len(), 4);
+    let ack = said("ack");
+    assert_eq!(ack.len(), 4);
+    assert!(ack[1].starts_with("outputs[0].sls.url has to be filled in: https://"), "{ack:?}");
     assert!(said("stdout")[0].contains("kubelet keeps about 50 MB"));
 }
 
