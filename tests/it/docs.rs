@@ -260,7 +260,8 @@ fn the_links_lead_somewhere() {
             assert!(to.exists(), "{name}: {link}");
             if !anchor.is_empty() {
                 let there = std::fs::read_to_string(to).unwrap();
-                let mut headings = there.lines().filter_map(|line| line.strip_prefix("## "));
+                let below_title = there.lines().filter_map(|line| line.strip_prefix("##"));
+                let mut headings = below_title.map(|rest| rest.trim_start_matches('#').trim());
                 assert!(headings.any(|heading| slug(heading) == anchor), "{name}: {link}");
             }
         }
