@@ -187,7 +187,9 @@ fn problem_of_log_path(path: &str) -> Option<&'static str> {
     if path == "-" {
         return Some(
             "\"-\" is kube-apiserver's standard output, which no other process can tail; name what the container \
-             runtime writes of it instead, as a rule a link in /var/log/containers, and set source.format: cri",
+             runtime writes of it instead, in a configuration file: source.path: \
+             /var/log/containers/kube-apiserver-*_kube-system_kube-apiserver-*.log and source.format: cri \
+             (`audit-shipper import` makes one of the manifest)",
         );
     }
     let is_directory = path.ends_with('/') || Path::new(path).file_name().is_none();
