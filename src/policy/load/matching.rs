@@ -49,19 +49,7 @@ const MATCH_RULE: Known = Known {
     ],
 };
 
-/// Fields that hold lists.
-const LISTS: [&str; 9] = [
-    "users",
-    "userGroups",
-    "verbs",
-    "resources",
-    "namespaces",
-    "nonResourceURLs",
-    "stages",
-    "levels",
-    "responseCodes",
-];
-/// Those of them in which `*` is a text as any other.
+/// Fields that hold lists in which `*` is a text as any other.
 const PLAIN_LISTS: [&str; 4] = ["users", "userGroups", "verbs", "namespaces"];
 
 impl Match {
@@ -85,18 +73,23 @@ fn rules(node: &Node, path: &str, findings: &Findings<'_>) -> Vec<MatchRule> {
     let path_of = |index: usize| format!("{path}[{index}]");
     let read = |(index, node)| rule(node, path_of(index), findings);
     let rules: Vec<MatchRule> = nodes.iter().enumerate().map(read).collect();
+    let last_asked = rules.iter().position(MatchRule::matches_all);
     if rules.is_empty() {
         findings.mistake(node.line, path, "takes nothing; remove it or add a rule");
     } else if rules.iter().all(|rule| rule.exclude) {
         let what = "takes nothing: all of its rules exclude, and what no rule matches is not taken; \
                     {} as the last rule takes the rest";
         findings.mistake(node.line, path, what);
+    } else if let Some(last) = last_asked.filter(|last| rules[..=*last].iter().all(|rule| rule.exclude)) {
+        let what = "excludes everything, and no rule before it takes anything: it has no condition, and an \
+                    empty list is none";
+        findings.mistake(nodes[last].line, &path_of(last), what);
     }
-    if let Some(last_asked) = rules.iter().position(MatchRule::matches_all)
-        && let Some(next) = nodes.get(last_asked + 1)
+    if let Some(last) = last_asked
+        && let Some(next) = nodes.get(last + 1)
     {
-        let what = format_args!("is never asked: {} matches everything", path_of(last_asked));
-        findings.warn(next.line, &path_of(last_asked + 1), what);
+        let what = format_args!("is never asked: {} matches everything", path_of(last));
+        findings.warn(next.line, &path_of(last + 1), what);
     }
     rules
 }
@@ -118,7 +111,9 @@ fn rule(node: &Node, path: String, findings: &Findings<'_>) -> MatchRule {
 }
 
 fn warn_of_what_nobody_means(fields: &Fields<'_>, findings: &Findings<'_>) {
-    for field in LISTS.into_iter().filter(|field| fields.is_given_empty(field)) {
+    // `exclude` alone is no list.
+    let lists = MATCH_RULE.fields.iter().filter(|field| **field != "exclude");
+    for field in lists.filter(|field| fields.is_given_empty(field)) {
         let what = "is empty, and so it is no condition; remove it";
         findings.warn(fields.line_of(field), &fields.path_of(field), what);
     }

@@ -64,6 +64,12 @@ fn what_takes_nothing_is_a_mistake() {
     assert_eq!(mistake("[]"), "1: takes nothing; remove it or add a rule");
     assert_eq!(mistake("- { exclude: true, verbs: [get] }\n- { exclude: true }\n"), all_exclude);
     assert!(read("- { exclude: true, verbs: [get] }\n- {}\n").is_ok());
+    // As of a template that had no users to fill in.
+    let excluded = "2: [1]: excludes everything, and no rule before it takes anything: it has no condition, and an \
+                    empty list is none";
+    let rules = "- { exclude: true, verbs: [get] }\n- { exclude: true, users: [] }\n- {}\n";
+    assert_eq!(mistake(rules), excluded);
+    assert!(read("- { verbs: [get] }\n- { exclude: true }\n- {}\n").is_ok());
 }
 
 #[test]
