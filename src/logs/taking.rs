@@ -77,7 +77,7 @@ impl<S: Sum> Taking<S> {
             Line::Whole(span) | Line::Piece(span) if !records.format().is_plain() => span,
             line => return self.line(line, name, offset),
         };
-        let _ = records.each([span], |record| {
+        let _ = records.each(span, |record| {
             let offset = offset + record.begin.1 as u64;
             let is_output = matches!(record.what, What::Output(_) | What::Torn(_));
             let event = if record.what == What::Legacy { legacy::event(record.text) } else { None };
