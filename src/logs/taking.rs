@@ -80,7 +80,7 @@ impl<S: Sum> Taking<S> {
         let _ = records.each(span, |record| {
             let offset = offset + record.begin.1 as u64;
             let is_output = matches!(record.what, What::Output(_) | What::Torn(_));
-            let event = if record.what == What::Legacy { legacy::event(record.text) } else { None };
+            let event = if record.is_legacy() { legacy::event(record.text) } else { None };
             if event.is_some() || !is_output || may_be_torn_event(record.text) {
                 self.line(Line::Whole(event.as_deref().unwrap_or(record.text)), name, offset);
             }

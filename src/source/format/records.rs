@@ -17,6 +17,19 @@ pub struct Record<'a> {
     pub file_bytes: u64,
 }
 
+impl Record<'_> {
+    /// Whether an event is to be made of it. A line of kube-apiserver's own log may repeat such lines, of events that were
+    /// lost; it is never there.
+    #[must_use]
+    pub fn is_legacy(&self) -> bool {
+        match self.what {
+            What::Legacy => true,
+            What::Output(Stream::Stdout) => super::legacy::begins(self.text),
+            What::Output(Stream::Stderr) | What::Torn(_) | What::Line => false,
+        }
+    }
+}
+
 /// What a record is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum What {

@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use super::Open;
 use super::carried::Left;
 use super::take::too_large;
-use crate::batch::{Batch, Limits, Offer, Origin};
+use crate::batch::{Batch, Limits, Offer, Origin, may_be_torn_event};
 use crate::event::{Event, glued};
 use crate::source::format::{Format, Record, Records, Stream, What, legacy};
 use crate::source::reader::{Line, Reader};
@@ -158,13 +158,18 @@ impl Taking<'_> {
             return Offer::Taken;
         };
         let place = |within: usize| (record.begin, mark_bytes + within);
+        if record.is_legacy() {
+            return self.offer_legacy(text, place);
+        }
         match record.what {
-            What::Legacy => self.offer_legacy(text, place),
-            // A line of kube-apiserver's own log may repeat such lines, of events that were lost; it is never there.
-            What::Output(Stream::Stdout) if legacy::begins(text) => self.offer_legacy(text, place),
             What::Output(_) => self.offer_text(text, place, Kind::Output),
+            // It is none of its line, which ends in another span.
+            What::Torn(Stream::Stderr) if !may_be_torn_event(text) => {
+                self.batch.skip_part(text.len());
+                Offer::Taken
+            }
             What::Torn(_) => self.offer_text(text, place, Kind::Torn),
-            What::Line => match self.format.wrong(text) {
+            What::Line | What::Legacy => match self.format.wrong(text) {
                 Some(why) => self.offer_foreign(text, why, place(0)),
                 None if self.format == Format::Legacy => self.offer_legacy(text, place),
                 None => self.offer_text(text, place, Kind::Line),
@@ -249,10 +254,8 @@ pub(super) fn first_time(format: Format, text: &[u8]) -> Option<Timestamp> {
     }
     let mut time = None;
     let _ = Records::of(format).each(text, |record| {
-        time = match record.what {
-            What::Legacy => legacy::event(record.text).and_then(|event| time_of(&event)),
-            _ => time_of(record.text),
-        };
+        let made = if record.is_legacy() { legacy::event(record.text) } else { None };
+        time = time_of(made.as_deref().unwrap_or(record.text));
         if time.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     });
     time

@@ -16,7 +16,7 @@ fn numbers(outcome: &Outcome) -> Vec<usize> {
 fn a_line_whose_end_never_comes_swallows_nothing() {
     for format in [Format::Cri, Format::Docker] {
         let line = |number| physical(format, Stream::Stdout, event(number).as_bytes(), true);
-        // Of the other stream, so that events stand in its span.
+        // Of the other stream, with events behind it.
         let mut lines = vec![physical(format, Stream::Stderr, b"I1122 torn ", false)];
         lines.extend((0..100).map(line));
         // Of the same: nothing but parts, far more than a line may have.
@@ -125,21 +125,41 @@ fn what_one_container_left_open_is_not_glued_to_what_the_next_one_writes() {
     of_container(1, &[open_on_stderr, part(&event(1), true), part(&torn, false)]);
     let pins = PinSet::of_one(&directory.path().join("kube-apiserver-*.log"));
     let mut tail = Tail::new(pins, 0, None, StartAt::Oldest, 1 << 20).in_format(Format::Cri);
-    assert!(read_all(&mut tail).0.is_empty());
+    assert_eq!(read_all(&mut tail).0, [1]);
     // Whatever it writes first.
     of_container(2, &[physical(Format::Cri, Stream::Stderr, KLOG.as_bytes(), true)]);
     let mut batch = Batch::new(Buffers::default());
     tail.looked = None;
     while tail.fill(&mut batch, &LIMITS).unwrap() != Progress::AtEnd {}
     batch.seal();
-    assert_eq!((batch.events(), batch.skipped().lines), (1, 2));
-    assert_eq!(number_of(&batch.line(0)), 1);
+    assert_eq!((batch.events(), batch.skipped().lines), (0, 1));
     let set_aside: Vec<u8> = batch.take_asides().into_iter().flat_map(|aside| aside.line).collect();
     assert_eq!(String::from_utf8(set_aside).unwrap(), torn);
     assert_eq!(tail.unread_bytes().unwrap(), 0);
     of_container(2, &[part(&event(2), true)]);
     tail.looked = None;
     assert_eq!(read_all(&mut tail).0, [2]);
+}
+
+/// Its end may be long in coming, or its writer dead.
+#[test]
+fn a_line_of_klog_that_is_left_open_holds_up_no_event() {
+    for format in [Format::Cri, Format::Docker] {
+        let klog = |text: &str, is_last| physical(format, Stream::Stderr, text.as_bytes(), is_last);
+        let whole = |number| physical(format, Stream::Stdout, event(number).as_bytes(), true);
+        let mut log = log_of(&[klog("I1122 a long ", false), whole(0), klog("line", false), whole(1)]);
+        let mut reading = Reading::new(&log, format, 1, 1 << 20);
+        reading.read(usize::MAX);
+        assert_eq!((numbers(&reading.outcome), reading.outcome.skipped), (vec![0, 1], 0));
+        assert_eq!(reading.tail.unread_bytes().unwrap(), 0);
+        // Each of these is a position.
+        reading.kill(&log);
+        log.rotate();
+        log.file.write_all(&[klog(" of it", true), whole(2)].concat()).unwrap();
+        reading.read(usize::MAX);
+        assert_eq!((numbers(&reading.outcome), reading.outcome.skipped), (vec![0, 1, 2], 1));
+        assert_eq!(reading.outcome.asides, []);
+    }
 }
 
 /// Two that write to one stream stand in each other's lines.
