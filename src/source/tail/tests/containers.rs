@@ -424,3 +424,27 @@ fn a_container_whose_link_is_gone_is_read_from_its_handle() {
     assert_eq!(world.seen, (0..23).collect::<Vec<_>>());
     assert!(world.gaps.is_empty(), "{:?}", world.gaps);
 }
+
+/// Somebody removes the link alone, and makes it again: the container writes on meanwhile.
+#[test]
+fn a_link_that_is_gone_for_a_while_costs_nothing() {
+    let mut world = World::new(true);
+    world.write(20);
+    world.read(usize::MAX);
+    let (link, log) = (world.last().link.clone(), world.last().log.clone());
+    fs::remove_file(&link).unwrap();
+    world.pins.disappeared(&link);
+    for _ in 0..2 {
+        world.tail.looked = None;
+        world.write(3);
+        world.read(usize::MAX);
+        world.take(&Step::Settle);
+    }
+    world.write(3);
+    std::os::unix::fs::symlink(&log, &link).unwrap();
+    world.pins.appeared(&link);
+    world.write(3);
+    world.finish();
+    assert_eq!(world.seen, (0..32).collect::<Vec<_>>());
+    assert!(world.gaps.is_empty(), "{:?}", world.gaps);
+}

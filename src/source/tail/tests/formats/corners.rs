@@ -165,7 +165,8 @@ fn a_line_of_klog_that_is_left_open_holds_up_no_event() {
 /// Two that write to one stream stand in each other's lines.
 #[test]
 fn a_line_of_the_legacy_form_behind_something_else_is_not_skipped() {
-    let line = format!("I1122 torn2026-11-22T02:16:03.680582541Z AUDIT: id=\"1\" stage=\"ResponseComplete\"");
+    let line =
+        "I1122 torn2026-11-22T02:16:03.680582541Z AUDIT: id=\"1\" stage=\"ResponseComplete\"".to_owned();
     let log = log_of(&[physical(Format::Cri, Stream::Stdout, line.as_bytes(), true)]);
     let mut reading = Reading::new(&log, Format::Cri, 7, 1 << 20);
     reading.read(usize::MAX);
