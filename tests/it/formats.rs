@@ -230,6 +230,20 @@ fn what_may_be_left_of_an_event_is_set_aside() {
     assert_eq!((rejected[0].reason.as_str(), rejected[0].text.as_ref()), ("malformed", Some(&torn)));
 }
 
+/// Its writer may be dead, and there may be no other.
+#[test]
+fn events_do_not_wait_for_the_end_of_a_line_of_klog() {
+    let events = &events(&recording())[..40];
+    let endpoint = Endpoint::start(|_, _| Answer::ok());
+    let mut lines = vec![format!("{TIME} stderr P I1122 a long line of klog\n")];
+    lines.extend(written_by_runtime("cri", events));
+    let shipper = shipper(&endpoint, "cri").one_at_a_time().log(&lines);
+    let daemon = shipper.start();
+    assert!(endpoint.wait_for_items(events.len()) == events);
+    wait_until_settled(&daemon, events.len());
+    daemon.wait_for_metrics("no lag", |metrics| count(metrics, "audit_shipper_lag_bytes", &[]) == 0);
+}
+
 /// Several events that are glued together in parts are one step of the position, so they go together.
 #[test]
 fn cursor_skip_sets_aside_all_that_has_one_position() {
