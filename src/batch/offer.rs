@@ -77,10 +77,14 @@ impl Batch {
 
     /// A line of so many bytes is passed over.
     pub fn skip(&mut self, bytes: usize) {
-        let bytes = bytes as u64 + 1;
+        self.skip_part(bytes + 1);
         self.skipped.lines += 1;
-        self.skipped.bytes += bytes;
-        self.log_bytes += bytes;
+    }
+
+    /// So many bytes of a line are passed over before its end.
+    pub fn skip_part(&mut self, bytes: usize) {
+        self.skipped.bytes += bytes as u64;
+        self.log_bytes += bytes as u64;
     }
 
     /// Takes a line that is no event, for a reason of its own.

@@ -13,6 +13,8 @@ pub struct Skipped {
 
 /// What kube-apiserver's lines begin with; klog's structured lines, which are JSON too, do not.
 const OPENING: &[u8] = b"{\"kind\":";
+/// What stands in each line of the legacy form. A whole one is an event; behind something else it is not.
+const LEGACY: &[u8] = b" AUDIT: id=\"";
 /// Fewer bytes of it say nothing: texts of many lines have brackets on lines of their own.
 const SHORTEST: usize = 2;
 
@@ -25,6 +27,7 @@ pub fn may_be_torn_event(text: &[u8]) -> bool {
         || (text.len() >= SHORTEST && OPENING.starts_with(text))
         || holds(b"\"auditID\":\"")
         || holds(b"\"stageTimestamp\":\"")
+        || holds(LEGACY)
 }
 
 #[cfg(test)]
@@ -33,12 +36,13 @@ mod tests {
 
     #[test]
     fn what_may_be_left_of_an_event_is_not_skipped() {
-        let torn: [&[u8]; 5] = [
+        let torn: [&[u8]; 6] = [
             b"{\"",
             b"{\"kind\":",
             b"{\"kind\":\"Event\",\"apiVersion\":\"audit.k8s.io/v1\",\"le",
             b"vel\":\"Metadata\",\"auditID\":\"4",
             b"0Z\",\"stageTimestamp\":\"2026-11-22T02:22:50.248816Z\"}",
+            b"I1122 02:16:11.4620302026-11-22T02:16:03.680582541Z AUDIT: id=\"a4994286\" stage=\"ResponseComplete\"",
         ];
         assert!(torn.iter().all(|text| may_be_torn_event(text)));
         let others: [&[u8]; 6] = [

@@ -16,9 +16,9 @@ pub fn each_line(records: &mut Records, span: &[u8], mut show: impl FnMut(&[u8],
     if records.format().is_plain() {
         return show(span, 0);
     }
-    let _ = records.each([span], |record| {
+    let _ = records.each(span, |record| {
         let is_output = matches!(record.what, What::Output(_) | What::Torn(_));
-        let event = if record.what == What::Legacy { legacy::event(record.text) } else { None };
+        let event = if record.is_legacy() { legacy::event(record.text) } else { None };
         if event.is_some() || !is_output || may_be_torn_event(record.text) {
             show(event.as_deref().unwrap_or(record.text), record.begin.1);
         }

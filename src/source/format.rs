@@ -4,8 +4,8 @@
 //! files, with what else comes out of the container. There, a *physical line* is what stands between two newlines of the
 //! file; it holds a *part* of what the container wrote to one of its two streams, as a rule all of a line (`cri`,
 //! `docker`). A line that is too long for the runtime is in several parts, and those of the two streams may stand between
-//! each other. A *span* is a stretch of physical lines, as short as possible, behind which no line is open; nearly every
-//! span is one physical line. A *record* is what `records` puts together from a span: a whole line of the container.
+//! each other. A *span* is a stretch of physical lines, as short as possible, behind which no line is open that may be an event;
+//! nearly every span is one physical line. A *record* is what `records` puts together from a span: a whole line of the container.
 //!
 //! In the `legacy` form each line says something of an event, and an event is made of it.
 //!
@@ -57,6 +57,19 @@ pub struct Part<'a> {
     /// Whether its line ends with it.
     pub is_last: bool,
     text: Text<'a>,
+}
+
+impl Part<'_> {
+    /// Whether a line that is opened by it may be an event. kube-apiserver's own log need not wait for its ends.
+    #[must_use]
+    pub fn may_open_event(&self) -> bool {
+        !self.is_last
+            && match (self.stream, self.text) {
+                (Stream::Stdout, _) => true,
+                (Stream::Stderr, Text::Plain(text)) => text.starts_with(b"{\"kind\":"),
+                (Stream::Stderr, Text::Escaped(text)) => text.starts_with(r#"{\"kind\":"#),
+            }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -272,7 +272,7 @@ impl Tail {
         self.trouble.is_over(&listed);
         self.ledger.opened(listed.sequence);
         let mut open = Open::new(reader, listed, self.format);
-        open.go_on_with(&self.carried);
+        open.go_on_with(&self.carried, self.pins.series());
         self.open = Some(open);
         Ok(true)
     }

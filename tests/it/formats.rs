@@ -230,16 +230,28 @@ fn what_may_be_left_of_an_event_is_set_aside() {
     assert_eq!((rejected[0].reason.as_str(), rejected[0].text.as_ref()), ("malformed", Some(&torn)));
 }
 
-/// Several events between the parts of a line are one step of the position, so they go together.
+/// Its writer may be dead, and there may be no other.
+#[test]
+fn events_do_not_wait_for_the_end_of_a_line_of_klog() {
+    let events = &events(&recording())[..40];
+    let endpoint = Endpoint::start(|_, _| Answer::ok());
+    let mut lines = vec![format!("{TIME} stderr P I1122 a long line of klog\n")];
+    lines.extend(written_by_runtime("cri", events));
+    let shipper = shipper(&endpoint, "cri").one_at_a_time().log(&lines);
+    let daemon = shipper.start();
+    assert!(endpoint.wait_for_items(events.len()) == events);
+    wait_until_settled(&daemon, events.len());
+    daemon.wait_for_metrics("no lag", |metrics| count(metrics, "audit_shipper_lag_bytes", &[]) == 0);
+}
+
+/// Several events that are glued together in parts are one step of the position, so they go together.
 #[test]
 fn cursor_skip_sets_aside_all_that_has_one_position() {
     let events = events(&recording());
     let line = |line: &String, is_last: bool| {
-        format!("{TIME} stdout {} {line}\n", if is_last { "F" } else { "P" }).replace("\n\n", "\n")
+        format!("{TIME} stdout {} {}\n", if is_last { "F" } else { "P" }, line.trim_end())
     };
     let endpoint = Endpoint::start(|_, _| Answer::ok());
-    let open = format!("{TIME} stderr P I1122 a long line of klog\n");
-    let close = format!("{TIME} stderr F and its end\n");
     let whole = |index: usize| line(&events[index], true);
     let shipper = shipper(&endpoint, "cri").log(&[whole(0)]);
     let mut daemon = shipper.start();
@@ -247,7 +259,7 @@ fn cursor_skip_sets_aside_all_that_has_one_position() {
     wait_until_settled(&daemon, 1);
     daemon.terminate();
     assert!(daemon.wait().success());
-    shipper.workdir.append(&[open, whole(1), whole(2), close, whole(3)]);
+    shipper.workdir.append(&[line(&events[1], false), whole(2), whole(3)]);
     let config = format!("--config={}", shipper.workdir.path("audit-shipper.yaml").display());
     let skipped = audit_shipper(["cursor", "skip", "--output=siem", &config]).succeeded();
     assert_eq!(skipped.lines().count(), 2, "{skipped}");

@@ -17,6 +17,19 @@ pub struct Record<'a> {
     pub file_bytes: u64,
 }
 
+impl Record<'_> {
+    /// Whether an event is to be made of it. A line of kube-apiserver's own log may repeat such lines, of events that were
+    /// lost; it is never there.
+    #[must_use]
+    pub fn is_legacy(&self) -> bool {
+        match self.what {
+            What::Legacy => true,
+            What::Output(Stream::Stdout) => super::legacy::begins(self.text),
+            What::Output(Stream::Stderr) | What::Torn(_) | What::Line => false,
+        }
+    }
+}
+
 /// What a record is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum What {
@@ -62,18 +75,27 @@ impl Records {
         self.format
     }
 
-    /// Shows the records of a span, which is in one piece or in several, in the order in which they become whole; what is
-    /// torn comes last. Begins anew with each call.
-    pub fn each<'s>(
+    /// Shows the records of a span in the order in which they become whole; what is torn comes last. Begins anew with each
+    /// call.
+    pub fn each(&mut self, span: &[u8], show: impl FnMut(Record<'_>) -> ControlFlow<()>) -> ControlFlow<()> {
+        self.each_of([(true, span)], show)
+    }
+
+    /// The same of a span that is in several pieces, each of which goes on with the one before it, or begins anew: then what
+    /// that left open is torn.
+    pub fn each_of<'s>(
         &mut self,
-        pieces: impl IntoIterator<Item = &'s [u8]>,
+        pieces: impl IntoIterator<Item = (bool, &'s [u8])>,
         mut show: impl FnMut(Record<'_>) -> ControlFlow<()>,
     ) -> ControlFlow<()> {
         self.open.iter_mut().for_each(Open::clear);
         if self.text.capacity() > KEPT_BYTES {
             self.text = String::new();
         }
-        for (index, piece) in pieces.into_iter().enumerate() {
+        for (index, (goes_on, piece)) in pieces.into_iter().enumerate() {
+            if !goes_on {
+                self.torn(&mut show)?;
+            }
             let mut start = 0;
             while start < piece.len() {
                 let end = memchr::memchr(b'\n', &piece[start..]).map_or(piece.len(), |at| start + at);
@@ -82,10 +104,16 @@ impl Records {
                 start = end + 1;
             }
         }
+        self.torn(&mut show)
+    }
+
+    /// Shows what is open: its rest is missing.
+    fn torn(&mut self, show: &mut impl FnMut(Record<'_>) -> ControlFlow<()>) -> ControlFlow<()> {
         for (open, stream) in self.open.iter_mut().zip([Stream::Stdout, Stream::Stderr]) {
-            if let Some(begin) = open.begin.take() {
-                let Open { text, file_bytes, .. } = open;
-                show(Record { text, what: What::Torn(stream), begin, file_bytes: *file_bytes })?;
+            if let Some(begin) = open.begin {
+                let what = What::Torn(stream);
+                show(Record { text: &open.text, what, begin, file_bytes: open.file_bytes })?;
+                open.clear();
             }
         }
         ControlFlow::Continue(())

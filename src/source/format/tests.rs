@@ -243,7 +243,7 @@ pub(in crate::source) fn physical(format: Format, stream: Stream, part: &[u8], i
 fn records(format: Format, pieces: &[&[u8]]) -> Vec<(Vec<u8>, What, u64)> {
     let mut all = Vec::new();
     let mut records = Records::of(format);
-    let _ = records.each(pieces.iter().copied(), |record| {
+    let _ = records.each_of(pieces.iter().map(|piece| (true, *piece)), |record| {
         all.push((record.text.to_vec(), record.what, record.file_bytes));
         ControlFlow::Continue(())
     });

@@ -8,9 +8,12 @@
 //!
 //! So nothing follows an open line for ever, and a span depends on nothing but the bytes from its beginning on. A NUL ends
 //! it, whatever is open: nobody writes one within a line.
+//!
+//! A line of kube-apiserver's own log keeps no span open, or events would wait until somebody ends it: it is torn where the
+//! span ends, and passed over in parts.
 
 use super::{Line, Reader};
-use crate::source::format::{Format, Stream};
+use crate::source::format::{Format, Part, Stream};
 
 /// How far the span at the current offset is known.
 #[derive(Debug)]
@@ -39,8 +42,24 @@ impl Open {
         self.0.contains(&true)
     }
 
-    fn note(&mut self, stream: Stream, is_last: bool) {
-        self.0[stream as usize] = !is_last;
+    fn note(&mut self, step: Step) {
+        let open = &mut self.0[step.stream as usize];
+        *open = !step.is_last && (*open || step.opens);
+    }
+}
+
+/// What a part is of its line.
+#[derive(Debug, Clone, Copy)]
+struct Step {
+    stream: Stream,
+    is_last: bool,
+    /// What goes on with it has to be waited for.
+    opens: bool,
+}
+
+impl Step {
+    fn of(part: Part<'_>) -> Self {
+        Self { stream: part.stream, is_last: part.is_last, opens: part.may_open_event() }
     }
 }
 
@@ -62,10 +81,10 @@ impl Spans {
         *self = Self::new(self.format);
     }
 
-    fn note(&mut self, stream: Stream, is_last: bool) {
-        self.open.note(stream, is_last);
-        self.is_mixed |= self.only.is_some_and(|only| only != stream);
-        self.only = Some(stream);
+    fn note(&mut self, step: Step) {
+        self.open.note(step);
+        self.is_mixed |= self.only.is_some_and(|only| only != step.stream);
+        self.only = Some(step.stream);
     }
 }
 
@@ -81,7 +100,7 @@ impl Reader {
     pub fn go_on_with(&mut self, open: Open) {
         if let Some(spans) = &mut self.spans {
             for stream in [Stream::Stdout, Stream::Stderr].into_iter().filter(|s| open.0[*s as usize]) {
-                spans.note(stream, false);
+                spans.note(Step { stream, is_last: false, opens: true });
             }
         }
     }
@@ -140,12 +159,12 @@ impl Reader {
         let scanned = self.start + self.scanned;
         let is_end = is_end_of_file || self.buf[..self.end].get(scanned) == Some(&0);
         let line = &self.buf[self.start + spans.lines_bytes..scanned];
-        let part = spans.format.part(line).map(|part| (part.stream, part.is_last));
+        let part = spans.format.part(line).map(Step::of);
         if spans.is_cut {
             spans.is_whole = true;
         } else if self.skipping.is_some() {
-            let own = part.filter(|(stream, _)| Some(*stream) == spans.only);
-            spans.is_whole = own.is_none_or(|(_, is_last)| is_last || is_end);
+            let own = part.filter(|step| Some(step.stream) == spans.only);
+            spans.is_whole = own.is_none_or(|step| step.is_last || is_end);
             if own.is_some() {
                 self.scanned += usize::from(!spans.is_whole);
                 self.skip_scanned();
@@ -155,7 +174,7 @@ impl Reader {
             }
         } else {
             match part {
-                Some((stream, is_last)) => spans.note(stream, is_last),
+                Some(step) => spans.note(step),
                 None => spans.is_mixed = true,
             }
             spans.is_whole = is_end || !spans.open.any();
@@ -174,7 +193,7 @@ impl Reader {
         let torn = &self.buf[self.start + spans.lines_bytes..self.end];
         let mut open = spans.open;
         if let Some(part) = spans.format.part(torn) {
-            open.note(part.stream, part.is_last);
+            open.note(Step::of(part));
         }
         (open.any() || !torn.is_empty()).then_some(open)
     }

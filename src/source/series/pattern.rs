@@ -6,8 +6,8 @@
 
 use std::path::Path;
 
-use super::directory_of;
 use super::names::{Order, order_of_suffix};
+use super::{Series, directory_of};
 
 /// A name in which each `*` stands for any text.
 #[derive(Debug, Clone)]
@@ -53,6 +53,16 @@ fn split(base: &str, is_live: impl Fn(&str) -> bool) -> Option<(&str, Order)> {
     };
     let live = || is_live(base).then_some((base, Order::Live));
     base.match_indices(['.', '-']).find_map(backup).or_else(live)
+}
+
+impl Series {
+    /// Whether files of these names may have been written by one container, so that a line goes on from one to the other.
+    #[must_use]
+    pub fn are_of_one_writer(&self, one: &str, other: &str) -> bool {
+        let Some(pattern) = &self.pattern else { return true };
+        // Of a name that has lost its beginning nobody knows.
+        pattern.split(one).zip(pattern.split(other)).is_none_or(|((one, _), (other, _))| one == other)
+    }
 }
 
 /// What is wrong with the path of a log that may be a pattern.

@@ -6,12 +6,16 @@
 //! Should the old file have grown meanwhile, it is not over, and is read again from there too: the runtime writes to it until
 //! it has been told of the new one. So a physical line without its newline waits likewise. If the next file has no
 //! part of an open line, but begins another one, the two are glued together, and each event in that is found.
+//!
+//! The file of another container goes on with nothing, nor does one in the middle of which reading goes on: what is carried
+//! is torn there.
 
 use std::sync::Arc;
 
 use super::{Open, Tail};
 use crate::source::pins::Listed;
 use crate::source::reader;
+use crate::source::series::Series;
 
 /// What one file has left open.
 #[derive(Debug)]
@@ -21,6 +25,8 @@ pub(super) struct Left {
     pub(super) offset: u64,
     /// Physical lines, each with its newline.
     pub(super) bytes: Vec<u8>,
+    /// Whether it goes on with what is carried before it.
+    pub(super) goes_on: bool,
     listed: Listed,
 }
 
@@ -40,10 +46,13 @@ impl Carried {
 }
 
 impl Open {
-    /// Goes on with what other files have left open.
-    pub(super) fn go_on_with(&mut self, carried: &Carried) {
+    /// Goes on with what other files have left open, if it can be that these lines go on in it.
+    pub(super) fn go_on_with(&mut self, carried: &Carried, series: &Series) {
         self.carried = Arc::clone(&carried.left);
-        if !self.carried.is_empty() {
+        let Some(last) = self.carried.last() else { return };
+        let is_successor = series.are_of_one_writer(&last.listed.entry.base, &self.listed.entry.base);
+        self.goes_on = is_successor && self.reader.offset() == 0;
+        if self.goes_on {
             self.reader.go_on_with(carried.open);
         }
     }
@@ -71,7 +80,7 @@ impl Tail {
         }
         self.ledger.leave_open(&open.listed, open.mark(), end);
         let (file, offset) = (open.listed.entry.base.as_str().into(), open.reader.offset());
-        let left = Left { file, offset, bytes, listed: open.listed };
+        let left = Left { file, offset, bytes, goes_on: open.goes_on, listed: open.listed };
         let known = std::mem::take(&mut self.carried.left);
         let mut all = Arc::try_unwrap(known).unwrap_or_default();
         all.push(left);

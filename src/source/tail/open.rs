@@ -27,6 +27,8 @@ pub(super) struct Open {
     pub(super) records: Records,
     /// What other files have left open, and its first span goes on with.
     pub(super) carried: Arc<Vec<Left>>,
+    /// Whether it really goes on with that, or begins anew behind it.
+    pub(super) goes_on: bool,
     /// Whether that is taken, and nobody was told yet.
     pub(super) has_taken_carried: bool,
     /// Where reading began this time.
@@ -52,6 +54,7 @@ impl Open {
             taken: Taken::default(),
             records: Records::of(format),
             carried: Arc::default(),
+            goes_on: true,
             has_taken_carried: false,
             beginning: Head::of(b""),
             before: None,

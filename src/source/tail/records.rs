@@ -11,12 +11,14 @@ use jiff::Timestamp;
 use super::Open;
 use super::carried::Left;
 use super::take::too_large;
-use crate::batch::{Batch, Limits, Offer, Origin};
+use crate::batch::{Batch, Limits, Offer, Origin, may_be_torn_event};
 use crate::event::{Event, glued};
 use crate::source::format::{Format, Record, Records, Stream, What, legacy};
 use crate::source::reader::{Line, Reader};
 
 const NOT_LEGACY: &str = "not a whole line of the legacy format";
+/// A client chooses what is in a body, and of a long one also what stands where the runtime cuts the line.
+const MAY_BE_WITHIN: &str = "it is the end of a torn line, of which it may be a part that a client wrote: no event is taken from there";
 
 /// How much of the span at the reader's position is in batches that do not end behind it.
 #[derive(Debug, Default)]
@@ -24,6 +26,17 @@ pub(super) struct Taken {
     records: usize,
     /// Of the record behind these, if events are glued together in it.
     pieces: usize,
+}
+
+/// What events may be glued together in.
+#[derive(Clone, Copy)]
+enum Kind {
+    /// A physical line.
+    Line,
+    /// What a container wrote, which need not be an event.
+    Output,
+    /// The same without its end.
+    Torn,
 }
 
 /// Where the pieces of a span are from.
@@ -37,6 +50,8 @@ struct Places<'a> {
 struct Taking<'a> {
     format: Format,
     places: Places<'a>,
+    /// Whether the file goes on with what is carried.
+    goes_on: bool,
     taken: &'a mut Taken,
     batch: &'a mut Batch,
     limits: &'a Limits,
@@ -63,7 +78,8 @@ impl Open {
                 return Offer::Full;
             }
             let places = Places { carried: &self.carried, file: Arc::clone(&file), offset };
-            let mut taking = Taking { format: self.format, places, taken: &mut self.taken, batch, limits };
+            let (format, goes_on, taken) = (self.format, self.goes_on, &mut self.taken);
+            let mut taking = Taking { format, places, goes_on, taken, batch, limits };
             if taking.take_span(line, &mut self.records) == Offer::Full {
                 self.note_before();
                 return Offer::Full;
@@ -100,9 +116,10 @@ impl Taking<'_> {
             Line::TooLong(long) => (None, Some(long)),
         };
         let carried = self.places.carried;
-        let pieces = carried.iter().map(|left| left.bytes.as_slice()).chain(span);
+        let own = span.map(|span| (self.goes_on, span));
+        let pieces = carried.iter().map(|left| (left.goes_on, left.bytes.as_slice())).chain(own);
         let (done, mut number) = (self.taken.records, 0);
-        let flow = records.each(pieces, |record| {
+        let flow = records.each_of(pieces, |record| {
             number += 1;
             if number <= done {
                 return ControlFlow::Continue(());
@@ -141,15 +158,21 @@ impl Taking<'_> {
             return Offer::Taken;
         };
         let place = |within: usize| (record.begin, mark_bytes + within);
+        if record.is_legacy() {
+            return self.offer_legacy(text, place);
+        }
         match record.what {
-            What::Legacy => self.offer_legacy(text, place),
-            // A line of kube-apiserver's own log may repeat such lines, of events that were lost; it is never there.
-            What::Output(Stream::Stdout) if legacy::begins(text) => self.offer_legacy(text, place),
-            What::Output(_) | What::Torn(_) => self.offer_text(text, place, true),
-            What::Line => match self.format.wrong(text) {
+            What::Output(_) => self.offer_text(text, place, Kind::Output),
+            // It is none of its line, which ends in another span.
+            What::Torn(Stream::Stderr) if !may_be_torn_event(text) => {
+                self.batch.skip_part(text.len());
+                Offer::Taken
+            }
+            What::Torn(_) => self.offer_text(text, place, Kind::Torn),
+            What::Line | What::Legacy => match self.format.wrong(text) {
                 Some(why) => self.offer_foreign(text, why, place(0)),
                 None if self.format == Format::Legacy => self.offer_legacy(text, place),
-                None => self.offer_text(text, place, false),
+                None => self.offer_text(text, place, Kind::Line),
             },
         }
     }
@@ -165,16 +188,16 @@ impl Taking<'_> {
         &mut self,
         text: &[u8],
         place: impl Fn(usize) -> ((usize, usize), usize),
-        is_output: bool,
+        kind: Kind,
     ) -> Offer {
         let Self { places, taken, batch, limits, .. } = self;
         let origin = |within: usize| {
             let (record, within) = place(within);
             places.of(record, within)
         };
-        let offer = match (taken.pieces, is_output) {
-            (0, true) => batch.offer_output(text, || origin(0), limits),
-            (0, false) => batch.offer(text, || origin(0), limits),
+        let offer = match (taken.pieces, kind) {
+            (0, Kind::Line) => batch.offer(text, || origin(0), limits),
+            (0, Kind::Output | Kind::Torn) => batch.offer_output(text, || origin(0), limits),
             _ => Offer::Glued(glued::ends(text)),
         };
         let Offer::Glued(ends) = offer else { return offer };
@@ -186,10 +209,12 @@ impl Taking<'_> {
             }
             if let Some((mark_bytes, piece)) = glued::text_of(&text[from..end]) {
                 let origin = || origin(from + mark_bytes);
-                let offer = if is_output {
-                    batch.offer_piece_of_output(piece, origin, limits)
-                } else {
-                    batch.offer_piece(piece, origin, limits)
+                let offer = match kind {
+                    Kind::Line => batch.offer_piece(piece, origin, limits),
+                    Kind::Torn if from > 0 && end == text.len() && Event::parse(piece).is_ok() => {
+                        batch.offer_foreign(piece, MAY_BE_WITHIN, origin, limits)
+                    }
+                    Kind::Output | Kind::Torn => batch.offer_piece_of_output(piece, origin, limits),
                 };
                 if offer == Offer::Full {
                     return Offer::Full;
@@ -228,11 +253,9 @@ pub(super) fn first_time(format: Format, text: &[u8]) -> Option<Timestamp> {
         return time_of(first_line(text));
     }
     let mut time = None;
-    let _ = Records::of(format).each([text], |record| {
-        time = match record.what {
-            What::Legacy => legacy::event(record.text).and_then(|event| time_of(&event)),
-            _ => time_of(record.text),
-        };
+    let _ = Records::of(format).each(text, |record| {
+        let made = if record.is_legacy() { legacy::event(record.text) } else { None };
+        time = time_of(made.as_deref().unwrap_or(record.text));
         if time.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     });
     time
