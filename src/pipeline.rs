@@ -38,6 +38,7 @@ use log::Log;
 use moving::Moving;
 use reload::Reloads;
 
+pub(crate) use moving::log_of_cursors;
 pub use reload::{Load, New};
 
 /// Why the daemon cannot run. The supervisor may start it again.
@@ -194,8 +195,8 @@ impl Daemon {
                         return if self.stop.is_cancelled() { Ok(None) } else { Ok(Some(next)) };
                     }
                 }
-                () = moving::new_log_begins(self.moving.as_ref()) => {
-                    self.moving.iter_mut().for_each(Moving::begins);
+                logs = moving::new_log_begins(self.moving.as_ref()) => {
+                    self.note_begun(logs);
                     running.end_at_end();
                 }
             }
@@ -204,23 +205,34 @@ impl Daemon {
 
     /// Another configuration is wanted. Returns what the next generation needs if this one has come to its end for it.
     async fn change(&mut self, new: New, running: &mut generation::Running) -> Option<Vec<Prepared>> {
-        let New { mut config, prepared } = new;
+        let (config, prepared) = self.take_over(new)?;
+        running.end_now().await;
+        self.put_in_effect(config);
+        Some(prepared)
+    }
+
+    /// Notes where the log is to be. Returns what is to be in effect at once, if that is another configuration.
+    fn take_over(&mut self, New { mut config, prepared }: New) -> Option<(Config, Vec<Prepared>)> {
         self.keep_what_cannot_change(&mut config);
         let former = self.config.source.clone();
-        if moving::is_another_log(&former, &config.source) {
-            let on_the_way = self.moving.take();
-            self.moving = Some(Moving::to(config.clone(), &former, on_the_way, self.books.pins()));
+        let on_the_way = self.moving.take();
+        self.moving = Moving::to(config.clone(), &former, on_the_way, self.books.pins());
+        if self.moving.is_some() {
             config.source = former;
-        } else {
-            self.moving = None;
         }
-        if config == self.config {
-            return None;
+        (config != self.config).then_some((config, prepared))
+    }
+
+    fn note_begun(&mut self, logs: usize) {
+        if let Some(moving) = &mut self.moving {
+            moving.begins(logs, &self.config.source);
         }
-        running.end_now().await;
+    }
+
+    /// For routes that are yet to be built.
+    fn put_in_effect(&mut self, config: Config) {
         self.log.reopen_for(&self.config, &config);
         self.config = config;
-        Some(prepared)
     }
 
     /// What a running daemon cannot change is left as it is.
@@ -243,13 +255,26 @@ impl Daemon {
         }
         if let Some(moving) = self.moving.take() {
             self.log.let_go(self.config.outputs.len());
-            (self.config, self.log) = moving.arrive(&self.config);
+            if let Some((config, log, moving)) = moving.arrive(&self.config) {
+                (self.config, self.log, self.moving) = (config, log, moving);
+            }
         }
         // Until the next ones run, nothing is shipped.
         self.shown.borrow().iter().for_each(|health| health.stopping());
-        tokio::select! {
-            () = self.stop.cancelled() => None,
-            prepared = reload::prepared(&self.config) => Some(prepared),
+        loop {
+            let wanted = self.moving.as_ref().map_or(&self.config, Moving::wanted);
+            tokio::select! {
+                () = self.stop.cancelled() => return None,
+                prepared = reload::prepared(&self.config) => return Some(prepared),
+                logs = moving::new_log_begins(self.moving.as_ref()) => self.note_begun(logs),
+                // What cannot be had may not be wanted any more.
+                new = self.reloads.next(wanted) => {
+                    if let Some((config, prepared)) = self.take_over(new) {
+                        self.put_in_effect(config);
+                        return Some(prepared);
+                    }
+                }
+            }
         }
     }
 }

@@ -106,6 +106,12 @@ impl Watch {
     pub fn attach(&self) {
         self.0.attach();
     }
+
+    /// The same for a log that nobody reads yet: its files are opened here, since no output looks for them.
+    pub fn look(&self) {
+        self.0.attach();
+        self.0.pins.look();
+    }
 }
 
 /// A link that appears or is led elsewhere may bring a directory that is yet to be watched, and the watcher's own thread

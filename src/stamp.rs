@@ -28,14 +28,20 @@ impl Stamp {
         Self { path, found }
     }
 
-    /// Whether there is a file.
-    pub(crate) fn is_there(&self) -> bool {
-        self.found.is_some()
+    /// Whether something was written to it since. Whoever changes its owner or its mode writes nothing, nor does who makes it
+    /// empty.
+    pub(crate) fn is_written_since(&self, before: &Self) -> bool {
+        let content = |stamp: &Self| {
+            stamp.found.map(|[device, inode, size, modified, _]| [device, inode, size, modified])
+        };
+        self.found.is_some_and(|[_, _, size, ..]| size > 0) && content(self) != content(before)
     }
 
-    /// Whether the file that it was taken of is the same, and unchanged.
-    pub(crate) fn looks_like(&self, other: &Self) -> bool {
-        self.found == other.found
+    /// Whether something was written to it after the file of `other` came to be as it is and where it is. Of that one the
+    /// time of modification tells nothing: a copy that was kept has an old one.
+    pub(crate) fn is_written_after(&self, other: &Self) -> bool {
+        let times = self.found.zip(other.found);
+        times.is_some_and(|([_, _, size, written, _], [.., changed])| size > 0 && written > changed)
     }
 
     pub(crate) fn path(&self) -> &Path {

@@ -13,6 +13,7 @@ use crate::buffers::Buffers;
 use crate::checkpoint::{Cursor, Loaded, Lock, SUFFIX, Store};
 use crate::config::{self, Config, MinFree};
 use crate::gap::Gap;
+use crate::pipeline;
 use crate::policy::Policy;
 use crate::redact::Redaction;
 use crate::rejected::RejectedFile;
@@ -178,7 +179,8 @@ impl Skip {
             Loaded::Never => Cursor::default(),
             Loaded::Unreadable(reason) => bail!("the cursor of {output} cannot be read: {reason}"),
         };
-        let source = config.map(|config| &config.source);
+        let source = config.map(pipeline::log_of_cursors);
+        let source = source.as_ref();
         let Some(log) = self.audit_log_path.as_ref().or(source.map(|source| &source.path)) else {
             bail!("which log? Give --config or --audit-log-path");
         };

@@ -40,6 +40,12 @@ impl Books {
         self.metrics.pins()
     }
 
+    /// Outputs that are not there any more wait for nothing.
+    fn keep_only(&self, outputs: &[config::Output]) {
+        let is_gone = |name: &str| outputs.iter().all(|output| output.name != name);
+        self.routes.iter().filter(|(name, _)| is_gone(name)).for_each(|(_, books)| books.begins_anew());
+    }
+
     fn of(&mut self, output: &str) -> Arc<RouteMetrics> {
         if let Some(known) = self.routes.get(output) {
             known.begins_anew();
@@ -77,6 +83,7 @@ impl Generation {
         hung_up: watch::Receiver<()>,
     ) -> Result<Self, Fatal> {
         let (mut routes, mut endpoints, mut policies) = (Vec::new(), Vec::new(), Vec::new());
+        books.keep_only(&config.outputs);
         for (number, (output, prepared)) in config.outputs.iter().zip(prepared).enumerate() {
             let metrics = books.of(&output.name);
             let Built { route, endpoint, policy } =

@@ -1,15 +1,15 @@
 //! The log that is followed: the handles on its files, and who is told of changes.
 
-use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::checkpoint::{Cursor, HEAD_BYTES, Loaded, Mark, Store};
-use crate::config::{self, Config};
+use crate::config::{Config, Source};
 use crate::metrics::PinMetrics;
 use crate::source::Watch;
 use crate::source::fdstore::{FdStore, Kept};
 use crate::source::held::Held;
-use crate::source::pins::{PinSet, Show};
+use crate::source::pins::PinSet;
 use crate::source::reader;
 use crate::source::spool;
 
@@ -17,25 +17,50 @@ use crate::source::spool;
 pub(super) struct Log {
     watch: Arc<Watch>,
     metrics: PinMetrics,
-    spool: PathBuf,
+    /// Whether it is the one that is read, which the gauges show.
+    is_read: Arc<AtomicBool>,
 }
 
 impl Log {
     /// Opens the log of a configuration; `kept` is what systemd held for us, and what a stop has spooled is held again.
     pub(super) fn open(config: &Config, kept: Vec<Kept>, metrics: PinMetrics) -> Self {
         let spool = spool::directory(&config.state_dir);
-        let gauges = metrics.clone();
-        let show = Box::new(move |files, bytes| gauges.show(files, bytes));
-        let pins =
-            pins(&config.source, config.outputs.len(), show).with_kept(kept, FdStore::from_env(), &spool);
-        Self { watch: Arc::new(Watch::new(Arc::new(pins))), metrics, spool }
+        // A stop may have been before its turn came.
+        let ahead = spool::directory_ahead(&config.state_dir, &config.source.path);
+        let take_over = |pins: PinSet| pins.with_kept(kept, FdStore::from_env(), &spool).with_spooled(&ahead);
+        Self::of_pins(config, metrics, true, take_over)
     }
 
     /// Opens a log whose turn is yet to come. Nobody reads it, and its files are held meanwhile.
     pub(super) fn open_ahead(config: &Config, metrics: PinMetrics) -> Self {
-        let spool = spool::directory(&config.state_dir);
-        let pins = pins(&config.source, config.outputs.len(), Box::new(|_, _| {}));
-        Self { watch: Arc::new(Watch::new(Arc::new(pins))), metrics, spool }
+        let spool = spool::directory_ahead(&config.state_dir, &config.source.path);
+        let log = Self::of_pins(config, metrics, false, |pins| pins.with_spooled(&spool));
+        log.watch.look();
+        log
+    }
+
+    fn of_pins(
+        config: &Config,
+        metrics: PinMetrics,
+        is_read: bool,
+        take_over: impl FnOnce(PinSet) -> PinSet,
+    ) -> Self {
+        let is_read = Arc::new(AtomicBool::new(is_read));
+        let (gauges, is_shown) = (metrics.clone(), Arc::clone(&is_read));
+        let show = Box::new(move |files, bytes| {
+            if is_shown.load(Ordering::Relaxed) {
+                gauges.show(files, bytes);
+            }
+        });
+        let Source { path, pins, .. } = &config.source;
+        let pins = take_over(PinSet::new(path, pins.clone(), config.outputs.len(), show));
+        Self { watch: Arc::new(Watch::new(Arc::new(pins))), metrics, is_read }
+    }
+
+    /// Its turn has come: so many outputs begin to read it.
+    pub(super) fn begin_for(&self, outputs: usize) {
+        self.is_read.store(true, Ordering::Relaxed);
+        self.watch.pins().begin_for(outputs, FdStore::from_env());
     }
 
     pub(super) fn watch(&self) -> &Arc<Watch> {
@@ -49,13 +74,9 @@ impl Log {
         };
         if before.source != after.source || names(before) != names(after) {
             self.keep_nameless(before);
-            self.open_anew(after);
+            // What is found nowhere else is in the spool.
+            *self = Self::open(after, Vec::new(), self.metrics.clone());
         }
-    }
-
-    /// Opens it from the spool, which holds what is found nowhere else.
-    pub(super) fn open_anew(&mut self, config: &Config) {
-        *self = Self::open(config, Vec::new(), self.metrics.clone());
     }
 
     /// All of it is settled, by so many outputs: nothing is held any more, here or by systemd.
@@ -87,10 +108,11 @@ impl Log {
             };
             cursors.iter().map(|cursor| by(cursor).unwrap_or(0)).min().unwrap_or(0)
         };
-        self.watch.pins().spool(&self.spool, settled);
+        let spool = if self.is_read.load(Ordering::Relaxed) {
+            spool::directory(&config.state_dir)
+        } else {
+            spool::directory_ahead(&config.state_dir, &config.source.path)
+        };
+        self.watch.pins().spool(&spool, settled);
     }
-}
-
-fn pins(source: &config::Source, outputs: usize, show: Show) -> PinSet {
-    PinSet::new(&source.path, source.pins.clone(), outputs, show)
 }

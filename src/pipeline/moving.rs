@@ -5,86 +5,137 @@
 //! one is settled. The files of the new one are held meanwhile, so that no retention takes them. Then each output begins the
 //! new log at its oldest file.
 //!
-//! A file in the state directory remembers which log the cursors are of, so that a restart in between goes on with the old
-//! one, and a manifest that changed while nothing ran is as good. How far each output got in the old log is kept too, for the
-//! day when somebody leads back to it.
+//! Somebody may lead to a third log, or back, before the old one is settled. What was written to in between is read too, in
+//! its turn.
+//!
+//! A file in the state directory remembers which log the cursors are of, and which have begun since (`record`), so that a
+//! restart in between goes on with the old one, and a manifest that changed while nothing ran is as good. How far each output
+//! got in the old log is kept too, for the day when somebody leads back to it (`cursors`).
 
+mod cursors;
+mod record;
+
+use std::collections::VecDeque;
 use std::fs;
-use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
-
 use super::log::Log;
-use crate::checkpoint::{Cursor, Store};
 use crate::config::{Config, Source};
-use crate::fingerprint;
 use crate::metrics::PinMetrics;
-use crate::source::format::Format;
 use crate::source::series::Series;
 use crate::stamp::Stamp;
+use record::{Place, Record, remember, remembered};
 
-/// Between two looks whether the new log has begun.
+/// Between two looks whether a new log has begun.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 
-/// The way from one log to another.
+/// The way from one log to another, or over several of them to the last.
 pub(super) struct Moving {
     wanted: Config,
+    /// What is to be read after the log that is read now; the last one is the wanted one.
+    next: VecDeque<Next>,
+    gauges: PinMetrics,
+}
+
+/// A log whose turn is yet to come.
+struct Next {
+    source: Source,
     log: Log,
-    /// How the new log looked when it was not yet written to.
+    /// How it looked when it was not yet written to.
     before: Stamp,
     has_begun: bool,
 }
 
-/// What the state directory remembers of it.
-#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct Record {
-    path: PathBuf,
-    format: Format,
-}
-
 /// Whether these are two logs, and not one by two names.
-pub(super) fn is_another_log(former: &Source, new: &Source) -> bool {
+fn is_another_log(former: &Source, new: &Source) -> bool {
     let id = |path: &Path| fs::metadata(path).ok().map(|found| (found.dev(), found.ino()));
     former.path != new.path && (id(&former.path).is_none() || id(&former.path) != id(&new.path))
+}
+
+/// The log that the cursors are of. Where a daemon was stopped on the way that is not yet the one which the manifest names.
+pub(crate) fn log_of_cursors(config: &Config) -> Source {
+    let record = remembered(&config.state_dir).filter(|_| config.source.manifest.is_some());
+    let former = record.map(|record| record.log.source(&config.source));
+    former.filter(|former| !is_empty(former)).unwrap_or_else(|| config.source.clone())
+}
+
+/// Whether it has no file at all: its files may lie elsewhere now, where they are known by their content.
+fn is_empty(source: &Source) -> bool {
+    Series::new(&source.path).list().is_ok_and(|files| files.is_empty())
 }
 
 impl Moving {
     /// What a restart has interrupted, and the configuration until it is done.
     pub(super) fn at_start(config: Config, gauges: PinMetrics) -> (Option<Self>, Config) {
-        let former = remembered(&config.state_dir).filter(|_| config.source.manifest.is_some());
-        let former = former.map(|Record { path, format }| Source { path, format, ..config.source.clone() });
-        // Without a file of that name its files may lie elsewhere now, where they are known by their content.
-        let is_to_be_read = |former: &Source| live(former).exists() && is_another_log(former, &config.source);
-        let Some(former) = former.filter(is_to_be_read) else {
-            remember(&config);
+        let state_dir = &config.state_dir;
+        let Some(record) = remembered(state_dir).filter(|_| config.source.manifest.is_some()) else {
+            remember(&config, &Record::of(&config.source));
             return (None, config);
         };
-        tell(&former.path, &config.source.path);
+        let source = |place: &Place| place.source(&config.source);
+        let (former, begun) = (source(&record.log), record.then.iter().map(source).collect::<Vec<_>>());
+        if let Some(left) = &record.left {
+            // It ended between the two logs.
+            cursors::turn_all(&config, &left.path, &former.path);
+        }
+        if begun.is_empty() && (is_empty(&former) || !is_another_log(&former, &config.source)) {
+            remember(&config, &Record::of(&config.source));
+            return (None, config);
+        }
         let running = Config { source: former, ..config.clone() };
-        // Whatever is there was written by the server that came later.
-        let before = Stamp::of(PathBuf::new());
-        let log = Log::open_ahead(&config, gauges);
-        (Some(Self { wanted: config, log, before, has_begun: false }), running)
+        let mut moving = Self { wanted: config, next: VecDeque::new(), gauges };
+        for source in begun {
+            moving.push(source, &running.source, true);
+        }
+        let moving = moving.on_to_wanted(&running.source);
+        match &moving {
+            Some(moving) => moving.remember(&running.source, None),
+            None => remember(&running, &Record::of(&running.source)),
+        }
+        (moving, running)
     }
 
-    /// From the log of `former` to that of `wanted`, which may have been `on_the_way` already.
-    pub(super) fn to(wanted: Config, former: &Source, on_the_way: Option<Self>, gauges: PinMetrics) -> Self {
-        if let Some(same) = on_the_way.filter(|moving| moving.wanted.source == wanted.source) {
-            return Self { wanted, ..same };
+    /// From the log of `former` to that of `wanted`, after those that were `on_the_way` already; `None` if it is the wanted
+    /// one.
+    pub(super) fn to(
+        wanted: Config,
+        former: &Source,
+        on_the_way: Option<Self>,
+        gauges: PinMetrics,
+    ) -> Option<Self> {
+        let next = on_the_way.map(|moving| moving.next).unwrap_or_default();
+        Self { wanted, next, gauges }.on_to_wanted(former)
+    }
+
+    /// Leaves out what nobody has written to after all, and has the wanted log be the last one.
+    fn on_to_wanted(mut self, former: &Source) -> Option<Self> {
+        let wanted = self.wanted.source.clone();
+        let is_news = |next: &Next| next.has_begun || next.to_look()();
+        while self.next.back().is_some_and(|last| last.source.path != wanted.path && !is_news(last)) {
+            self.next.pop_back();
         }
-        tell(&former.path, &wanted.source.path);
+        match self.next.back_mut() {
+            Some(last) if !is_another_log(&last.source, &wanted) => {
+                last.source = Source { path: last.source.path.clone(), ..wanted };
+            }
+            None if !is_another_log(former, &wanted) => return None,
+            _ => self.push(wanted, former, false),
+        }
+        Some(self)
+    }
+
+    fn push(&mut self, source: Source, former: &Source, has_begun: bool) {
+        tell(&self.next.back().map_or(former, |last| &last.source).path, &source.path);
+        let (live, manifest) = (Stamp::of(live(&source)), source.manifest.clone().map(Stamp::of));
         // What was written after the manifest was written by the server that obeys it.
-        let modified = |path: &Path| fs::metadata(path).and_then(|found| found.modified()).ok();
-        let changed = wanted.source.manifest.as_deref().and_then(modified);
-        let path = live(&wanted.source);
-        let has_begun =
-            changed.is_some_and(|changed| modified(&path).is_some_and(|written| written > changed));
-        let before = Stamp::of(if has_begun { PathBuf::new() } else { path });
-        let log = Log::open_ahead(&wanted, gauges);
-        Self { wanted, log, before, has_begun: false }
+        let is_news = manifest.is_some_and(|manifest| live.is_written_after(&manifest));
+        let before = if is_news { Stamp::of(PathBuf::new()) } else { live };
+        let config = Config { source: source.clone(), ..self.wanted.clone() };
+        let log = Log::open_ahead(&config, self.gauges.clone());
+        self.next.push_back(Next { source, log, before, has_begun });
     }
 
     /// The configuration that is to be in effect.
@@ -92,52 +143,75 @@ impl Moving {
         &self.wanted
     }
 
-    /// Whether the new log is written to, and so nobody writes to the old one any more.
+    /// Whether the next log is written to, and so nobody writes to the one before it any more.
     pub(super) fn has_begun(&self) -> bool {
-        self.has_begun
+        self.next.front().is_some_and(|next| next.has_begun)
     }
 
-    /// The new log is written to.
-    pub(super) fn begins(&mut self) {
-        self.has_begun = true;
+    /// So many logs are written to, or were until the next was, while `former` is read: none of them may be forgotten.
+    pub(super) fn begins(&mut self, logs: usize, former: &Source) {
+        self.next.iter_mut().take(logs).for_each(Next::begins);
+        self.remember(former, None);
     }
 
-    /// Copies what the file system will forget of the new log to the spool.
+    fn remember(&self, read: &Source, left: Option<&Source>) {
+        let begun = self.next.iter().filter(|next| next.has_begun).map(|next| &next.source);
+        remember(&self.wanted, &Record::between(read, begun, left));
+    }
+
+    /// Copies what the file system will forget of the logs to come to the spool.
     pub(super) fn keep_nameless(&self) {
-        // Nobody has settled anything of it.
-        self.log.keep_nameless(&Config { outputs: Vec::new(), ..self.wanted.clone() });
+        for Next { source, log, .. } in &self.next {
+            // Nobody has settled anything of it.
+            log.keep_nameless(&Config { outputs: Vec::new(), source: source.clone(), ..self.wanted.clone() });
+        }
     }
 
-    /// The old log is settled, by outputs that have ended.
-    pub(super) fn arrive(mut self, former: &Config) -> (Config, Log) {
-        remember(&self.wanted);
-        for output in &former.outputs {
-            if let Err(error) = switch(former, &self.wanted, &output.name) {
-                let output = &output.name;
-                tracing::error!(output, %error, "the cursor cannot be begun anew; a possible gap will be reported");
-            }
-        }
-        tracing::info!(log = %self.wanted.source.path.display(), "the old log is settled; going on with the new one");
-        // What it held alone is taken over by way of the spool.
-        self.keep_nameless();
-        self.log.open_anew(&self.wanted);
-        (self.wanted, self.log)
+    /// The log before the next one is settled, by outputs that have ended. Returns what is in effect from now on, and what is
+    /// still to come.
+    pub(super) fn arrive(mut self, former: &Config) -> Option<(Config, Log, Option<Self>)> {
+        let Next { source, log, .. } = self.next.pop_front()?;
+        cursors::put_aside(former);
+        self.remember(&source, Some(&former.source));
+        cursors::turn_all(former, &former.source.path, &source.path);
+        self.remember(&source, None);
+        tracing::info!(log = %source.path.display(), "the old log is settled; going on with the new one");
+        let config = Config { source, ..self.wanted.clone() };
+        log.begin_for(config.outputs.len());
+        let still = !self.next.is_empty();
+        Some((config, log, still.then_some(self)))
     }
 }
 
-/// Returns when the log that is moved to is written to for the first time; else never.
-pub(super) async fn new_log_begins(moving: Option<&Moving>) {
-    let Some(moving) = moving.filter(|moving| !moving.has_begun) else {
-        return std::future::pending().await;
-    };
+impl Next {
+    /// Opens what has appeared of it, and says whether it begins.
+    fn to_look(&self) -> impl FnOnce() -> bool + Send + 'static {
+        let (watch, source, before) =
+            (Arc::clone(self.log.watch()), self.source.clone(), self.before.clone());
+        let has_begun = self.has_begun;
+        move || {
+            watch.look();
+            !has_begun && Stamp::of(live(&source)).is_written_since(&before)
+        }
+    }
+
+    fn begins(&mut self) {
+        if !std::mem::replace(&mut self.has_begun, true) {
+            tracing::info!(log = %self.source.path.display(), "the new log has begun");
+        }
+    }
+}
+
+/// Returns when more of the logs to come are written to: how many of them; else never. Their files are opened meanwhile.
+pub(super) async fn new_log_begins(moving: Option<&Moving>) -> usize {
+    let Some(moving) = moving else { return std::future::pending().await };
     loop {
-        let (source, before) = (moving.wanted.source.clone(), moving.before.clone());
+        let looks: Vec<_> = moving.next.iter().map(Next::to_look).collect();
         let look = tokio::task::spawn_blocking(move || {
-            let now = Stamp::of(live(&source));
-            now.is_there() && !now.looks_like(&before)
+            looks.into_iter().map(|look| look()).collect::<Vec<bool>>().into_iter().rposition(|begins| begins)
         });
-        if look.await.unwrap_or(false) {
-            return;
+        if let Ok(Some(last)) = look.await {
+            return last + 1;
         }
         tokio::time::sleep(LOOK_EVERY).await;
     }
@@ -157,68 +231,4 @@ fn live(source: &Source) -> PathBuf {
     // Where the path is a pattern, only a listing tells. A directory that cannot be read holds no file yet.
     let _ = series.list();
     series.live_path()
-}
-
-fn record(state_dir: &Path) -> PathBuf {
-    state_dir.join("log.json")
-}
-
-/// The log that the cursors are of.
-fn remembered(state_dir: &Path) -> Option<Record> {
-    let path = record(state_dir);
-    let text = fs::read(&path).ok()?;
-    match serde_json::from_slice(&text) {
-        Ok(record) => Some(record),
-        Err(error) => {
-            tracing::error!(path = %path.display(), %error, "which log was read before cannot be known");
-            None
-        }
-    }
-}
-
-/// Remembers which log the cursors are of, if it may be another one tomorrow.
-fn remember(config: &Config) {
-    let Config { source, state_dir, .. } = config;
-    let record_now = Record { path: source.path.clone(), format: source.format };
-    if source.manifest.is_none() || remembered(state_dir).as_ref() == Some(&record_now) {
-        return;
-    }
-    let write = || {
-        let text = serde_json::to_vec(&record_now).map_err(io::Error::other)?;
-        let (path, new) = (record(state_dir), state_dir.join("log.json.new"));
-        fs::write(&new, text)?;
-        fs::File::open(&new)?.sync_all()?;
-        fs::rename(new, path)?;
-        fs::File::open(state_dir)?.sync_all()
-    };
-    if let Err(error) = write() {
-        tracing::error!(%error, "which log is read cannot be remembered; if it moves while nothing runs, a gap is possible");
-    }
-}
-
-/// Where an output stands in a log that it does not read now.
-fn aside(state_dir: &Path, output: &str, log: &Path) -> PathBuf {
-    let hash = fingerprint::short(log.as_os_str().as_encoded_bytes());
-    state_dir.join(format!("{output}.former-{hash:016x}.json"))
-}
-
-/// Puts the cursor of the old log aside, and begins the new one: where it was left when it was read before, or at its oldest
-/// file.
-fn switch(former: &Config, wanted: &Config, output: &str) -> io::Result<()> {
-    let state_dir = &former.state_dir;
-    let cursor = Store::path(state_dir, output);
-    let kept = aside(state_dir, output, &former.source.path);
-    let _ = fs::remove_file(&kept);
-    // The cursor stays in place until there is another: an output without any might begin at the newest file.
-    match fs::hard_link(&cursor, &kept) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => drop(fs::copy(&cursor, &kept)?),
-        _ => {}
-    }
-    let known = aside(state_dir, output, &wanted.source.path);
-    if known.exists() {
-        return fs::rename(known, cursor);
-    }
-    let (mut store, _) = Store::open(state_dir, output);
-    store.commit(&Cursor::default())?;
-    store.sync()
 }

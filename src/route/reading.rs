@@ -178,7 +178,7 @@ impl Reading {
                 self.treating = batch.seal();
                 *batch = self.begin();
             }
-            let progress = self.fill(batch, limits).await;
+            let progress = self.fill(batch, limits, ends.at_end.is_cancelled()).await;
             let has_skipped = batch.skipped().lines > 0;
             if !batch.is_empty() || has_skipped {
                 self.active_at = Instant::now();
@@ -230,14 +230,15 @@ impl Reading {
         }
     }
 
-    /// Takes the lines that are there, off the async threads.
-    async fn fill(&mut self, batch: &mut Batch, limits: Limits) -> Progress {
+    /// Takes the lines that are there, off the async threads; of a log that nobody writes any more, what is behind them too.
+    async fn fill(&mut self, batch: &mut Batch, limits: Limits, is_final: bool) -> Progress {
         let Some(mut tail) = self.tail.take() else { return Progress::AtEnd };
         #[cfg(test)]
         self.looks.push(Instant::now());
         let mut filled = std::mem::replace(batch, Batch::new(self.buffers.clone()));
         let measure = self.measured_at.is_none_or(|at| at.elapsed() >= MEASURE_EVERY);
         let bytes_before = filled.log_bytes();
+        tail.is_final(is_final);
         let work = blocking(move || {
             let result = tail.fill(&mut filled, &limits);
             let unread = match result {

@@ -24,6 +24,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::config;
+use crate::source::fdstore::FdStore;
 use crate::source::held::{Held, id_of};
 use crate::source::series::{Entry, Series};
 use kept::Store;
@@ -244,6 +245,18 @@ impl PinSet {
     /// What `output` will never be able to read, since the last call.
     pub fn take_missing(&self, output: usize) -> Vec<Missing> {
         std::mem::take(&mut self.state().missing[output])
+    }
+
+    /// Nobody has read anything of it so far. From now on so many outputs do, and systemd holds what is held here.
+    pub fn begin_for(&self, outputs: usize, systemd: FdStore) {
+        let mut state = self.state();
+        state.store.systemd = systemd;
+        let missing = state.missing.first().cloned().unwrap_or_default();
+        state.missing = vec![missing; outputs];
+        for known in state.known.iter_mut().filter(|known| !known.waiting.is_empty()) {
+            known.waiting = (0..outputs).collect();
+        }
+        self.show_alone(&state);
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

@@ -26,6 +26,7 @@ use serde::{Deserialize, Serialize};
 
 use super::keep::Key;
 use crate::checkpoint::HEAD_BYTES;
+use crate::fingerprint;
 
 pub use load::{Spooled, load, remove};
 
@@ -40,6 +41,13 @@ const INTERRUPTED: &str = "the process ended before it was copied";
 #[must_use]
 pub fn directory(state_dir: &Path) -> PathBuf {
     state_dir.join("spool")
+}
+
+/// Where the spool of a log is whose turn is yet to come: files of two logs may have the same names.
+#[must_use]
+pub fn directory_ahead(state_dir: &Path, log: &Path) -> PathBuf {
+    let hash = fingerprint::short(log.as_os_str().as_encoded_bytes());
+    state_dir.join(format!("spool-{hash:016x}"))
 }
 
 /// A file that has lost its last name, and that is not settled by every output.

@@ -117,6 +117,8 @@ pub struct Tail {
     /// What was behind the file that was opened last.
     ahead: VecDeque<Listed>,
     waiting_said: bool,
+    /// Nobody writes to the log any more.
+    is_final: bool,
     observed: Observed,
     /// What the pins had to give up, and whether that is told already.
     missing: Vec<(Missing, bool)>,
@@ -155,6 +157,7 @@ impl Tail {
             looked: None,
             ahead: VecDeque::new(),
             waiting_said: false,
+            is_final: false,
             observed: Observed::default(),
             missing: Vec::new(),
             trouble: Trouble::default(),
@@ -171,6 +174,12 @@ impl Tail {
     pub fn in_format(mut self, format: Format) -> Self {
         self.format = format;
         self
+    }
+
+    /// From now on nobody writes to the log any more, or somebody may: what stands behind the last newline is its end, or is
+    /// still being written.
+    pub fn is_final(&mut self, is: bool) {
+        self.is_final = is;
     }
 
     /// Everything that was taken so far, as a cursor.

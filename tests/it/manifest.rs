@@ -1,6 +1,7 @@
 //! kube-apiserver's static pod manifest: imported, and followed while the daemon runs.
 
 mod import;
+mod moving;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};

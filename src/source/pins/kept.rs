@@ -84,12 +84,19 @@ impl PinSet {
                     _ => state.store.drop_kept(key),
                 }
             }
+        }
+        self.with_spooled(dir)
+    }
+
+    /// Takes over what is in the spool at `dir`.
+    #[must_use]
+    pub fn with_spooled(self, dir: &Path) -> Self {
+        {
+            let mut state = self.state();
             for spooled in spool::load(dir) {
                 state.load(&self.series, spooled);
             }
-            state.known.sort_by_key(|known| known.sequence);
-            let next = state.known.last().map_or(0, |known| known.sequence + 1);
-            state.next_sequence = state.next_sequence.max(next);
+            state.in_order();
             self.show_alone(&state);
         }
         self
@@ -149,6 +156,13 @@ impl PinSet {
 }
 
 impl State {
+    /// What is found from now on came later.
+    fn in_order(&mut self) {
+        self.known.sort_by_key(|known| known.sequence);
+        let next = self.known.last().map_or(0, |known| known.sequence + 1);
+        self.next_sequence = self.next_sequence.max(next);
+    }
+
     fn adopt(&mut self, sequence: u64, entry: Entry, held: Held, keeping: Keeping) {
         // systemd's handle and the copy may be of the same file.
         let same = |known: &&mut Known| known.sequence == sequence && known.entry.base == entry.base;

@@ -40,7 +40,10 @@ impl Tail {
                 self.replaced_in_place();
                 return Ok(AtEnd::ReadOn);
             }
-            return self.look_for_older();
+            return match self.look_for_older()? {
+                AtEnd::Wait if self.is_final => self.take_torn_end(batch, limits),
+                other => Ok(other),
+            };
         }
         if !open.final_read_done {
             open.final_read_done = true;
@@ -65,6 +68,16 @@ impl Tail {
         }
         open.final_read_done = true;
         Ok(AtEnd::ReadOn)
+    }
+
+    /// Nobody will end the last line of the live file. One of a container may be ended in its next file.
+    fn take_torn_end(&mut self, batch: &mut Batch, limits: &Limits) -> Result<AtEnd, Error> {
+        let Some(open) = self.open.as_mut().filter(|open| open.format.is_plain()) else {
+            return Ok(AtEnd::Wait);
+        };
+        let offer = open.take_remainder(batch, limits);
+        self.after_taking()?;
+        Ok(if offer == Offer::Full { AtEnd::BatchFull } else { AtEnd::Wait })
     }
 
     /// The live file is read to its end. If a backup is unread (it came late, or was written to after its rotation),
