@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use audit_shipper::demo::lumberjack::Options;
 
-use crate::support::books::{assert_books_balance, count};
+use crate::support::books::{assert_books_balance, assert_law, count};
 use crate::support::daemon::{Daemon, Metrics};
 use crate::support::endpoint::{Answer, Endpoint, Gate};
 use crate::support::rotators::{appending, write_lines};
@@ -101,19 +101,6 @@ fn stop(mut daemon: Daemon) {
 /// A number of the books of one output.
 fn of(metrics: &Metrics, output: &str, name: &str) -> u64 {
     count(metrics, &format!("audit_shipper_{name}"), &[("output", output)])
-}
-
-fn assert_law(metrics: &Metrics, output: &str) {
-    let accounts = [
-        "filtered_events_total",
-        "delivered_events_total",
-        "set_aside_events_total",
-        "refused_by_endpoint_events_total",
-        "buffered_events",
-    ]
-    .map(|name| of(metrics, output, name));
-    let read = of(metrics, output, "read_events_total");
-    assert_eq!(read, accounts.iter().sum::<u64>(), "{output}: {accounts:?} in:\n{}", metrics.text());
 }
 
 /// Waits until an output has settled all there is; then there is no gap in it.

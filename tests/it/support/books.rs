@@ -16,11 +16,26 @@ pub(crate) fn of_output(metrics: &Metrics, what: &str) -> u64 {
     count(metrics, &format!("audit_shipper_{what}_events_total"), &[])
 }
 
-/// Asserts what holds at any time: read = filtered + delivered + set aside + refused by endpoint + buffered, each line
-/// set aside is an error, and the page is one that Prometheus takes.
+/// Asserts what holds at any time of each output: read = filtered + delivered + set aside + refused by endpoint + buffered,
+/// each line set aside is an error, and the page is one that Prometheus takes.
 pub(crate) fn assert_books_balance(daemon: &Daemon) {
     let metrics = daemon.metrics();
-    let count = |name: &str| count(&metrics, &format!("audit_shipper_{name}"), &[]);
+    let outputs = metrics.outputs();
+    assert!(!outputs.is_empty(), "{}", metrics.text());
+    for output in outputs {
+        assert_law(&metrics, output);
+        for reason in ["malformed", "rejected", "too_large"] {
+            let of = [("output", output), ("reason", reason)];
+            let count = |name| count(&metrics, name, &of);
+            assert_eq!(count("error_total"), count("audit_shipper_set_aside_events_total"), "{of:?}");
+        }
+    }
+    assert_prometheus_takes(metrics.text());
+}
+
+/// Asserts the law of the metrics for one output.
+pub(crate) fn assert_law(metrics: &Metrics, output: &str) {
+    let count = |name: &str| count(metrics, &format!("audit_shipper_{name}"), &[("output", output)]);
     let read = count("read_events_total");
     let accounts = [
         "filtered_events_total",
@@ -30,13 +45,7 @@ pub(crate) fn assert_books_balance(daemon: &Daemon) {
         "buffered_events",
     ]
     .map(count);
-    assert_eq!(read, accounts.iter().sum::<u64>(), "{accounts:?} in:\n{}", metrics.text());
-    for reason in ["malformed", "rejected", "too_large"] {
-        let of = [("reason", reason)];
-        let count = |name| super::books::count(&metrics, name, &of);
-        assert_eq!(count("error_total"), count("audit_shipper_set_aside_events_total"), "{reason}");
-    }
-    assert_prometheus_takes(metrics.text());
+    assert_eq!(read, accounts.iter().sum::<u64>(), "{output}: {accounts:?} in:\n{}", metrics.text());
 }
 
 /// Exit status 1 is a page that cannot be read, 3 is only a matter of taste.

@@ -206,6 +206,12 @@ impl Metrics {
         self.find(name, labels).iter().sum()
     }
 
+    /// The names of the outputs that have read anything, or could have.
+    pub(crate) fn outputs(&self) -> Vec<&str> {
+        let behind = |line| str::strip_prefix(line, "audit_shipper_read_events_total{output=\"");
+        self.0.lines().filter_map(behind).filter_map(|rest| rest.split('"').next()).collect()
+    }
+
     /// The page as it came.
     pub(crate) fn text(&self) -> &str {
         &self.0
