@@ -95,7 +95,8 @@
 //! - [`prepare`]: the files that the configuration names, read before anything starts; a `stamp` tells when one has changed.
 //!
 //! How it is set up:
-//! - [`pipeline`]: builds the routes, runs them, stops them in order.
+//! - [`pipeline`]: builds the routes, runs them, stops them in order. What runs of one configuration is a *generation*;
+//!   `reload` finds that there is another, and `moving` leads from one log to the next.
 //! - [`route`]: the loop of one output, and the only place that moves its cursor.
 //!
 //! The way of an event:

@@ -3,6 +3,7 @@
 //! Books are kept once per batch. A scrape and an entry exclude each other, so that the law holds in every answer:
 //! read = filtered + delivered + set aside + refused by endpoint + buffered.
 
+mod reloads;
 mod route;
 mod table;
 #[cfg(test)]
@@ -20,6 +21,7 @@ use prometheus::{
 
 use crate::batch::Reason;
 
+pub use reloads::ConfigMetrics;
 pub use route::RouteMetrics;
 pub use table::{Row, TABLE};
 
@@ -73,23 +75,6 @@ impl PinMetrics {
     pub fn show(&self, files: u64, bytes: u64) {
         self.files.set(signed(files));
         self.bytes.set(signed(bytes));
-    }
-}
-
-/// How the configuration was read last.
-#[derive(Debug, Clone)]
-pub struct ConfigMetrics {
-    successful: IntGauge,
-    success_time: Gauge,
-}
-
-impl ConfigMetrics {
-    /// It was read just now, and is right or wrong; what was right before stays in use.
-    pub fn read(&self, is_right: bool) {
-        self.successful.set(i64::from(is_right));
-        if is_right {
-            self.success_time.set(Timestamp::now().as_duration().as_secs_f64());
-        }
     }
 }
 

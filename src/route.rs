@@ -8,6 +8,7 @@
 //! next batch is read meanwhile, as long as memory has room for it: reading waits, nothing is ever dropped for being
 //! late. On a stop nothing more is read; what was read is still delivered, until the grace is over.
 
+mod ends;
 mod keeping;
 mod reading;
 #[cfg(test)]
@@ -23,7 +24,6 @@ use futures_util::stream::FuturesOrdered;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
-use tokio_util::sync::CancellationToken;
 
 use crate::batch::{Aside, Batch, Limits, Reason};
 use crate::checkpoint::{Cursor, Store};
@@ -34,6 +34,7 @@ use crate::metrics::RouteMetrics;
 use crate::rejected::RejectedFile;
 use crate::source::pins::PinSet;
 
+pub use ends::Ends;
 pub use reading::Reading;
 use window::{Held, Window};
 
@@ -46,15 +47,6 @@ const MEASURE_EVERY: Duration = Duration::from_secs(5);
 const MORE_IN_DOUBT: usize = 16;
 
 type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
-
-/// When a route is to end.
-#[derive(Debug, Clone, Default)]
-pub struct Ends {
-    /// It reads no further, and finishes what is in memory within the grace.
-    pub now: CancellationToken,
-    /// It reads on to the end of the log, which nobody writes any more, and ends when all of it is settled.
-    pub at_end: CancellationToken,
-}
 
 /// Everything that one output consists of.
 pub struct Route {

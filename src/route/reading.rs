@@ -1,5 +1,6 @@
 //! The near half of a route: the next batch out of the log, ready to be sent.
 
+mod blocking;
 mod pace;
 
 use std::collections::VecDeque;
@@ -9,6 +10,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 
+use self::blocking::blocking;
 use self::pace::{ACTIVE_TICK, IDLE_AFTER, IDLE_TICK, LONGEST_PACE, pace};
 use crate::batch::{Batch, Limits, Treating, Treatment};
 use crate::buffers::Buffers;
@@ -340,18 +342,6 @@ impl Reading {
         let are = if gap.certain { "are" } else { "may be" };
         tracing::error!(output = self.output, certain = gap.certain, "events {are} missing: {gap}");
         self.metrics.lost(gap);
-    }
-}
-
-/// Runs blocking work; a panic in it is ours.
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
-    match tokio::task::spawn_blocking(work).await {
-        Ok(result) => result,
-        Err(error) => match error.try_into_panic() {
-            Ok(panic) => std::panic::resume_unwind(panic),
-            // The runtime is shutting down, and this task with it.
-            Err(_) => std::future::pending().await,
-        },
     }
 }
 

@@ -271,17 +271,24 @@ fn systemds_store_serves_outputs_of_other_numbers() {
     kept_while_outputs_change(start, kill, |_| systemd.stored().len());
 }
 
+/// Two outputs, of which one has shipped all there is; the other has shipped next to nothing, and retention has deleted most
+/// of it.
+fn stopped_with_one_behind(slow: &Endpoint, fast: &Endpoint) -> (Outputs, Writer) {
+    let outputs = Outputs::new().with("slow", slow, HOLDING_LITTLE).with("fast", fast, IN_ORDER);
+    let mut writer = Writer::with(outputs.workdir.log(), TWO_BACKUPS);
+    writer.write(1);
+    let daemon = outputs.start(&["slow", "fast"]);
+    write_through_retention(&daemon, &outputs, &mut writer, 10, fast);
+    wait_until_level(&daemon, "fast");
+    stop(daemon);
+    (outputs, writer)
+}
+
 #[test]
 fn what_only_a_removed_output_waited_for_is_let_go() {
     let (gate, fast) = (Gate::closed(), taking_everything());
     let slow = blocked_by(&gate);
-    let outputs = Outputs::new().with("slow", &slow, HOLDING_LITTLE).with("fast", &fast, IN_ORDER);
-    let mut writer = Writer::with(outputs.workdir.log(), TWO_BACKUPS);
-    writer.write(1);
-    let daemon = outputs.start(&["slow", "fast"]);
-    write_through_retention(&daemon, &outputs, &mut writer, 10, &fast);
-    wait_until_level(&daemon, "fast");
-    stop(daemon);
+    let (outputs, writer) = stopped_with_one_behind(&slow, &fast);
     assert!(spooled(&outputs) >= 8);
     let daemon = outputs.start(&["fast"]);
     wait_until("an empty spool", || (spooled(&outputs) == 0).then_some(()));
@@ -295,13 +302,7 @@ fn what_only_a_removed_output_waited_for_is_let_go() {
 fn what_could_not_be_kept_is_lost_to_those_alone_that_had_not_shipped_it() {
     let (gate, fast) = (Gate::closed(), taking_everything());
     let slow = blocked_by(&gate);
-    let outputs = Outputs::new().with("slow", &slow, HOLDING_LITTLE).with("fast", &fast, IN_ORDER);
-    let mut writer = Writer::with(outputs.workdir.log(), TWO_BACKUPS);
-    writer.write(1);
-    let daemon = outputs.start(&["slow", "fast"]);
-    write_through_retention(&daemon, &outputs, &mut writer, 10, &fast);
-    wait_until_level(&daemon, "fast");
-    stop(daemon);
+    let (outputs, writer) = stopped_with_one_behind(&slow, &fast);
     // As if there had been no room for the third oldest.
     let spool = outputs.workdir.state().join("spool");
     let mut copies: Vec<_> = fs::read_dir(&spool).unwrap().map(|entry| entry.unwrap().path()).collect();

@@ -1,5 +1,7 @@
 //! What happens between two looks at the directory, and what cannot be looked at.
 
+use std::os::unix::net::UnixDatagram;
+
 use super::*;
 use crate::config;
 use crate::source::fdstore::{FdStore, Kept};
@@ -229,17 +231,23 @@ fn a_live_file_truncated_while_an_older_one_is_read_is_told() {
     assert!(gaps.len() == 1 && !gaps[0].certain && gaps[0].file == "audit.log", "{gaps:?}");
 }
 
-/// systemd holds an open file once, under its first name, so that name has to go before the next can come.
-#[test]
-fn what_systemd_is_to_drop_is_dropped_before_it_is_kept_under_another_name() {
-    let mut log = Log::new();
-    let socket = std::os::unix::net::UnixDatagram::bind(log.path("notify")).unwrap();
+/// What systemd hears, and the files of `log` that it holds.
+fn kept_by_systemd(log: &Log) -> (UnixDatagram, PinSet) {
+    let socket = UnixDatagram::bind(log.path("notify")).unwrap();
     socket.set_nonblocking(true).unwrap();
     let store = FdStore::at(log.path("notify").as_os_str());
     let pins = PinSet::new(&log.path("audit.log"), config::Pins::on_any_disk(), 1, Box::new(|_, _| {}))
         .with_kept(Vec::new(), store, &log.path("spool"));
     pins.list(0).unwrap();
-    let other = std::os::unix::net::UnixDatagram::unbound().unwrap();
+    (socket, pins)
+}
+
+/// systemd holds an open file once, under its first name, so that name has to go before the next can come.
+#[test]
+fn what_systemd_is_to_drop_is_dropped_before_it_is_kept_under_another_name() {
+    let mut log = Log::new();
+    let (socket, pins) = kept_by_systemd(&log);
+    let other = UnixDatagram::unbound().unwrap();
     other.set_nonblocking(true).unwrap();
     while other.send_to(b"X=1", log.path("notify")).is_ok() {}
     let backup = log.rotate();
@@ -262,12 +270,7 @@ fn what_systemd_is_to_drop_is_dropped_before_it_is_kept_under_another_name() {
 fn a_file_that_is_found_compressed_is_kept_under_the_name_that_it_got_before() {
     let mut log = Log::new();
     log.write(5);
-    let socket = std::os::unix::net::UnixDatagram::bind(log.path("notify")).unwrap();
-    socket.set_nonblocking(true).unwrap();
-    let store = FdStore::at(log.path("notify").as_os_str());
-    let pins = PinSet::new(&log.path("audit.log"), config::Pins::on_any_disk(), 1, Box::new(|_, _| {}))
-        .with_kept(Vec::new(), store, &log.path("spool"));
-    pins.list(0).unwrap();
+    let (socket, pins) = kept_by_systemd(&log);
     let backup = log.rotate();
     log.gzip(&backup);
     pins.list(0).unwrap();
