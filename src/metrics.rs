@@ -3,6 +3,7 @@
 //! Books are kept once per batch. A scrape and an entry exclude each other, so that the law holds in every answer:
 //! read = filtered + delivered + set aside + refused by endpoint + buffered.
 
+mod pins;
 mod reloads;
 mod route;
 mod table;
@@ -21,6 +22,7 @@ use prometheus::{
 
 use crate::batch::Reason;
 
+pub use pins::{PinMetrics, PinShare};
 pub use reloads::ConfigMetrics;
 pub use route::RouteMetrics;
 pub use table::{Row, TABLE};
@@ -61,21 +63,6 @@ struct Inner {
     config: ConfigMetrics,
     families: Families,
     routes: Mutex<Vec<Arc<Shared>>>,
-}
-
-/// What is held of deleted files. All outputs follow one log, so there is one of these.
-#[derive(Debug, Clone)]
-pub struct PinMetrics {
-    files: IntGauge,
-    bytes: IntGauge,
-}
-
-impl PinMetrics {
-    /// So many files are held now, of so many bytes.
-    pub fn show(&self, files: u64, bytes: u64) {
-        self.files.set(signed(files));
-        self.bytes.set(signed(bytes));
-    }
 }
 
 /// The families that have a child for each output.
