@@ -168,6 +168,7 @@ fn build(
     let Prepared { way, policy } = prepared;
     let redaction = Redaction::of_output(&output.redact, &config.state_dir)?;
     let metrics = Arc::clone(metrics);
+    metrics.limits(output, &config.state_dir);
     let health = Arc::new(Health::new(&output.name, output.ready_after, Arc::clone(&metrics)));
     let (store, loaded) = Store::open(&config.state_dir, &output.name);
     let cursor = cursor_of(&output.name, loaded);

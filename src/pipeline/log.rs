@@ -45,6 +45,7 @@ impl Log {
         is_read: bool,
         take_over: impl FnOnce(PinSet) -> PinSet,
     ) -> Self {
+        metrics.limit(&config.source.pins);
         let is_read = Arc::new(AtomicBool::new(is_read));
         let (gauges, is_shown) = (metrics.clone(), Arc::clone(&is_read));
         let show = Box::new(move |files, bytes| {
