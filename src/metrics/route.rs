@@ -127,24 +127,21 @@ impl RouteMetrics {
         self.waiting_since(None);
         *lock(&self.scraped.lag) = Lag::default();
         self.endpoint(&Condition::UNKNOWN);
-        // It has none, if nobody says otherwise.
-        let _ = self.inner.families.policy_reloads.remove_label_values(&[&self.output]);
-        self.throttle_limit(None);
+        // It has neither, if nobody says otherwise.
+        let families = &self.inner.families;
+        let _ = families.policy_reloads.remove_label_values(&[&self.output]);
+        let _ = families.throttle_limits.remove_label_values(&[&self.output]);
     }
 
     /// What the configuration lets the output do.
     pub fn limits(&self, output: &config::Output, state_dir: &Path) {
-        let throttle = output.batch.throttle;
+        let (families, of) = (&self.inner.families, [self.output.as_str()]);
         #[expect(clippy::cast_precision_loss, reason = "a batch has far fewer than 2^52 events")]
-        self.throttle_limit(throttle.map(|throttle| throttle.qps * output.batch.max_size.get() as f64));
-        let rejected = &self.inner.families.rejected_limits;
-        rejected.with_label_values(&[&self.output]).set(signed(output.rejected.max_size));
+        let events = output.batch.max_size.get() as f64;
+        let events_per_second = output.batch.throttle.map_or(f64::INFINITY, |throttle| throttle.qps * events);
+        families.throttle_limits.with_label_values(&of).set(events_per_second);
+        families.rejected_limits.with_label_values(&of).set(signed(output.rejected.max_size));
         let _ = self.scraped.rejected_file.set(rejected::path(state_dir, &self.output));
-    }
-
-    fn throttle_limit(&self, events_per_second: Option<f64>) {
-        let family = &self.inner.families.throttle_limits;
-        family.with_label_values(&[&self.output]).set(events_per_second.unwrap_or(f64::INFINITY));
     }
 
     /// One request came to its end.
