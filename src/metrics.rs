@@ -3,6 +3,7 @@
 //! Books are kept once per batch. A scrape and an entry exclude each other, so that the law holds in every answer:
 //! read = filtered + delivered + set aside + refused by endpoint + buffered.
 
+mod pins;
 mod reloads;
 mod route;
 mod scraped;
@@ -16,13 +17,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use jiff::Timestamp;
 use prometheus::core::Collector;
 use prometheus::{
-    GaugeVec, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+    GaugeVec, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGaugeVec, Opts, Registry,
     TextEncoder,
 };
 
 use crate::batch::Reason;
-use crate::config;
 
+pub use pins::{PinMetrics, PinShare};
 pub use reloads::ConfigMetrics;
 pub use route::RouteMetrics;
 use scraped::Scraped;
@@ -65,29 +66,6 @@ struct Inner {
     config: ConfigMetrics,
     families: Families,
     routes: Mutex<Vec<Arc<Scraped>>>,
-}
-
-/// What is held of deleted files. All outputs follow one log, so there is one of these.
-#[derive(Debug, Clone)]
-pub struct PinMetrics {
-    files: IntGauge,
-    bytes: IntGauge,
-    limit_files: IntGauge,
-    limit_bytes: IntGauge,
-}
-
-impl PinMetrics {
-    /// So many files are held now, of so many bytes.
-    pub fn show(&self, files: u64, bytes: u64) {
-        self.files.set(signed(files));
-        self.bytes.set(signed(bytes));
-    }
-
-    /// No more than this may be held.
-    pub fn limit(&self, limits: &config::Pins) {
-        self.limit_files.set(signed(limits.max_files as u64));
-        self.limit_bytes.set(signed(limits.limit));
-    }
 }
 
 /// The families that have a child for each output.

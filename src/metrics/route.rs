@@ -119,13 +119,18 @@ impl RouteMetrics {
         self.given_back.fetch_add(lines, Ordering::Relaxed);
     }
 
-    /// The output begins anew, or ends: with an endpoint, a log and a policy of which nothing is known yet. What was counted
-    /// stays.
+    /// The output begins anew, with an endpoint and a log of which nothing is known yet. What was counted stays.
     pub fn begins_anew(&self) {
         self.misconfigured(false);
         self.log_unreadable(false);
         self.waiting_since(None);
         *lock(&self.scraped.lag) = Lag::default();
+    }
+
+    /// The output is gone, or is another one now: with files of its endpoint and a policy of which nothing is known yet
+    /// either.
+    pub fn is_configured_anew(&self) {
+        self.begins_anew();
         self.endpoint(&Condition::UNKNOWN);
         // It has neither, if nobody says otherwise.
         let families = &self.inner.families;

@@ -30,7 +30,7 @@ fn pinned_files_are_those_that_were_shown_last() {
         lines.iter().all(|line| text.lines().any(|other| other == line))
     };
     assert!(shown(0, 0));
-    let pins = metrics.pins();
+    let pins = metrics.pins().share();
     pins.show(2, 300);
     assert!(shown(2, 300));
     pins.show(1, 100);
@@ -71,7 +71,11 @@ fn an_output_that_is_gone_alarms_nobody() {
         page.lines().filter(of_it).map(str::to_owned).collect()
     };
     assert_eq!(figures(&changed).len(), figures(&as_new).len() + 4, "{changed}");
-    assert_eq!(figures(&changed).iter().filter(|line| !figures(&as_new).contains(line)).count(), 9, "{changed}");
-    route.begins_anew();
+    assert_eq!(
+        figures(&changed).iter().filter(|line| !figures(&as_new).contains(line)).count(),
+        9,
+        "{changed}"
+    );
+    route.is_configured_anew();
     assert_eq!(figures(&metrics.render()), figures(&as_new));
 }

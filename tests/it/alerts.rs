@@ -31,7 +31,8 @@ struct Group {
 #[derive(Debug, Clone, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 struct Alert {
-    alert: String,
+    #[serde(rename = "alert")]
+    name: String,
     expr: String,
     #[serde(rename = "for", default = "at_once")]
     lasts: String,
@@ -53,7 +54,8 @@ struct Tests {
 struct Test {
     name: String,
     input_series: Vec<Series>,
-    promql_expr_test: Vec<Expected>,
+    #[serde(rename = "promql_expr_test")]
+    expected: Vec<Expected>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -113,7 +115,7 @@ fn each_alert_is_tested_from_both_sides() {
     let tests: Tests = serde_saphyr::from_str(&read("config/prometheus/rules.test.yaml")).unwrap();
     let names: Vec<&str> = tests.tests.iter().map(|test| &*test.name).collect();
     let alerts = alerts();
-    let expect: Vec<&str> = alerts.iter().map(|alert| &*alert.alert).collect();
+    let expect: Vec<&str> = alerts.iter().map(|alert| &*alert.name).collect();
     let (of_alerts, others): (Vec<&str>, Vec<&str>) =
         names.iter().partition(|name| name.starts_with("AuditShipper"));
     assert_eq!(of_alerts, expect);
@@ -121,11 +123,16 @@ fn each_alert_is_tested_from_both_sides() {
     for test in &tests.tests {
         // All that fires is compared, not only what the test is about.
         let is_all = |expected: &&Expected| expected.expr == "ALERTS{alertstate=\"firing\"}";
-        assert_eq!(test.promql_expr_test.iter().filter(is_all).count(), test.promql_expr_test.len());
-        let fires: Vec<&Sample> = test.promql_expr_test.iter().flat_map(|at| &at.exp_samples).collect();
+        assert_eq!(test.expected.iter().filter(is_all).count(), test.expected.len());
+        let fires: Vec<&Sample> = test.expected.iter().flat_map(|at| &at.exp_samples).collect();
         let of_it = format!("alertname=\"{}\"", test.name);
         let is_of_it = |sample: &&&Sample| sample.labels.contains(&of_it);
-        assert_eq!(fires.iter().any(|sample| is_of_it(&sample)), of_alerts.contains(&&*test.name), "{}", test.name);
+        assert_eq!(
+            fires.iter().any(|sample| is_of_it(&sample)),
+            of_alerts.contains(&&*test.name),
+            "{}",
+            test.name
+        );
         assert!(fires.iter().all(|sample| is_of_it(&sample)), "{}", test.name);
         if of_alerts.contains(&&*test.name) {
             let is_near = |series: &Series| series.series.contains("instance=\"near\"");
@@ -137,19 +144,21 @@ fn each_alert_is_tested_from_both_sides() {
 #[test]
 fn each_alert_says_what_it_means_and_where_to_read_what_to_do() {
     let readme = read("README.md");
-    let headings: Vec<&str> = readme.lines().filter_map(|line| line.strip_prefix("#### AuditShipper")).collect();
+    let headings: Vec<&str> =
+        readme.lines().filter_map(|line| line.strip_prefix("#### AuditShipper")).collect();
     let alerts = alerts();
-    let names: Vec<&str> = alerts.iter().filter_map(|alert| alert.alert.strip_prefix("AuditShipper")).collect();
+    let names: Vec<&str> =
+        alerts.iter().filter_map(|alert| alert.name.strip_prefix("AuditShipper")).collect();
     assert_eq!(headings, names);
-    for Alert { alert, labels, annotations, .. } in &alerts {
+    for Alert { name, labels, annotations, .. } in &alerts {
         let severities = BTreeSet::from(["critical", "warning"]);
         let severity = &*labels["severity"];
         let of_gap = "{{ if eq $labels.certainty \"certain\" }}critical{{ else }}warning{{ end }}";
-        assert!(severities.contains(severity) || severity == of_gap, "{alert}: {severity}");
-        assert!(annotations["description"].len() > 80, "{alert}");
+        assert!(severities.contains(severity) || severity == of_gap, "{name}: {severity}");
+        assert!(annotations["description"].len() > 80, "{name}");
         let is_named = annotations["summary"].contains("$labels.instance");
-        assert_eq!(is_named, alert != "AuditShipperAbsent", "{alert}");
-        assert_eq!(annotations["runbook_url"], format!("README.md#{}", alert.to_lowercase()));
+        assert_eq!(is_named, name != "AuditShipperAbsent", "{name}");
+        assert_eq!(annotations["runbook_url"], format!("README.md#{}", name.to_lowercase()));
     }
 }
 
@@ -157,6 +166,6 @@ fn each_alert_says_what_it_means_and_where_to_read_what_to_do() {
 fn the_alerts_ask_for_what_there_is() {
     for alert in alerts() {
         let asked = Query::read(&alert.expr).mistakes();
-        assert!(asked.is_empty(), "{}: {asked:?}", alert.alert);
+        assert!(asked.is_empty(), "{}: {asked:?}", alert.name);
     }
 }

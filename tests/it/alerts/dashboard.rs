@@ -93,9 +93,12 @@ fn the_queries_ask_for_what_there_is() {
         assert_eq!(query.bare_counters(), Vec::<&str>::new(), "{text}");
     }
     // What every page says, or another one says better.
-    let left_out = ["audit_event_total", "error_total", "audit_shipper_config_last_reload_success_timestamp_seconds"];
-    let shown: BTreeSet<String> =
-        asked.iter().flat_map(|text| Query::read(text).names().map(str::to_owned).collect::<Vec<_>>()).collect();
+    let left_out =
+        ["audit_event_total", "error_total", "audit_shipper_config_last_reload_success_timestamp_seconds"];
+    let shown: BTreeSet<String> = asked
+        .iter()
+        .flat_map(|text| Query::read(text).names().map(str::to_owned).collect::<Vec<_>>())
+        .collect();
     let is_shown = |name: &str| shown.iter().any(|shown| shown.starts_with(name)) || left_out.contains(&name);
     let missing: Vec<&str> = metrics::TABLE.iter().map(|row| row.0).filter(|name| !is_shown(name)).collect();
     assert_eq!(missing, ["audit_shipper_last_gap_timestamp_seconds"]);
@@ -105,10 +108,11 @@ fn the_queries_ask_for_what_there_is() {
 fn prometheus_takes_the_queries() {
     let queries = Dashboard::read().queries("5m");
     let alert = |expr: &String| Alert {
-        alert: "Query".to_owned(),
+        name: "Query".to_owned(),
         expr: expr.clone(),
         lasts: super::at_once(),
-        labels: [("number".to_owned(), queries.iter().position(|other| other == expr).unwrap().to_string())].into(),
+        labels: [("number".to_owned(), queries.iter().position(|other| other == expr).unwrap().to_string())]
+            .into(),
         annotations: [].into(),
     };
     let group = Group { name: "dashboard".to_owned(), rules: queries.iter().map(alert).collect() };
@@ -127,7 +131,11 @@ fn panels_have_places_and_the_source_that_was_chosen() {
     for definition in dashboard.templating.list.iter().filter_map(|variable| variable.definition.as_deref()) {
         let (inner, label) = definition.strip_prefix("label_values(").unwrap().rsplit_once(',').unwrap();
         let by = format!("sum by ({}) ({})", label.trim_end_matches(')'), inner);
-        assert_eq!(Query::read(&by.replace("$instance", ".*")).mistakes(), Vec::<String>::new(), "{definition}");
+        assert_eq!(
+            Query::read(&by.replace("$instance", ".*")).mistakes(),
+            Vec::<String>::new(),
+            "{definition}"
+        );
     }
     let ids: BTreeSet<u32> = dashboard.panels.iter().map(|panel| panel.id).collect();
     assert_eq!(ids.len(), dashboard.panels.len());
@@ -139,7 +147,12 @@ fn panels_have_places_and_the_source_that_was_chosen() {
             x < left + width && left < x + w && y < top + height && top < y + h
         };
         let others = dashboard.panels[..index].iter().filter(|other| overlaps(other));
-        assert_eq!(others.map(|other| &*other.title).collect::<Vec<_>>(), Vec::<&str>::new(), "{}", panel.title);
+        assert_eq!(
+            others.map(|other| &*other.title).collect::<Vec<_>>(),
+            Vec::<&str>::new(),
+            "{}",
+            panel.title
+        );
         let sources = panel.datasource.iter().chain(panel.targets.iter().map(|target| &target.datasource));
         assert!(sources.into_iter().all(|source| source.uid == "${datasource}"), "{}", panel.title);
         // A legend speaks of labels that the query leaves.

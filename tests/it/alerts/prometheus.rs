@@ -78,7 +78,9 @@ struct Found {
 impl Prometheus {
     /// Scrapes `target` every second, and looks at the rules as often. `None` if this machine has no Prometheus.
     fn start(workdir: &Workdir, target: SocketAddr) -> Option<Self> {
-        if let Err(error) = Command::new("prometheus").arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status() {
+        if let Err(error) =
+            Command::new("prometheus").arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status()
+        {
             leave_out(format!("prometheus: {error}"));
             return None;
         }
@@ -122,11 +124,16 @@ impl Prometheus {
         let alerts = self.ask::<Alerts>("/api/v1/alerts").alerts;
         for Active { labels, annotations, .. } in &alerts {
             let texts = labels.values().chain(annotations.values());
-            assert!(texts.into_iter().all(|text| !text.contains("error expanding template")), "{annotations:?}");
+            assert!(
+                texts.into_iter().all(|text| !text.contains("error expanding template")),
+                "{annotations:?}"
+            );
             assert!(["critical", "warning"].contains(&&*labels["severity"]), "{labels:?}");
         }
         let firing = alerts.into_iter().filter(|alert| alert.state == "firing");
-        firing.map(|alert| alert.labels["alertname"].strip_prefix("AuditShipper").unwrap().to_owned()).collect()
+        firing
+            .map(|alert| alert.labels["alertname"].strip_prefix("AuditShipper").unwrap().to_owned())
+            .collect()
     }
 
     /// Waits until `alert` fires, and none but those of `beside` with it.
@@ -156,7 +163,8 @@ fn times_are_a_sixtieth() {
     );
     let long_left = shortened(rules()).groups.into_iter().flat_map(|group| group.rules);
     let is_long = |text: &str| text.contains(" * 60") || text.contains("m]") || text.contains("h]");
-    let long_left: Vec<_> = long_left.filter(|alert| is_long(&alert.expr) || !alert.lasts.ends_with('s')).collect();
+    let long_left: Vec<_> =
+        long_left.filter(|alert| is_long(&alert.expr) || !alert.lasts.ends_with('s')).collect();
     assert!(long_left.is_empty(), "{long_left:?}");
 }
 
@@ -205,6 +213,7 @@ fn all_queries_of_the_dashboard_are_answered(prometheus: &Prometheus) {
         Dashboard::read().queries("15s").into_iter().filter(|query| prometheus.series(query) == 0).collect();
     let expected = ["certificate_expiry_timestamp_seconds", "policy_last_reload", "filtered_events_total"];
     let is_expected = |query: &String| expected.iter().any(|name| query.contains(name));
-    let (as_expected, others): (Vec<&String>, Vec<&String>) = without.iter().partition(|query| is_expected(query));
+    let (as_expected, others): (Vec<&String>, Vec<&String>) =
+        without.iter().partition(|query| is_expected(query));
     assert_eq!((as_expected.len(), others), (expected.len(), Vec::new()));
 }

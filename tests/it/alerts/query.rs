@@ -59,7 +59,10 @@ impl Query {
                 if is_next('(') {
                     query.by.extend(words_until(&tokens, &mut at, ')'));
                 }
-            } else if is_next('(') || is_aggregation(&tokens, at) || OTHER_WORDS.contains(&&*word.to_lowercase()) {
+            } else if is_next('(')
+                || is_aggregation(&tokens, at)
+                || OTHER_WORDS.contains(&&*word.to_lowercase())
+            {
                 // A function, or a word of the language.
             } else {
                 let labels = if is_next('{') { words_until(&tokens, &mut at, '}') } else { Vec::new() };
@@ -96,7 +99,8 @@ impl Query {
 
     /// Counters of which the value is asked for, which says nothing: only how it grows does.
     pub(super) fn bare_counters(&self) -> Vec<&str> {
-        let is_counter = |name: &str| ["_total", "_bucket", "_sum", "_count"].iter().any(|end| name.ends_with(end));
+        let is_counter =
+            |name: &str| ["_total", "_bucket", "_sum", "_count"].iter().any(|end| name.ends_with(end));
         let is_bare = |metric: &&Metric| is_counter(&metric.name) && !metric.is_range;
         self.metrics.iter().filter(is_bare).map(|metric| &*metric.name).collect()
     }
