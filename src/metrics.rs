@@ -99,6 +99,7 @@ struct Families {
     throttled: prometheus::CounterVec,
     lag_bytes: IntGaugeVec,
     lag_seconds: GaugeVec,
+    grace: GaugeVec,
     gaps: IntCounterVec,
     lost_bytes: IntCounterVec,
     misconfigured: IntGaugeVec,
@@ -150,6 +151,7 @@ impl Metrics {
             ),
             lag_bytes: gauges(&registry, "audit_shipper_lag_bytes"),
             lag_seconds: register(&registry, "audit_shipper_lag_seconds", GaugeVec::new),
+            grace: register(&registry, "audit_shipper_retention_grace_seconds", GaugeVec::new),
             gaps: counters(&registry, "audit_shipper_gaps_total"),
             lost_bytes: counters(&registry, "audit_shipper_lost_bytes_total"),
             misconfigured: gauges(&registry, "audit_shipper_misconfigured"),
@@ -223,6 +225,8 @@ impl Metrics {
             lag_seconds: families.lag_seconds.with_label_values(&of),
         });
         lock(&self.0.routes).push(Arc::clone(&shared));
+        let grace = families.grace.with_label_values(&of);
+        grace.set(f64::INFINITY);
         RouteMetrics {
             inner: Arc::clone(&self.0),
             output: output.to_owned(),
@@ -238,6 +242,7 @@ impl Metrics {
             durations: families.durations.with_label_values(&of),
             batches: families.batches.with_label_values(&of),
             throttled: families.throttled.with_label_values(&of),
+            grace,
             misconfigured: families.misconfigured.with_label_values(&of),
             window: families.window.with_label_values(&of),
             nul_bytes: families.nul_bytes.with_label_values(&of),

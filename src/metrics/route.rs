@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use jiff::Timestamp;
-use prometheus::{Histogram, IntCounter, IntGauge};
+use prometheus::{Gauge, Histogram, IntCounter, IntGauge};
 
 use super::{Inner, Lag, Outcome, Shared, Unsettled, lock, signed};
 use crate::batch::{Batch, FilteredBy, Reason};
@@ -30,6 +30,7 @@ pub struct RouteMetrics {
     pub(super) durations: Histogram,
     pub(super) batches: Histogram,
     pub(super) throttled: prometheus::Counter,
+    pub(super) grace: Gauge,
     pub(super) misconfigured: IntGauge,
     pub(super) window: IntGauge,
     pub(super) nul_bytes: IntCounter,
@@ -116,6 +117,7 @@ impl RouteMetrics {
     /// The output begins anew, with an endpoint and a log of which nothing is known yet. What was counted stays.
     pub fn begins_anew(&self) {
         self.misconfigured(false);
+        self.retention_grace(f64::INFINITY);
         *lock(&self.shared.lag) = Lag::default();
     }
 
@@ -170,6 +172,23 @@ impl RouteMetrics {
     #[must_use]
     pub fn lag(&self) -> (u64, f64) {
         self.shared.behind(Timestamp::now())
+    }
+
+    /// Bytes of the log in batches that were taken and are not settled.
+    #[must_use]
+    pub fn in_flight_bytes(&self) -> u64 {
+        lock(&self.shared.lag).taken.bytes
+    }
+
+    /// Retention reaches what is not settled in so many seconds.
+    pub fn retention_grace(&self, seconds: f64) {
+        self.grace.set(seconds);
+    }
+
+    /// Seconds until retention reaches what is not settled, as of the last look at the log; infinite if it never does.
+    #[must_use]
+    pub fn retention_grace_seconds(&self) -> f64 {
+        self.grace.get()
     }
 
     /// Events that were acknowledged so far.

@@ -6,7 +6,7 @@ pub type Row = (&'static str, &'static str, &'static [&'static str], &'static st
 const OUTPUT: &[&str] = &["output"];
 
 /// All metrics but those of the process, in the order of the README.
-pub const TABLE: [Row; 33] = [
+pub const TABLE: [Row; 34] = [
     (
         "audit_event_total",
         "counter",
@@ -105,6 +105,12 @@ pub const TABLE: [Row; 33] = [
         "gauge",
         OUTPUT,
         "Age of the oldest audit event that is not settled; 0 when level.",
+    ),
+    (
+        "audit_shipper_retention_grace_seconds",
+        "gauge",
+        OUTPUT,
+        "Time until a rotator deletes the oldest bytes of the log that are not settled, at the rate at which it is written; 0 once they are deleted, +Inf if they never are.",
     ),
     ("audit_shipper_rotations_total", "counter", &[], "Rotations of the log that were followed."),
     (
