@@ -5,6 +5,7 @@ use proptest::prelude::*;
 use super::*;
 
 const FILE_BYTES: u64 = 1000;
+const NOW: u64 = 100_000;
 
 fn at(seconds: u64) -> SystemTime {
     SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000 + seconds)
@@ -24,10 +25,10 @@ fn file(sequence: u64, place: Place, content_bytes: u64, modified: SystemTime) -
 
 /// Backups of 1000 bytes each, of which the last one has just ended after 100 s each, and a live file of so many bytes.
 fn log(backups: u64, live_bytes: u64) -> Look {
-    let backup = |number| file(number, Place::Backup, FILE_BYTES, at(10_000 - 100 * (backups - 1 - number)));
-    let live = file(backups, Place::Live, live_bytes, at(10_000));
+    let backup = |number| file(number, Place::Backup, FILE_BYTES, at(NOW - 100 * (backups - 1 - number)));
+    let live = file(backups, Place::Live, live_bytes, at(NOW));
     let files = (0..backups).map(backup).chain([live]).collect();
-    Look { at: at(10_000), files, in_memory_bytes: 0 }
+    Look { at: at(NOW), files, in_memory_bytes: 0 }
 }
 
 impl Look {
@@ -102,7 +103,7 @@ fn without_retention_or_without_writing_the_grace_is_infinite() {
     for rotation in [told(FILE_BYTES, 0, 0), told(0, 0, 0)] {
         assert!(grace(&rotation, &log(5, 0).unread_from(0)).is_infinite());
     }
-    let idle = Look { at: at(10_000 + 3601), ..log(5, 0).unread_from(0) };
+    let idle = Look { at: at(NOW + 3601), ..log(5, 0).unread_from(0) };
     assert!(grace(&told(FILE_BYTES, 5, 3600), &idle).is_infinite());
     // The rate of a single look is not known.
     assert!(grace(&told(FILE_BYTES, 5, 0), &log(0, 700)).is_infinite());

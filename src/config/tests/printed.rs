@@ -21,6 +21,7 @@ source:
   pinLimit: 2GiB
   pinMaxFiles: 512
   pinMinFree: 10%
+  rotation: { maxSize: ~, maxBackups: ~, maxAge: ~ }
 outputs:
   - name: \"siem\"
     webhook:
