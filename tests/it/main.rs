@@ -12,6 +12,7 @@ mod connect;
 mod containers;
 mod crash;
 mod cursor;
+mod daemonset;
 mod delivery;
 mod demo;
 mod docs;
