@@ -51,7 +51,8 @@
 //!
 //! | word | what it is |
 //! |---|---|
-//! | output | a destination in the configuration; a *route* serves it |
+//! | output | a destination in the configuration; it is served by a *route* on one log after the other |
+//! | trail | the logs that are read one after another; mostly there is one |
 //! | route | one log, one sink or writer, one cursor; one task with one loop |
 //! | line | the bytes between two newlines of the log; a run of NULs ends one too |
 //! | span | in a file that a container runtime writes: lines up to one behind which no line of the container is open |
@@ -79,6 +80,7 @@
 //! | suspect | a single event that was refused; *evidence* decides whether it is at fault or the endpoint |
 //! | probe | a request without events that shows whether events would be taken; what it shows is a *finding* |
 //! | gap | a place where events are or may be missing |
+//! | grace | of an output: how long until retention reaches what it has not settled |
 //! | gap record | an event of our own that stands in the stream for a gap; in no book, and settled as any event |
 //!
 //! # Modules, in reading order
@@ -95,8 +97,8 @@
 //! - [`prepare`]: the files that the configuration names, read before anything starts; a `stamp` tells when one has changed.
 //!
 //! How it is set up:
-//! - [`pipeline`]: builds the routes, runs them, stops them in order. What runs of one configuration is a *generation*;
-//!   `reload` finds that there is another, and `moving` leads from one log to the next.
+//! - [`pipeline`]: puts the outputs to work and stops them in order. `reload` finds that the configuration is another one,
+//!   `trail` leads each output from one log to the next.
 //! - [`route`]: the loop of one output, and the only place that moves its cursor.
 //!
 //! The way of an event:
@@ -125,6 +127,7 @@
 //! What others see of it:
 //! - [`health`]: how an output is doing, the evidence for suspects, and whether its loop still runs (`pulse`).
 //! - [`metrics`]: every metric, and the books that always balance.
+//! - [`retention`]: how long until a rotator deletes what is not settled.
 //! - [`admin`]: metrics and health over HTTP.
 //! - [`supervisor`]: what systemd is told, and its watchdog.
 //!
@@ -189,6 +192,7 @@ mod properties;
 pub mod receive;
 pub mod redact;
 pub mod rejected;
+pub mod retention;
 pub mod route;
 pub(crate) mod serve;
 pub mod shown;

@@ -40,8 +40,8 @@ use reload::Reloads;
 use serving::{Serving, Told};
 use trail::Trail;
 
-pub(crate) use trail::log_of_cursor;
 pub use reload::{Load, New};
+pub(crate) use trail::log_of_cursor;
 
 /// Why the daemon cannot run. The supervisor may start it again.
 #[derive(Debug, thiserror::Error)]
@@ -126,7 +126,9 @@ pub async fn run(
 /// Has everything be read again at each signal, until it is dropped.
 async fn hear(mut hangups: Signal, hung_up: watch::Sender<()>) {
     while hangups.recv().await.is_some() {
-        tracing::info!("SIGHUP: reading the configuration, the kubeconfigs, their files and the policies again");
+        tracing::info!(
+            "SIGHUP: reading the configuration, the kubeconfigs, their files and the policies again"
+        );
         supervisor::reloading();
         hung_up.send_replace(());
     }
@@ -198,7 +200,8 @@ impl Daemon {
         self.grace.send_replace(config.shutdown_grace);
         let is_renamed = self.trail.is_renamed(&config.source);
         let all_change = is_renamed || is_read_otherwise(&self.config.source, &config.source);
-        let goes_on = |name: &str| config.output(name).is_some_and(|new| self.config.output(name) == Some(new));
+        let goes_on =
+            |name: &str| config.output(name).is_some_and(|new| self.config.output(name) == Some(new));
         self.outputs.end(|name| all_change || !goes_on(name)).await?;
         if is_renamed {
             self.trail.rename(&config.source);

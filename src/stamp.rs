@@ -46,7 +46,8 @@ impl Stamp {
     pub(crate) fn is_left_for(&self, time: Duration) -> bool {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let left_at = now.saturating_sub(time).as_nanos();
-        self.found.is_none_or(|[.., written, _]| u128::try_from(written).is_ok_and(|written| written < left_at))
+        self.found
+            .is_none_or(|[.., written, _]| u128::try_from(written).is_ok_and(|written| written < left_at))
     }
 
     /// Whether something was written to it after the file of `other` came to be as it is and where it is. Of that one the

@@ -189,9 +189,14 @@ impl Skip {
         let gap_records = self.gap_records || configured.is_some_and(|output| output.gap_records);
         let max_line_bytes = source.map_or(config::DEFAULT_MAX_LINE_BYTES, |source| source.max_line_bytes);
         let is_own = |log| of_cursor.as_ref().is_none_or(|(_, is_own)| is_own(log));
-        let mut tail =
-            Tail::new(files(log, state_dir, is_own), 0, Some(&cursor), config::StartAt::Oldest, max_line_bytes.get())
-                .in_format(self.format(source));
+        let mut tail = Tail::new(
+            files(log, state_dir, is_own),
+            0,
+            Some(&cursor),
+            config::StartAt::Oldest,
+            max_line_bytes.get(),
+        )
+        .in_format(self.format(source));
         let treatment = self.treatment(state_dir, configured, policy)?;
         let Some((asides, end)) = head(&mut tail, output, treatment, gap_records)? else {
             bail!("nothing to skip: {output} has sent everything that is in {}", log.display());

@@ -57,6 +57,7 @@ fn route_to(
         start_at: StartAt::Oldest,
         max_line_bytes: config::DEFAULT_MAX_LINE_BYTES,
         pins: Pins::on_any_disk(),
+        rotation: config::Rotation::default(),
     };
     let state = directory.join("state");
     let pins = PinSet::of_one(&source.path);
@@ -101,8 +102,7 @@ async fn survive(in_flight: usize, failure: Act) -> (Far, f64) {
     output.batch.buffer_size = usize::try_from(BUFFER).unwrap().try_into().unwrap();
     let (directory, metrics, stop) = (log_of(EVENTS), Metrics::new(), CancellationToken::new());
     let route = route(directory.path(), &output, &far, &metrics);
-    let running =
-        tokio::spawn(route.run(Ends { now: stop.clone(), ..Ends::default() }, grace()));
+    let running = tokio::spawn(route.run(Ends { now: stop.clone(), ..Ends::default() }, grace()));
     let mut most_buffered = 0;
     while value(&metrics, "audit_shipper_delivered_events_total") < EVENTS {
         assert!(began.elapsed() < 2 * OUTAGE, "it does not recover");
@@ -167,8 +167,7 @@ async fn other_batches_go_while_one_waits_to_be_made_safe() {
     let wire = Box::new(collectors.clone());
     let route = route_to(wire, Collectors::sink(), directory.path(), &output, &metrics);
     let began = Instant::now();
-    let running =
-        tokio::spawn(route.run(Ends { now: stop.clone(), ..Ends::default() }, grace()));
+    let running = tokio::spawn(route.run(Ends { now: stop.clone(), ..Ends::default() }, grace()));
     while value(&metrics, "audit_shipper_delivered_events_total") < EVENTS {
         assert!(value(&metrics, "audit_shipper_buffered_events") <= BUFFER);
         sleep(Duration::from_secs(1)).await;
@@ -190,8 +189,7 @@ async fn a_small_buffer_has_room_for_evidence() {
     output.batch.buffer_size = 5.try_into().unwrap();
     let (directory, metrics, stop) = (log_of(2), Metrics::new(), CancellationToken::new());
     let route = route(directory.path(), &output, &far, &metrics);
-    let running =
-        tokio::spawn(route.run(Ends { now: stop.clone(), ..Ends::default() }, grace()));
+    let running = tokio::spawn(route.run(Ends { now: stop.clone(), ..Ends::default() }, grace()));
     while !metrics.render().contains("audit_shipper_misconfigured{output=\"siem\"} 1") {
         sleep(Duration::from_secs(1)).await;
     }

@@ -125,7 +125,12 @@ mod tests {
 
     #[test]
     fn a_common_name_can_be_read() {
-        let key = Key { log: LogId(0xbeef), sequence: 0x2a, name: "audit-2026-11-22T02-09-48.548.log".into(), gz: true };
+        let key = Key {
+            log: LogId(0xbeef),
+            sequence: 0x2a,
+            name: "audit-2026-11-22T02-09-48.548.log".into(),
+            gz: true,
+        };
         assert_eq!(key.encode(), "pin-0000beef-000000000000002a-gz-audit-2026-11-22T02-09-48.548.log");
         let key = Key { log: LogId(u32::MAX), sequence: u64::MAX, name: "a b:%ü.log".into(), gz: false };
         assert_eq!(key.encode(), "pin-ffffffff-ffffffffffffffff-as-a%20b%3A%25%C3%BC.log");

@@ -1,6 +1,7 @@
 //! The integration tests: everything from outside, through the real binary.
 #![allow(clippy::unwrap_used, clippy::print_stderr, reason = "a helper that panics is a test that fails")]
 #![allow(clippy::float_cmp, reason = "counters are whole numbers")]
+mod alerts;
 mod any_bytes;
 mod batching;
 mod checkpoint;
@@ -18,6 +19,7 @@ mod docs;
 mod filter;
 mod formats;
 mod gaps;
+mod grace;
 mod identity;
 mod instructions;
 mod liveness;
@@ -30,6 +32,7 @@ mod policy;
 mod receive;
 mod redaction;
 mod rejected;
+mod reload;
 mod renewal;
 mod rotation;
 mod routing;

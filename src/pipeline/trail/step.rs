@@ -129,7 +129,10 @@ impl State {
 
     /// Logs in which no output stands.
     pub(super) fn not_yet_read(&self) -> impl Iterator<Item = &Step> {
-        (self.first..).zip(&self.steps).filter(|(number, _)| self.standing_in(*number).is_empty()).map(|(_, step)| step)
+        (self.first..)
+            .zip(&self.steps)
+            .filter(|(number, _)| self.standing_in(*number).is_empty())
+            .map(|(_, step)| step)
     }
 
     /// Logs that every output has left are not to be read again. One that is not configured now may be so again.

@@ -126,7 +126,10 @@ impl PinSet {
                 settled: if known.entry.gz { 0 } else { settled(held, &known.entry.base) },
             })
             .collect();
-        let limits = Limits { max_bytes: state.limits.limit, min_free_bytes: min_free_bytes(state.limits.min_free, dir) };
+        let limits = Limits {
+            max_bytes: state.limits.limit,
+            min_free_bytes: min_free_bytes(state.limits.min_free, dir),
+        };
         let saved = spool::save(dir, self.log, &unsettled, limits);
         tracing::info!(
             files = saved.files,

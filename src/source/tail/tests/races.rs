@@ -268,7 +268,8 @@ fn what_systemd_is_to_drop_is_dropped_before_it_is_kept_under_another_name() {
     pins.list(0).unwrap();
     let told: Vec<String> = std::iter::from_fn(received).collect();
     let at = |what: &str| told.iter().position(|text| text.contains(what));
-    let (dropped, kept) = (at(&format!("FDSTOREREMOVE=1\nFDNAME={}\n", first_key(&log).encode())), at(&backup));
+    let (dropped, kept) =
+        (at(&format!("FDSTOREREMOVE=1\nFDNAME={}\n", first_key(&log).encode())), at(&backup));
     assert!(dropped.is_some() && dropped < kept, "{told:?}");
 }
 
@@ -288,7 +289,8 @@ fn a_file_that_is_found_compressed_is_kept_under_the_name_that_it_got_before() {
     };
     let told: Vec<String> = std::iter::from_fn(received).collect();
     let at = |what: &str| told.iter().position(|text| text.contains(what));
-    let (dropped, kept) = (at(&format!("FDSTOREREMOVE=1\nFDNAME={}\n", first_key(&log).encode())), at(&backup));
+    let (dropped, kept) =
+        (at(&format!("FDSTOREREMOVE=1\nFDNAME={}\n", first_key(&log).encode())), at(&backup));
     assert!(dropped.is_some() && dropped < kept, "{told:?}");
 }
 
