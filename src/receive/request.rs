@@ -15,7 +15,7 @@ use tracing::warn;
 use super::body::{self, BodyError, Encoding};
 use super::list::{self, ListError};
 use super::metrics::Metrics;
-use super::token::TokenFile;
+use crate::serve::token::TokenFile;
 use super::writer::{NotWritten, Writer};
 use crate::serve;
 
