@@ -3,6 +3,7 @@
 //! Books are kept once per batch. A scrape and an entry exclude each other, so that the law holds in every answer:
 //! read = filtered + delivered + set aside + refused by endpoint + buffered.
 
+mod counts;
 mod reloads;
 mod route;
 mod table;
@@ -21,7 +22,8 @@ use prometheus::{
 
 use crate::batch::Reason;
 
-pub use reloads::ConfigMetrics;
+pub use counts::Counts;
+pub use reloads::{ConfigMetrics, LastRead};
 pub use route::RouteMetrics;
 pub use table::{Row, TABLE};
 

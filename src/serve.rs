@@ -25,8 +25,8 @@ use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 use tracing::{debug, warn};
 
-pub(crate) use listener::{Listener, bind_socket};
 use listener::Stream;
+pub(crate) use listener::{Listener, bind_socket};
 
 /// Connections at a time; others wait in the kernel's queue.
 const MAX_CONNECTIONS: usize = 512;

@@ -17,7 +17,7 @@ use crate::checkpoint::{Cursor, Loaded, Store};
 use crate::config::{self, Config};
 use crate::deliver::{Delivery, Exchange, Transport, Writing};
 use crate::endpoint::Endpoint;
-use crate::health::Health;
+use crate::health::{Course, Health};
 use crate::metrics::{Metrics, PinMetrics, RouteMetrics};
 use crate::prepare::{Prepared, Way};
 use crate::redact::Redaction;
@@ -185,6 +185,12 @@ fn build(
         log = %config.source.path.display(),
         "shipping"
     );
+    health.leads(Course {
+        pins: Arc::clone(watch.pins()),
+        number,
+        destination: output.destination.name(),
+        endpoint: way.display_later(),
+    });
     let reading = Reading::new(
         &config.source,
         output,
