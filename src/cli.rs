@@ -137,7 +137,8 @@ fn run(args: &RunArgs) -> Result<(), Failure> {
     let stop = CancellationToken::new();
     let runtime = runtime()?;
     let again = args.clone();
-    let load: pipeline::Load = Arc::new(move || again.load(|name| std::env::var_os(name)));
+    let again = Arc::new(move || again.load(|name| std::env::var_os(name)));
+    let load = pipeline::Load { file: loaded.file, again };
     let result = runtime.block_on(async {
         let signals = Signals::new()?;
         let hangups = signal(SignalKind::hangup())?;

@@ -9,7 +9,7 @@ mod standing;
 mod trouble;
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -36,7 +36,6 @@ pub struct Health {
     in_doubt: watch::Sender<usize>,
     waiting_for_acks: watch::Sender<usize>,
     pulse: Pulse,
-    course: OnceLock<Course>,
     glimpse: Mutex<Glimpse>,
 }
 
@@ -54,6 +53,7 @@ struct State {
     cannot_read: Option<String>,
     stopping: bool,
     notes: Notes,
+    course: Option<Arc<Course>>,
     /// When an event was last set aside without evidence.
     credit_taken_at: Option<u64>,
 }
@@ -72,7 +72,6 @@ impl Health {
             in_doubt: watch::Sender::new(0),
             waiting_for_acks: watch::Sender::new(0),
             pulse: Pulse::default(),
-            course: OnceLock::new(),
             glimpse: Mutex::default(),
         }
     }

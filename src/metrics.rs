@@ -4,6 +4,7 @@
 //! read = filtered + delivered + set aside + refused by endpoint + buffered.
 
 mod counts;
+mod pins;
 mod reloads;
 mod route;
 mod table;
@@ -23,6 +24,7 @@ use prometheus::{
 use crate::batch::Reason;
 
 pub use counts::Counts;
+pub use pins::{PinMetrics, PinShare};
 pub use reloads::{ConfigMetrics, LastRead};
 pub use route::RouteMetrics;
 pub use table::{Row, TABLE};
@@ -63,21 +65,6 @@ struct Inner {
     config: ConfigMetrics,
     families: Families,
     routes: Mutex<Vec<Arc<Shared>>>,
-}
-
-/// What is held of deleted files. All outputs follow one log, so there is one of these.
-#[derive(Debug, Clone)]
-pub struct PinMetrics {
-    files: IntGauge,
-    bytes: IntGauge,
-}
-
-impl PinMetrics {
-    /// So many files are held now, of so many bytes.
-    pub fn show(&self, files: u64, bytes: u64) {
-        self.files.set(signed(files));
-        self.bytes.set(signed(bytes));
-    }
 }
 
 /// The families that have a child for each output.

@@ -33,21 +33,6 @@ impl Way {
             Self::Writer(writer) => writer.to_string(),
         }
     }
-
-    /// The same at any later time: what a kubeconfig names may become another.
-    #[must_use]
-    pub fn display_later(&self) -> Box<dyn Fn() -> String + Send + Sync> {
-        match self {
-            Self::Server(endpoint, _) => {
-                let endpoint = Arc::clone(endpoint);
-                Box::new(move || endpoint.display())
-            }
-            Self::Writer(writer) => {
-                let shown = writer.to_string();
-                Box::new(move || shown.clone())
-            }
-        }
-    }
 }
 
 /// What one output needs beside its configuration.

@@ -61,7 +61,7 @@ pub(super) fn load_text(
     warn_of_flags_without_webhook(sources, &config.outputs);
     log_flags::check(sources);
     match report.finish() {
-        Ok(warnings) => Ok(Loaded { config, warnings, log_format }),
+        Ok(warnings) => Ok(Loaded { config, warnings, log_format, file: file.map(PathBuf::from) }),
         Err(mut errors) => {
             errors.note_files(&config.outputs);
             Err(errors)
@@ -78,7 +78,12 @@ fn read_file(file: &Setting, report: &Report) -> Option<String> {
     match read() {
         Ok(text) if text.len() as u64 <= LONGEST_FILE => return Some(text),
         Ok(_) => report.mistake(&file.origin, format_args!("{} is longer than 1 MiB", file.text)),
-        Err(error) => report.mistake(&file.origin, format_args!("cannot read {}: {error}", file.text)),
+        Err(error) => {
+            report.mistake(&file.origin, format_args!("cannot read {}: {error}", file.text));
+            if error.kind() == std::io::ErrorKind::NotFound {
+                report.is_away();
+            }
+        }
     }
     None
 }

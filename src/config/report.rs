@@ -19,6 +19,7 @@ pub struct Errors {
     policies: Vec<PathBuf>,
     key_files: Vec<(String, PathBuf)>,
     awaited: Option<PathBuf>,
+    is_away: bool,
 }
 
 impl Errors {
@@ -55,6 +56,12 @@ impl Errors {
     #[must_use]
     pub fn awaited(&self) -> Option<&Path> {
         self.awaited.as_deref().filter(|_| self.mistakes.len() == 1)
+    }
+
+    /// Whether nothing is wrong but that the configuration file or the manifest is not there: it may be about to be replaced.
+    #[must_use]
+    pub fn is_away(&self) -> bool {
+        self.is_away && self.mistakes.len() == 1
     }
 
     /// Whether nothing is wrong.
@@ -151,6 +158,12 @@ impl Report {
     /// The manifest is not there, which is the mistake that was told last; kubelet's users may be about to write it.
     pub(super) fn awaits(&self, manifest: &Path) {
         self.errors.borrow_mut().awaited = Some(manifest.to_owned());
+        self.is_away();
+    }
+
+    /// A file that the configuration is read from is not there, which is the mistake that was told last.
+    pub(super) fn is_away(&self) {
+        self.errors.borrow_mut().is_away = true;
     }
 
     /// A mistake that no single value is to blame for, such as a missing one.

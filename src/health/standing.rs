@@ -55,16 +55,15 @@ impl fmt::Debug for Course {
 }
 
 impl Health {
-    /// Says once from where to where it ships.
+    /// From where to where it ships from now on.
     pub fn leads(&self, course: Course) {
-        // A second one would be of another output.
-        let _ = self.course.set(course);
+        self.lock().course = Some(Arc::new(course));
     }
 
     /// From where to where it ships, if that was said.
     #[must_use]
-    pub fn course(&self) -> Option<&Course> {
-        self.course.get()
+    pub fn course(&self) -> Option<Arc<Course>> {
+        self.lock().course.clone()
     }
 
     /// What hinders it, if anything does; the gravest comes first.

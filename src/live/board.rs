@@ -94,7 +94,7 @@ impl Board {
                 let place = |health: &Arc<Health>| {
                     let name = health.output();
                     let course = health.course()?;
-                    Some((name.to_owned(), position(course, &state_dir, name)))
+                    Some((name.to_owned(), position(&course, &state_dir, name)))
                 };
                 outputs.iter().filter_map(place).collect()
             })

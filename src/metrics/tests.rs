@@ -26,7 +26,7 @@ fn pinned_files_are_those_that_were_shown_last() {
         lines.iter().all(|line| text.lines().any(|other| other == line))
     };
     assert!(shown(0, 0));
-    let pins = metrics.pins();
+    let pins = metrics.pins().share();
     pins.show(2, 300);
     assert!(shown(2, 300));
     pins.show(1, 100);

@@ -38,6 +38,11 @@ pub(super) struct Known {
 }
 
 impl State {
+    /// The outputs that read the log.
+    pub(super) fn readers(&self) -> Vec<usize> {
+        self.missing.keys().copied().collect()
+    }
+
     /// `entry` leads to a file. Returns whether that is a file that was not known.
     pub(super) fn found(&mut self, entry: Entry, metadata: &Metadata, series: &Series) -> bool {
         let (id, size, modified) = (id_of(metadata), metadata.len(), metadata.modified().ok());
@@ -70,7 +75,7 @@ impl State {
             named: true,
             alone: false,
             compressed: false,
-            waiting: (0..self.missing.len()).collect(),
+            waiting: self.readers(),
             missing_since: None,
             keeping: Keeping::default(),
         });
@@ -168,7 +173,9 @@ impl State {
 
     pub(super) fn tell(&mut self, outputs: &[usize], missing: &Missing) {
         for output in outputs {
-            self.missing[*output].push(missing.clone());
+            if let Some(untold) = self.missing.get_mut(output) {
+                untold.push(missing.clone());
+            }
         }
     }
 }

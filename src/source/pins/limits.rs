@@ -19,10 +19,10 @@ impl PinSet {
         let mut free_wanted = self.missing_free_bytes(state);
         loop {
             let (files, bytes) = alone(state);
-            let cause = if bytes > self.limits.limit {
-                format!("deleted files take up more than pinLimit ({} bytes)", self.limits.limit)
-            } else if files > self.limits.max_files as u64 {
-                format!("there are more deleted files than pinMaxFiles ({})", self.limits.max_files)
+            let cause = if bytes > state.limits.limit {
+                format!("deleted files take up more than pinLimit ({} bytes)", state.limits.limit)
+            } else if files > state.limits.max_files as u64 {
+                format!("there are more deleted files than pinMaxFiles ({})", state.limits.max_files)
             } else if free_wanted > 0 {
                 "the disk has less free space than pinMinFree".to_owned()
             } else {
@@ -52,7 +52,7 @@ impl PinSet {
         // Through links the files may lie on another file system than the log's name.
         let of_file = |held: &Arc<Held>| held.with(|file| Ok(rustix::fs::fstatvfs(file)?)).ok();
         let Some(disk) = alone.find_map(|known| of_file(known.held.as_ref()?)) else { return 0 };
-        let wanted = match self.limits.min_free {
+        let wanted = match state.limits.min_free {
             MinFree::Percent(percent) => {
                 disk.f_blocks.saturating_mul(disk.f_frsize) / 100 * u64::from(percent)
             }

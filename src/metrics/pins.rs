@@ -1,0 +1,46 @@
+//! What is held of deleted files.
+
+use std::sync::{Mutex, PoisonError};
+
+use prometheus::IntGauge;
+
+use super::signed;
+
+/// What is held of all logs.
+#[derive(Debug, Clone)]
+pub struct PinMetrics {
+    pub(super) files: IntGauge,
+    pub(super) bytes: IntGauge,
+}
+
+/// What is held of one log, until it is dropped.
+#[derive(Debug)]
+pub struct PinShare {
+    of: PinMetrics,
+    shown: Mutex<(i64, i64)>,
+}
+
+impl PinMetrics {
+    /// The share of one more log, of which nothing is held yet.
+    #[must_use]
+    pub fn share(&self) -> PinShare {
+        PinShare { of: self.clone(), shown: Mutex::default() }
+    }
+}
+
+impl PinShare {
+    /// So many of its files are held now, of so many bytes.
+    pub fn show(&self, files: u64, bytes: u64) {
+        let mut shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = (signed(files), signed(bytes));
+        self.of.files.add(now.0 - shown.0);
+        self.of.bytes.add(now.1 - shown.1);
+        *shown = now;
+    }
+}
+
+impl Drop for PinShare {
+    fn drop(&mut self) {
+        self.show(0, 0);
+    }
+}
