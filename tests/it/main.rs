@@ -19,6 +19,7 @@ mod formats;
 mod gaps;
 mod identity;
 mod instructions;
+mod live;
 mod liveness;
 mod logs;
 mod manifest;
