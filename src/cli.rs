@@ -160,7 +160,7 @@ fn load_once_it_is_there(args: &RunArgs) -> Result<(Loaded, Vec<Prepared>), Fail
     let mut is_told = false;
     loop {
         let errors = match args.load(|name| std::env::var_os(name)) {
-            Err(errors) if errors.awaited().is_some() => errors,
+            Err(errors) if errors.is_manifest_awaited() => errors,
             _ => return load(args),
         };
         if !is_told {

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::manifest::{self, Layer};
-use super::report::{Errors, Located, Report};
+use super::report::{Errors, Located, Missing, Report};
 use super::section::{Section, Sources};
 use super::settings::{DEPRECATED_BACKOFF, INITIAL_BACKOFF, Setting, Settings};
 use super::value::{not_among, not_positive};
@@ -81,7 +81,7 @@ fn read_file(file: &Setting, report: &Report) -> Option<String> {
         Err(error) => {
             report.mistake(&file.origin, format_args!("cannot read {}: {error}", file.text));
             if error.kind() == std::io::ErrorKind::NotFound {
-                report.is_away();
+                report.is_away(Missing::File);
             }
         }
     }

@@ -156,7 +156,7 @@ pub const TABLE: [Row; 33] = [
         "audit_shipper_config_last_reload_successful",
         "gauge",
         &[],
-        "0 while the manifest, or what is made of it, is wrong or cannot be read; the configuration that was good before stays in use.",
+        "0 while the configuration file, the manifest or what they name is wrong or cannot be read; the configuration that was good before stays in use.",
     ),
     (
         "audit_shipper_config_last_reload_success_timestamp_seconds",

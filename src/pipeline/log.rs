@@ -46,7 +46,6 @@ impl Log {
         let pins = PinSet::new(&source.path, source.pins.clone(), outputs.len(), show);
         let pins = pins.with_kept(kept, FdStore::from_env(), &spool::directory(state_dir), is_own);
         let watch = Arc::new(Watch::new(Arc::new(pins)));
-        watch.look();
         Self { watch, readers: Mutex::new(outputs.iter().cloned().zip(0..).collect()) }
     }
 

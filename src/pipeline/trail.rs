@@ -262,16 +262,18 @@ impl Trail {
         }
     }
 
-    /// Forgets what everybody has behind himself, has what is to be read open, and remembers it.
+    /// Has what is to be read open, forgets what everybody has behind himself, and remembers the rest.
     fn bring_in_order(&self, state: &mut State, kept: Vec<Kept>) {
         let is_known =
             |output: &String| state.outputs.contains(output) || Store::path(&self.state_dir, output).exists();
         let gone: Vec<String> = state.standing.keys().filter(|name| !is_known(name)).cloned().collect();
-        gone.iter().for_each(|output| drop(state.standing.remove(output)));
-        state.forget_what_is_behind();
+        for output in gone {
+            state.standing.remove(&output);
+        }
         state.end_what_is_over();
         self.open(state, kept);
         state.let_go();
+        state.forget_what_is_behind();
         self.remember(state);
     }
 
@@ -285,8 +287,8 @@ impl Trail {
                 continue;
             }
             let source = state.steps[index].source.clone();
-            let same = state.steps.iter().filter(|step| step.source.path == source.path);
-            let open = same.filter_map(|step| step.log.clone()).next();
+            let mut same = state.steps.iter().filter(|step| step.source.path == source.path);
+            let open = same.find_map(|step| step.log.clone());
             let log = open.unwrap_or_else(|| {
                 let is_own = is_own(&source.path, index == 0, ids.clone());
                 let (own, others) = std::mem::take(&mut kept).into_iter().partition(|kept| is_own(kept.log));
@@ -294,6 +296,10 @@ impl Trail {
                 let heritage = Heritage { state_dir: &self.state_dir, kept: own, is_own: &is_own };
                 Arc::new(Log::open(&source, &readers, heritage, &self.gauges))
             });
+            if state.standing_in(number).is_empty() {
+                // Nobody else opens its files.
+                log.watch().look();
+            }
             state.steps[index].log = Some(log);
         }
     }

@@ -15,6 +15,7 @@ mod kept;
 mod known;
 mod limits;
 mod listed;
+mod readers;
 mod unseen;
 
 use std::collections::BTreeMap;
@@ -220,66 +221,6 @@ impl PinSet {
     pub fn lost_track(&self) {
         self.changes.fetch_add(1, Ordering::AcqRel);
         self.state().unseen.lost_track();
-    }
-
-    /// `output` has settled all there is in these files: those that everybody has settled are let go.
-    pub fn settled(&self, output: usize, sequences: &[u64]) {
-        if sequences.is_empty() {
-            return;
-        }
-        self.let_go(&mut self.state(), output, |sequence| sequences.contains(&sequence));
-    }
-
-    fn let_go(&self, state: &mut State, output: usize, meant: impl Fn(u64) -> bool) {
-        state.store.settled(output, &meant);
-        for index in 0..state.known.len() {
-            let known = &mut state.known[index];
-            if !meant(known.sequence) {
-                continue;
-            }
-            known.waiting.retain(|waiting| *waiting != output);
-            if known.waiting.is_empty() {
-                known.held = None;
-                state.drop_keeping(index);
-            }
-        }
-        if state.forget_settled() {
-            // What it was compressed to may be visible now.
-            self.changes.fetch_add(1, Ordering::AcqRel);
-        }
-        self.show_alone(state);
-    }
-
-    /// One more output reads the log: nothing of it is settled any more. Returns its number.
-    #[must_use]
-    pub fn join(&self) -> usize {
-        let mut state = self.state();
-        let output = state.next_output;
-        state.next_output += 1;
-        state.missing.insert(output, Vec::new());
-        for known in &mut state.known {
-            known.waiting.push(output);
-            // What nobody waited for may be another file by now.
-            known.exact &= known.held.is_some();
-        }
-        output
-    }
-
-    /// How much of what was deleted is held from now on.
-    pub fn limit(&self, limits: config::Pins) {
-        self.state().limits = limits;
-    }
-
-    /// `output` reads the log no more, and waits for nothing of it.
-    pub fn leave(&self, output: usize) {
-        let mut state = self.state();
-        state.missing.remove(&output);
-        self.let_go(&mut state, output, |_| true);
-    }
-
-    /// What `output` will never be able to read, since the last call.
-    pub fn take_missing(&self, output: usize) -> Vec<Missing> {
-        self.state().missing.get_mut(&output).map(std::mem::take).unwrap_or_default()
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

@@ -30,6 +30,7 @@ mod policy;
 mod receive;
 mod redaction;
 mod rejected;
+mod reload;
 mod renewal;
 mod rotation;
 mod routing;

@@ -38,11 +38,6 @@ pub(super) struct Known {
 }
 
 impl State {
-    /// The outputs that read the log.
-    pub(super) fn readers(&self) -> Vec<usize> {
-        self.missing.keys().copied().collect()
-    }
-
     /// `entry` leads to a file. Returns whether that is a file that was not known.
     pub(super) fn found(&mut self, entry: Entry, metadata: &Metadata, series: &Series) -> bool {
         let (id, size, modified) = (id_of(metadata), metadata.len(), metadata.modified().ok());
@@ -169,14 +164,6 @@ impl State {
             keep
         });
         self.known.len() < before
-    }
-
-    pub(super) fn tell(&mut self, outputs: &[usize], missing: &Missing) {
-        for output in outputs {
-            if let Some(untold) = self.missing.get_mut(output) {
-                untold.push(missing.clone());
-            }
-        }
     }
 }
 

@@ -9,14 +9,19 @@ use std::sync::Arc;
 use super::known::Known;
 use super::{Missing, PinSet, State};
 use crate::checkpoint::HEAD_BYTES;
-use crate::config::MinFree;
+use crate::config::{self, MinFree};
 use crate::source::held::Held;
 use crate::source::reader;
 
 impl PinSet {
+    /// How much of what was deleted is held from now on.
+    pub fn limit(&self, limits: config::Pins) {
+        self.state().limits = limits;
+    }
+
     /// Gives up the oldest nameless files as long as there are too many.
     pub(super) fn keep_limits(&self, state: &mut State) {
-        let mut free_wanted = self.missing_free_bytes(state);
+        let mut free_wanted = missing_free_bytes(state);
         loop {
             let (files, bytes) = alone(state);
             let cause = if bytes > state.limits.limit {
@@ -45,21 +50,19 @@ impl PinSet {
         let (files, bytes) = alone(state);
         (self.show)(files, bytes);
     }
+}
 
-    /// Bytes that have to become free on the log's file system, if there is anything that we could give.
-    fn missing_free_bytes(&self, state: &State) -> u64 {
-        let mut alone = state.known.iter().filter(|known| known.alone);
-        // Through links the files may lie on another file system than the log's name.
-        let of_file = |held: &Arc<Held>| held.with(|file| Ok(rustix::fs::fstatvfs(file)?)).ok();
-        let Some(disk) = alone.find_map(|known| of_file(known.held.as_ref()?)) else { return 0 };
-        let wanted = match state.limits.min_free {
-            MinFree::Percent(percent) => {
-                disk.f_blocks.saturating_mul(disk.f_frsize) / 100 * u64::from(percent)
-            }
-            MinFree::Bytes(bytes) => bytes,
-        };
-        wanted.saturating_sub(disk.f_bavail.saturating_mul(disk.f_frsize))
-    }
+/// Bytes that have to become free on the log's file system, if there is anything that we could give.
+fn missing_free_bytes(state: &State) -> u64 {
+    let mut alone = state.known.iter().filter(|known| known.alone);
+    // Through links the files may lie on another file system than the log's name.
+    let of_file = |held: &Arc<Held>| held.with(|file| Ok(rustix::fs::fstatvfs(file)?)).ok();
+    let Some(disk) = alone.find_map(|known| of_file(known.held.as_ref()?)) else { return 0 };
+    let wanted = match state.limits.min_free {
+        MinFree::Percent(percent) => disk.f_blocks.saturating_mul(disk.f_frsize) / 100 * u64::from(percent),
+        MinFree::Bytes(bytes) => bytes,
+    };
+    wanted.saturating_sub(disk.f_bavail.saturating_mul(disk.f_frsize))
 }
 
 /// Number and bytes of the files that we alone hold.
