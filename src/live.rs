@@ -232,7 +232,18 @@ mod tests {
             assert!(inside(PAGE, tag).len() > 500, "{tag}");
         }
         let others = PAGE.replace("http://www.w3.org/2000/svg", "");
-        for part in ["http://", "https://", "src=", "@import", "url(", "innerHTML", "outerHTML", "insertAdjacent", "eval(", "style="] {
+        for part in [
+            "http://",
+            "https://",
+            "src=",
+            "@import",
+            "url(",
+            "innerHTML",
+            "outerHTML",
+            "insertAdjacent",
+            "eval(",
+            "style=",
+        ] {
             assert!(!others.contains(part), "{part}");
         }
         // No handler stands in an attribute.

@@ -6,6 +6,7 @@ mod seen;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 
+use audit_shipper::json;
 use audit_shipper::live::status::{Progress, State};
 
 use self::seen::{Answered, ask, document, on_its_own, only, wait_for};
@@ -39,7 +40,9 @@ fn an_output_that_ships_is_level_and_its_place_is_the_end_of_the_log() {
     let shipper = with_secrets(&endpoint.url()).log(&events).batches_of(100);
     let daemon = shipper.start();
     let status = wait_for(&daemon, "300 delivered events", |output| {
-        output.counts.delivered == 300 && output.position.files[0].settled_bytes > 0 && output.state == State::Level
+        output.counts.delivered == 300
+            && output.position.files[0].settled_bytes > 0
+            && output.state == State::Level
     });
     let output = only(&status);
     assert_eq!((status.schema_version, status.version.as_str()), (1, env!("CARGO_PKG_VERSION")));
@@ -77,7 +80,10 @@ fn an_endpoint_that_is_down_is_waited_for_and_the_lag_is_told() {
     let size = fs::metadata(shipper.workdir.log()).unwrap().len();
     assert_eq!((output.current.lag_bytes, output.counts.delivered), (size, 0));
     assert!(output.current.lag_seconds > 1.0, "these events are old");
-    assert_eq!((output.position.files[0].progress, output.position.files[0].settled_bytes), (Progress::Unread, 0));
+    assert_eq!(
+        (output.position.files[0].progress, output.position.files[0].settled_bytes),
+        (Progress::Unread, 0)
+    );
     assert_eq!(Some(&output.errors[0].what), output.reason.as_ref());
     assert_no_secrets(&daemon);
 }
@@ -89,15 +95,21 @@ fn who_is_refused_needs_attention() {
     let status = wait_for(&daemon, "misconfigured", |output| output.state == State::Misconfigured);
     let output = only(&status);
     assert!(output.reason.as_ref().is_some_and(|reason| reason.contains("401")), "{output:?}");
-    assert_eq!(output.not_ready.as_deref(), Some(format!("siem: {}", output.reason.as_ref().unwrap()).as_str()));
+    assert_eq!(
+        output.not_ready.as_deref(),
+        Some(format!("siem: {}", output.reason.as_ref().unwrap()).as_str())
+    );
     assert_no_secrets(&daemon);
 }
 
 #[test]
 fn what_is_set_aside_is_counted_by_its_reason() {
-    let endpoint = Endpoint::start(|_, request| {
-        if request.holds(POISON) { Answer::with_body(400, SECRET) } else { Answer::ok() }
-    });
+    let endpoint =
+        Endpoint::start(
+            |request, _| {
+                if request.holds(POISON) { Answer::with_body(400, SECRET) } else { Answer::ok() }
+            },
+        );
     let mut events = real_events(20);
     events[7] = poisoned(&events[7]);
     events.push("no event\n".to_owned());
@@ -119,7 +131,8 @@ fn only_names_of_this_machine_are_answered() {
             assert_eq!(ask(&daemon, path, &format!("Host: {host}\r\n")).status, 200, "{host}{path}");
         }
     }
-    for head in ["Host: rebound.example\r\n", "Host: 10.0.0.1:9465\r\n", "Host: localhost.\r\n", "Host:\r\n"] {
+    for head in ["Host: rebound.example\r\n", "Host: 10.0.0.1:9465\r\n", "Host: localhost.\r\n", "Host:\r\n"]
+    {
         for path in ["/", "/api/v1/status"] {
             let answered = ask(&daemon, path, head);
             assert_eq!(answered.status, 421, "{head}{path}");
@@ -188,9 +201,10 @@ fn elsewhere_it_is_seen_with_the_token_over_tls() {
         Some(status(&["--token-file", &token]).succeeded()).filter(|shown| shown.contains(" level "))
     });
     assert!(shown.contains("siem"), "{shown}");
-    for (token, said) in
-        [(&[][..], "it wants a bearer token"), (&["--token-file", &wrong], "the token is not the one it wants")]
-    {
+    for (token, said) in [
+        (&[][..], "it wants a bearer token"),
+        (&["--token-file", &wrong], "the token is not the one it wants"),
+    ] {
         let ended = status(token);
         assert_eq!((ended.code, ended.stdout.as_str()), (Some(1), ""));
         assert!(ended.stderr.contains(said), "{}", ended.stderr);
@@ -247,4 +261,52 @@ fn a_view_that_nobody_may_see_is_a_mistake_of_the_configuration() {
     let no_daemon = audit_shipper(["status", "--address", "http://127.0.0.1:1"]);
     assert_eq!(no_daemon.code, Some(1));
     assert!(no_daemon.stderr.contains("no daemon answers at http://127.0.0.1:1: "), "{}", no_daemon.stderr);
+}
+
+/// The paths of the values in a JSON text, such as `outputs[].name`, each once. What has reasons for keys is one of them.
+fn paths(json: &[u8], start: usize, path: &str, found: &mut Vec<String>) {
+    let mut add = |path: String| {
+        if !found.contains(&path) {
+            found.push(path);
+        }
+    };
+    match json[start] {
+        b'{' => {
+            for member in json::members(json, start) {
+                let key = json::unescaped(&json[member.key.clone()]).unwrap();
+                let key = if path.ends_with("setAside") { "*".into() } else { key };
+                let below = if path.is_empty() { key.into_owned() } else { format!("{path}.{key}") };
+                paths(json, member.value.start, &below, found);
+            }
+        }
+        b'[' => {
+            for item in json::items(json, start) {
+                paths(json, item.start, &format!("{path}[]"), found);
+            }
+        }
+        _ => add(path.to_owned()),
+    }
+}
+
+#[test]
+fn the_document_is_as_it_is_described() {
+    // Something of everything: what went wrong before, and what ships now.
+    let endpoint =
+        Endpoint::start(|_, earlier| if earlier == 0 { Answer::status(503) } else { Answer::ok() });
+    let daemon = Shipper::new(&endpoint).log(&real_events(10)).start();
+    wait_for(&daemon, "a point, an error and all events", |output| {
+        output.counts.delivered == 10 && !output.errors.is_empty() && !output.history.lag_bytes.is_empty()
+    });
+    let (_, text) = document(&daemon);
+    let mut real = Vec::new();
+    paths(text.as_bytes(), 0, "", &mut real);
+    let page = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/status.md")).unwrap();
+    let field = |line: &str| line.strip_prefix("| `")?.split_once("` |").map(|(field, _)| field.to_owned());
+    let (fields, states) = page.split_once("| state |").unwrap();
+    let described: Vec<String> = fields.lines().filter_map(field).collect();
+    assert_eq!(described, real);
+    let states: Vec<String> = states.lines().filter_map(field).collect();
+    let all =
+        ["level", "shipping", "waiting", "misconfigured", "blocked", "unreadable", "hanging", "stopping"];
+    assert_eq!(states, all);
 }

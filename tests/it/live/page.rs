@@ -38,8 +38,19 @@ fn show(browser: &str, daemon: &Daemon, name: &str, theme: &[&str]) -> Shown {
     let _ = fs::remove_file(&picture);
     let log = workdir.path("net.json");
     let output = Command::new(browser)
-        .args(["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--hide-scrollbars"])
-        .args(["--disable-background-networking", "--disable-component-update", "--no-first-run", "--disable-sync"])
+        .args([
+            "--headless=new",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--disable-dev-shm-usage",
+            "--hide-scrollbars",
+        ])
+        .args([
+            "--disable-background-networking",
+            "--disable-component-update",
+            "--no-first-run",
+            "--disable-sync",
+        ])
         .arg("--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1")
         .args(["--enable-logging=stderr", "--v=0", "--window-size=1280,1160", "--virtual-time-budget=8000"])
         .args(theme)
@@ -96,7 +107,10 @@ fn a_browser_shows_it_in_light_and_dark_and_asks_nobody_else() {
     wait_for(&daemon, "all events delivered", |output| {
         output.counts.delivered == 400 && output.state == State::Level && output.current.lag_bytes == 0
     });
-    let themes = [("light", &["--blink-settings=preferredColorScheme=1"]), ("dark", &["--blink-settings=preferredColorScheme=0"])];
+    let themes = [
+        ("light", &["--blink-settings=preferredColorScheme=1"]),
+        ("dark", &["--blink-settings=preferredColorScheme=0"]),
+    ];
     let mut pictures = Vec::new();
     for (theme, flags) in themes {
         let shown = show(browser, &daemon, theme, flags);
