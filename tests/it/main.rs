@@ -22,6 +22,7 @@ mod gaps;
 mod grace;
 mod identity;
 mod instructions;
+mod live;
 mod liveness;
 mod logs;
 mod manifest;
