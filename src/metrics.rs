@@ -95,6 +95,7 @@ struct Families {
     lag_seconds: GaugeVec,
     waiting_seconds: GaugeVec,
     unreadable: IntGaugeVec,
+    grace: GaugeVec,
     gaps: IntCounterVec,
     last_gaps: GaugeVec,
     lost_bytes: IntCounterVec,
@@ -157,6 +158,7 @@ impl Metrics {
             lag_seconds: register(&registry, "audit_shipper_lag_seconds", GaugeVec::new),
             waiting_seconds: register(&registry, "audit_shipper_waiting_seconds", GaugeVec::new),
             unreadable: gauges(&registry, "audit_shipper_log_unreadable"),
+            grace: register(&registry, "audit_shipper_retention_grace_seconds", GaugeVec::new),
             gaps: counters(&registry, "audit_shipper_gaps_total"),
             last_gaps: register(&registry, "audit_shipper_last_gap_timestamp_seconds", GaugeVec::new),
             lost_bytes: counters(&registry, "audit_shipper_lost_bytes_total"),
@@ -230,6 +232,8 @@ impl Metrics {
         }
         let scraped = Arc::new(Scraped::new(families, output));
         lock(&self.0.routes).push(Arc::clone(&scraped));
+        let grace = families.grace.with_label_values(&of);
+        grace.set(f64::INFINITY);
         RouteMetrics {
             inner: Arc::clone(&self.0),
             output: output.to_owned(),
@@ -245,6 +249,7 @@ impl Metrics {
             durations: families.durations.with_label_values(&of),
             batches: families.batches.with_label_values(&of),
             throttled: families.throttled.with_label_values(&of),
+            grace,
             misconfigured: families.misconfigured.with_label_values(&of),
             unreadable: families.unreadable.with_label_values(&of),
             rejected_dropped: families.rejected_dropped.with_label_values(&of),

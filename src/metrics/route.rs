@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use jiff::Timestamp;
-use prometheus::{Histogram, IntCounter, IntGauge};
+use prometheus::{Gauge, Histogram, IntCounter, IntGauge};
 use tokio::time::Instant;
 
 use super::scraped::{Lag, Scraped};
@@ -34,6 +34,7 @@ pub struct RouteMetrics {
     pub(super) durations: Histogram,
     pub(super) batches: Histogram,
     pub(super) throttled: prometheus::Counter,
+    pub(super) grace: Gauge,
     pub(super) misconfigured: IntGauge,
     pub(super) unreadable: IntGauge,
     pub(super) rejected_dropped: IntCounter,
@@ -124,6 +125,7 @@ impl RouteMetrics {
         self.misconfigured(false);
         self.log_unreadable(false);
         self.waiting_since(None);
+        self.retention_grace(f64::INFINITY);
         *lock(&self.scraped.lag) = Lag::default();
     }
 
@@ -200,6 +202,23 @@ impl RouteMetrics {
     #[must_use]
     pub fn lag(&self) -> (u64, f64) {
         self.scraped.behind(Timestamp::now())
+    }
+
+    /// Bytes of the log in batches that were taken and are not settled.
+    #[must_use]
+    pub fn in_flight_bytes(&self) -> u64 {
+        lock(&self.scraped.lag).taken.bytes
+    }
+
+    /// Retention reaches what is not settled in so many seconds.
+    pub fn retention_grace(&self, seconds: f64) {
+        self.grace.set(seconds);
+    }
+
+    /// Seconds until retention reaches what is not settled, as of the last look at the log; infinite if it never does.
+    #[must_use]
+    pub fn retention_grace_seconds(&self) -> f64 {
+        self.grace.get()
     }
 
     /// Events that were acknowledged so far.

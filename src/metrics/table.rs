@@ -137,6 +137,12 @@ pub const TABLE: &[Row] = &[
         OUTPUT,
         "1 while the log cannot be read, or is in another format than was said.",
     ),
+    (
+        "audit_shipper_retention_grace_seconds",
+        "gauge",
+        OUTPUT,
+        "Time until a rotator deletes the oldest bytes of the log that are not settled, at the rate at which it is written; 0 once they are deleted, +Inf if they never are.",
+    ),
     ("audit_shipper_rotations_total", "counter", &[], "Rotations of the log that were followed."),
     (
         "audit_shipper_gaps_total",

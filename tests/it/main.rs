@@ -18,6 +18,7 @@ mod docs;
 mod filter;
 mod formats;
 mod gaps;
+mod grace;
 mod identity;
 mod instructions;
 mod liveness;
