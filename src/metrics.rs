@@ -3,6 +3,7 @@
 //! Books are kept once per batch. A scrape and an entry exclude each other, so that the law holds in every answer:
 //! read = filtered + delivered + set aside + refused by endpoint + buffered.
 
+mod counts;
 mod pins;
 mod reloads;
 mod route;
@@ -23,8 +24,9 @@ use prometheus::{
 
 use crate::batch::Reason;
 
+pub use counts::Counts;
 pub use pins::{PinMetrics, PinShare};
-pub use reloads::ConfigMetrics;
+pub use reloads::{ConfigMetrics, LastRead};
 pub use route::RouteMetrics;
 use scraped::Scraped;
 pub use scraped::Unsettled;

@@ -22,20 +22,21 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::signal::unix::Signal;
 use tokio::sync::watch;
-use tokio::task::{JoinError, JoinHandle};
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::admin::Admin;
 use crate::checkpoint::{Lock, LockError};
 use crate::config::{self, Config, Source};
 use crate::health::Health;
+use crate::live::{self, Live};
 use crate::metrics::Metrics;
 use crate::prepare::Prepared;
 use crate::redact::{KeyError, Redaction};
 use crate::serve;
 use crate::source::fdstore::Kept;
 use crate::supervisor;
-use outputs::{Books, Outputs};
+use outputs::{Books, Outputs, Unexpected};
 use reload::Reloads;
 use serving::{Serving, Told};
 use trail::Trail;
@@ -60,9 +61,12 @@ pub enum Fatal {
         /// Why.
         source: std::io::Error,
     },
+    /// The live view cannot be had.
+    #[error(transparent)]
+    LiveView(#[from] live::Unavailable),
     /// A task ended that must not end: a bug of ours.
     #[error("an output stopped unexpectedly: {0}")]
-    Task(JoinError),
+    Task(String),
 }
 
 /// Ships until `stop`, and then until what is in memory is settled or the grace is over.
@@ -90,7 +94,8 @@ pub async fn run(
     let watchdog = tokio::spawn(supervisor::feed_watchdog(outputs.clone()));
     let status = tokio::spawn(supervisor::tell_status(outputs.clone()));
     let admin_stop = CancellationToken::new();
-    let admin = Admin::new(metrics.clone(), outputs);
+    let live = Live::start(&config, &metrics, &outputs)?;
+    let admin = Admin::new(metrics.clone(), outputs, live.at_admin(address));
     let admin = serve::serve(listener, None, admin, admin_stop.clone().cancelled_owned());
     let admin = tokio::spawn(admin);
 
@@ -118,6 +123,7 @@ pub async fn run(
     hearing.abort();
     admin_stop.cancel();
     let _ = admin.await;
+    live.end().await;
     watchdog.abort();
     stopping.abort();
     result
@@ -184,11 +190,11 @@ impl Daemon {
         }
         // What the file system will forget when we end, and what is not settled, goes to the spool.
         self.trail.keep_nameless();
-        ended.map_err(Fatal::Task)
+        ended.map_err(|Unexpected(what)| Fatal::Task(what))
     }
 
     /// Another configuration is wanted. The outputs for which nothing changes are not interrupted.
-    async fn change(&mut self, New { mut config, prepared }: New) -> Result<(), JoinError> {
+    async fn change(&mut self, New { mut config, prepared }: New) -> Result<(), Unexpected> {
         self.keep_what_cannot_change(&mut config);
         let redactions = match self.redactions(&config) {
             Ok(redactions) => redactions,
@@ -244,17 +250,11 @@ impl Daemon {
         self.shown.send_replace(self.outputs.health(&self.config.outputs));
     }
 
-    /// What a running daemon cannot change is left as it is.
+    /// What a running daemon cannot change is left as it is; `reload` says so.
     fn keep_what_cannot_change(&self, config: &mut Config) {
-        let is_other =
-            (config.state_dir != self.config.state_dir, config.bind_address != self.config.bind_address);
-        for (is_other, field) in [(is_other.0, "stateDir"), (is_other.1, "bindAddress")] {
-            if is_other {
-                tracing::warn!("{field} has changed, which takes a restart; the old one stays in use");
-            }
-        }
         config.state_dir.clone_from(&self.config.state_dir);
         config.bind_address = self.config.bind_address;
+        config.live_view.clone_from(&self.config.live_view);
     }
 }
 
