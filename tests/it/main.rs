@@ -3,6 +3,7 @@
 #![allow(clippy::float_cmp, reason = "counters are whole numbers")]
 mod any_bytes;
 mod batching;
+mod check;
 mod checkpoint;
 mod cli;
 mod compression;
