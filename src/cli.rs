@@ -133,7 +133,8 @@ fn run(args: &RunArgs) -> Result<(), Failure> {
     let stop = CancellationToken::new();
     let runtime = runtime()?;
     let again = args.clone();
-    let load: pipeline::Load = Arc::new(move || again.load(|name| std::env::var_os(name)));
+    let again = Arc::new(move || again.load(|name| std::env::var_os(name)));
+    let load = pipeline::Load { file: loaded.file, again };
     let result = runtime.block_on(async {
         let signals = Signals::new()?;
         let hangups = signal(SignalKind::hangup())?;
@@ -155,7 +156,7 @@ fn load_once_it_is_there(args: &RunArgs) -> Result<(Loaded, Vec<Prepared>), Fail
     let mut is_told = false;
     loop {
         let errors = match args.load(|name| std::env::var_os(name)) {
-            Err(errors) if errors.awaited().is_some() => errors,
+            Err(errors) if errors.is_manifest_awaited() => errors,
             _ => return load(args),
         };
         if !is_told {

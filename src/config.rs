@@ -79,6 +79,8 @@ pub struct Loaded {
     pub warnings: Vec<String>,
     /// How our own log is written.
     pub log_format: LogFormat,
+    /// The file that it was read from, if there is one.
+    pub file: Option<PathBuf>,
 }
 
 /// How our own log is written.

@@ -51,7 +51,8 @@
 //!
 //! | word | what it is |
 //! |---|---|
-//! | output | a destination in the configuration; a *route* serves it |
+//! | output | a destination in the configuration; it is served by a *route* on one log after the other |
+//! | trail | the logs that are read one after another; mostly there is one |
 //! | route | one log, one sink or writer, one cursor; one task with one loop |
 //! | line | the bytes between two newlines of the log; a run of NULs ends one too |
 //! | span | in a file that a container runtime writes: lines up to one behind which no line of the container is open |
@@ -96,8 +97,8 @@
 //! - [`prepare`]: the files that the configuration names, read before anything starts; a `stamp` tells when one has changed.
 //!
 //! How it is set up:
-//! - [`pipeline`]: builds the routes, runs them, stops them in order. What runs of one configuration is a *generation*;
-//!   `reload` finds that there is another, and `moving` leads from one log to the next.
+//! - [`pipeline`]: puts the outputs to work and stops them in order. `reload` finds that the configuration is another one,
+//!   `trail` leads each output from one log to the next.
 //! - [`route`]: the loop of one output, and the only place that moves its cursor.
 //!
 //! The way of an event:

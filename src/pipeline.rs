@@ -3,43 +3,45 @@
 //! Stop: readiness turns false, routes read no further, what is in memory may finish within the grace, cursors reach
 //! the disk, the admin server goes last.
 //!
-//! The configuration may change meanwhile (`reload`). What runs of it is a *generation*: its routes end as on a stop, and
-//! the next one is built from the new configuration, on the cursors that are left. The lock, the admin server and the books
-//! stay. Where the log itself is another one now, the old one is read to its end first (`moving`).
+//! The configuration may change meanwhile (`reload`). An output for which it says something else ends as on a stop, and is
+//! put to work again on the cursor that is left; the others are not interrupted. The lock, the admin server and the books
+//! stay. Where the log itself is another one now, each output reads the old one to its end first (`trail`).
 
 mod endpoints;
-mod generation;
 mod log;
-mod moving;
+mod outputs;
 mod policies;
 mod reload;
+mod serving;
+mod trail;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::signal::unix::Signal;
 use tokio::sync::watch;
-use tokio::task::JoinHandle;
+use tokio::task::{JoinError, JoinHandle};
 use tokio_util::sync::CancellationToken;
 
 use crate::admin::Admin;
 use crate::checkpoint::{Lock, LockError};
-use crate::config::Config;
+use crate::config::{self, Config, Source};
 use crate::health::Health;
 use crate::metrics::Metrics;
 use crate::prepare::Prepared;
-use crate::redact::KeyError;
+use crate::redact::{KeyError, Redaction};
 use crate::serve;
 use crate::source::fdstore::Kept;
 use crate::supervisor;
-use generation::{Books, Generation};
-use log::Log;
-use moving::Moving;
+use outputs::{Books, Outputs};
 use reload::Reloads;
+use serving::{Serving, Told};
+use trail::Trail;
 
-pub(crate) use moving::log_of_cursors;
 pub use reload::{Load, New};
+pub(crate) use trail::log_of_cursor;
 
 /// Why the daemon cannot run. The supervisor may start it again.
 #[derive(Debug, thiserror::Error)]
@@ -60,7 +62,7 @@ pub enum Fatal {
     },
     /// A task ended that must not end: a bug of ours.
     #[error("an output stopped unexpectedly: {0}")]
-    Task(tokio::task::JoinError),
+    Task(JoinError),
 }
 
 /// Ships until `stop`, and then until what is in memory is settled or the grace is over.
@@ -96,11 +98,21 @@ pub async fn run(
     let reloads = Reloads::new(load, &config, metrics.config(), hung_up.subscribe());
     let hearing = tokio::spawn(hear(hangups, hung_up.clone()));
     let stopping = tokio::spawn(say_stopping(stop.clone()));
-    let (moving, config) = Moving::at_start(config, metrics.pins());
-    let log = Log::open(&config, kept, metrics.pins());
-    let books = Books::new(metrics);
-    let daemon = Daemon { config, log, moving, reloads, books, shown, hung_up, stop };
-    let result = daemon.run(prepared, || tracing::info!(%address, "serving metrics and health")).await;
+    let trail = Arc::new(Trail::at_start(&config, kept, metrics.pins()));
+    let grace = watch::Sender::new(config.shutdown_grace);
+    let (books, outputs) = (Books::new(metrics), Outputs::default());
+    let mut daemon = Daemon { config, trail, outputs, reloads, books, shown, hung_up, grace, stop };
+    let began = || {
+        tracing::info!(%address, "serving metrics and health");
+        supervisor::notify(&[sd_notify::NotifyState::Ready]);
+    };
+    let result = match daemon.begin(prepared) {
+        Ok(()) => {
+            began();
+            daemon.supervise().await
+        }
+        Err(error) => Err(error.into()),
+    };
 
     status.abort();
     hearing.abort();
@@ -114,7 +126,10 @@ pub async fn run(
 /// Has everything be read again at each signal, until it is dropped.
 async fn hear(mut hangups: Signal, hung_up: watch::Sender<()>) {
     while hangups.recv().await.is_some() {
-        tracing::info!("SIGHUP: reading the manifest, the kubeconfigs, their files and the policies again");
+        tracing::info!(
+            "SIGHUP: reading the configuration, the kubeconfigs, their files and the policies again"
+        );
+        supervisor::reloading();
         hung_up.send_replace(());
     }
 }
@@ -127,112 +142,106 @@ async fn say_stopping(stop: CancellationToken) {
 
 /// What runs, and what it may become.
 struct Daemon {
-    /// As it is in effect: while the log moves, with the old one.
+    /// As it is in effect.
     config: Config,
-    log: Log,
-    moving: Option<Moving>,
+    trail: Arc<Trail>,
+    outputs: Outputs,
     reloads: Reloads,
     books: Books,
     shown: watch::Sender<Arc<[Arc<Health>]>>,
     hung_up: watch::Sender<()>,
+    grace: watch::Sender<Duration>,
     stop: CancellationToken,
 }
 
 impl Daemon {
-    /// Runs generation after generation. `began` is called when the first of them runs.
-    async fn run(mut self, mut prepared: Vec<Prepared>, began: impl FnOnce()) -> Result<(), Fatal> {
-        let mut began = Some(began);
-        loop {
-            let generation = Generation::build(
-                &self.config,
-                prepared,
-                &self.log,
-                &mut self.books,
-                self.hung_up.subscribe(),
-            )?;
-            self.shown.send_replace(generation.outputs());
-            let running = generation.run(&self.stop, self.config.shutdown_grace);
-            if self.moving.as_ref().is_some_and(Moving::has_begun) {
-                running.end_at_end();
-            }
-            if let Some(began) = began.take() {
-                began();
-                supervisor::notify(&[sd_notify::NotifyState::Ready]);
-            }
-            let Some(next) = self.supervise(running).await? else {
-                self.keep_nameless();
-                return Ok(());
-            };
-            prepared = next;
-        }
+    /// Puts all outputs to work.
+    fn begin(&mut self, prepared: Vec<Prepared>) -> Result<(), KeyError> {
+        let redactions = self.redactions(&self.config)?;
+        self.start_what_is_not_running(prepared, redactions);
+        Ok(())
     }
 
-    /// Copies what the file system will forget when we end, and what is not settled, to the spool.
-    fn keep_nameless(&self) {
-        self.log.keep_nameless(&self.config);
-        if let Some(moving) = &self.moving {
-            moving.keep_nameless();
-        }
-    }
-
-    /// Looks after a generation until its end. Returns what the next one needs; `None` if there is to be none.
-    async fn supervise(&mut self, mut running: generation::Running) -> Result<Option<Vec<Prepared>>, Fatal> {
-        loop {
-            let wanted = self.moving.as_ref().map_or(&self.config, Moving::wanted);
+    /// Looks after the outputs until all of them have ended.
+    async fn supervise(mut self) -> Result<(), Fatal> {
+        let ended = loop {
             tokio::select! {
-                // The others settle what they have; then the supervisor starts everything anew.
-                ended = running.end() => return match ended {
-                    Err(error) => {
-                        self.stop.cancel();
-                        running.finish().await;
-                        self.keep_nameless();
-                        Err(Fatal::Task(error))
+                // An output ends by itself on a stop alone.
+                ended = self.outputs.end_of_all() => break ended,
+                new = self.reloads.next(&self.config) => {
+                    if let Err(error) = self.change(new).await {
+                        break Err(error);
                     }
-                    Ok(is_drained) => Ok(self.after(is_drained).await),
-                },
-                new = self.reloads.next(wanted) => {
-                    if let Some(next) = self.change(new, &mut running).await {
-                        return if self.stop.is_cancelled() { Ok(None) } else { Ok(Some(next)) };
-                    }
+                    self.reloads.is_done();
                 }
-                logs = moving::new_log_begins(self.moving.as_ref()) => {
-                    self.note_begun(logs);
-                    running.end_at_end();
-                }
+                () = self.trail.next_has_begun() => {}
             }
+        };
+        if ended.is_err() {
+            // The others settle what they have; then the supervisor starts everything anew.
+            self.stop.cancel();
+            while self.outputs.end_of_all().await.is_err() {}
         }
+        // What the file system will forget when we end, and what is not settled, goes to the spool.
+        self.trail.keep_nameless();
+        ended.map_err(Fatal::Task)
     }
 
-    /// Another configuration is wanted. Returns what the next generation needs if this one has come to its end for it.
-    async fn change(&mut self, new: New, running: &mut generation::Running) -> Option<Vec<Prepared>> {
-        let (config, prepared) = self.take_over(new)?;
-        running.end_now().await;
-        self.put_in_effect(config);
-        Some(prepared)
-    }
-
-    /// Notes where the log is to be. Returns what is to be in effect at once, if that is another configuration.
-    fn take_over(&mut self, New { mut config, prepared }: New) -> Option<(Config, Vec<Prepared>)> {
+    /// Another configuration is wanted. The outputs for which nothing changes are not interrupted.
+    async fn change(&mut self, New { mut config, prepared }: New) -> Result<(), JoinError> {
         self.keep_what_cannot_change(&mut config);
-        let former = self.config.source.clone();
-        let on_the_way = self.moving.take();
-        self.moving = Moving::to(config.clone(), &former, on_the_way, self.books.pins());
-        if self.moving.is_some() {
-            config.source = former;
+        let redactions = match self.redactions(&config) {
+            Ok(redactions) => redactions,
+            Err(error) => {
+                self.reloads.refuse(vec![error.to_string()]);
+                return Ok(());
+            }
+        };
+        self.grace.send_replace(config.shutdown_grace);
+        let is_renamed = self.trail.is_renamed(&config.source);
+        let all_change = is_renamed || is_read_otherwise(&self.config.source, &config.source);
+        let goes_on =
+            |name: &str| config.output(name).is_some_and(|new| self.config.output(name) == Some(new));
+        self.outputs.end(|name| all_change || !goes_on(name)).await?;
+        if is_renamed {
+            self.trail.rename(&config.source);
         }
-        (config != self.config).then_some((config, prepared))
-    }
-
-    fn note_begun(&mut self, logs: usize) {
-        if let Some(moving) = &mut self.moving {
-            moving.begins(logs, &self.config.source);
+        let is_gone = |output: &&config::Output| config.output(&output.name).is_none();
+        for output in self.config.outputs.iter().filter(is_gone) {
+            // It waits for nothing any more.
+            self.books.of(&output.name);
         }
-    }
-
-    /// For routes that are yet to be built.
-    fn put_in_effect(&mut self, config: Config) {
-        self.log.reopen_for(&self.config, &config);
         self.config = config;
+        self.trail.follow(&self.config);
+        self.start_what_is_not_running(prepared, redactions);
+        Ok(())
+    }
+
+    /// What masks values, for each output of a configuration.
+    fn redactions(&self, config: &Config) -> Result<Vec<Option<Arc<Redaction>>>, KeyError> {
+        let of = |output: &config::Output| Redaction::of_output(&output.redact, &self.config.state_dir);
+        config.outputs.iter().map(of).collect()
+    }
+
+    fn start_what_is_not_running(
+        &mut self,
+        prepared: Vec<Prepared>,
+        redactions: Vec<Option<Arc<Redaction>>>,
+    ) {
+        for ((output, prepared), redaction) in self.config.outputs.iter().zip(prepared).zip(redactions) {
+            if self.outputs.is_running(&output.name) {
+                continue;
+            }
+            let (metrics, state_dir) = (self.books.of(&output.name), self.config.state_dir.clone());
+            let serving = Serving::new(output.clone(), state_dir, prepared, redaction, metrics);
+            let told = Told {
+                end: self.stop.child_token(),
+                grace: self.grace.subscribe(),
+                hung_up: self.hung_up.subscribe(),
+            };
+            self.outputs.start(serving, &self.trail, told);
+        }
+        self.shown.send_replace(self.outputs.health(&self.config.outputs));
     }
 
     /// What a running daemon cannot change is left as it is.
@@ -247,36 +256,14 @@ impl Daemon {
         config.state_dir.clone_from(&self.config.state_dir);
         config.bind_address = self.config.bind_address;
     }
+}
 
-    /// All routes have ended by themselves: the daemon stops, or all of a log is settled that nobody writes any more.
-    async fn after(&mut self, is_drained: bool) -> Option<Vec<Prepared>> {
-        if self.stop.is_cancelled() || !is_drained {
-            return None;
-        }
-        if let Some(moving) = self.moving.take() {
-            self.log.let_go(self.config.outputs.len());
-            if let Some((config, log, moving)) = moving.arrive(&self.config) {
-                (self.config, self.log, self.moving) = (config, log, moving);
-            }
-        }
-        // Until the next ones run, nothing is shipped.
-        self.shown.borrow().iter().for_each(|health| health.stopping());
-        loop {
-            let wanted = self.moving.as_ref().map_or(&self.config, Moving::wanted);
-            tokio::select! {
-                () = self.stop.cancelled() => return None,
-                prepared = reload::prepared(&self.config) => return Some(prepared),
-                logs = moving::new_log_begins(self.moving.as_ref()) => self.note_begun(logs),
-                // What cannot be had may not be wanted any more.
-                new = self.reloads.next(wanted) => {
-                    if let Some((config, prepared)) = self.take_over(new) {
-                        self.put_in_effect(config);
-                        return Some(prepared);
-                    }
-                }
-            }
-        }
-    }
+/// Whether what is read of a log is to be read otherwise. Which log it is does not matter here, nor how much of it is held.
+fn is_read_otherwise(before: &Source, after: &Source) -> bool {
+    let of = |source: &Source| (source.format, source.start_at, source.max_line_bytes);
+    // Another log has its own format from its beginning on.
+    before.path == after.path && of(before) != of(after)
+        || (before.start_at, before.max_line_bytes) != (after.start_at, after.max_line_bytes)
 }
 
 /// Ends a task when it is dropped.

@@ -97,9 +97,9 @@ struct Shipping {
 }
 
 impl Route {
-    /// Ships until one of `ends`, then finishes what is in memory, within `grace` if it is to end now. Says whether all of a
+    /// Ships until one of `ends`, then finishes what is in memory, within the grace of that moment if it is to end now. Says whether all of a
     /// log that nobody writes any more is settled.
-    pub async fn run(self, ends: Ends, grace: Duration) -> bool {
+    pub async fn run(self, ends: Ends, grace: watch::Receiver<Duration>) -> bool {
         let health = Arc::clone(&self.health);
         let (doubts, waiting_for_acks) = (health.doubts(), health.waiting_for_acks());
         let mut shipping = Shipping {
@@ -117,6 +117,7 @@ impl Route {
         let grace_over = async {
             ends.now.cancelled().await;
             health.stopping();
+            let grace = *grace.borrow();
             tokio::time::sleep(grace).await;
         };
         let is_settled = tokio::select! {
@@ -331,7 +332,7 @@ async fn set_aside_all(
         let reason = match tokio::task::spawn_blocking(move || file.append(&lines)).await {
             Ok(Ok(appended)) => {
                 health.set_aside_blocked(None);
-                metrics.lost_events(appended.dropped);
+                metrics.rejected_dropped(appended.dropped);
                 if appended.dropped > 0 {
                     let dropped = appended.dropped;
                     tracing::error!(

@@ -3,7 +3,7 @@
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// A file by its name: a volume of Kubernetes renews files by leading a link elsewhere.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,7 +34,20 @@ impl Stamp {
         let content = |stamp: &Self| {
             stamp.found.map(|[device, inode, size, modified, _]| [device, inode, size, modified])
         };
-        self.found.is_some_and(|[_, _, size, ..]| size > 0) && content(self) != content(before)
+        self.is_written() && content(self) != content(before)
+    }
+
+    /// Whether there is something in it.
+    pub(crate) fn is_written(&self) -> bool {
+        self.found.is_some_and(|[_, _, size, ..]| size > 0)
+    }
+
+    /// Whether nobody has written to it for so long. Nobody writes to what is not there.
+    pub(crate) fn is_left_for(&self, time: Duration) -> bool {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let left_at = now.saturating_sub(time).as_nanos();
+        self.found
+            .is_none_or(|[.., written, _]| u128::try_from(written).is_ok_and(|written| written < left_at))
     }
 
     /// Whether something was written to it after the file of `other` came to be as it is and where it is. Of that one the

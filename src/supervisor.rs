@@ -31,6 +31,19 @@ pub fn notify(state: &[NotifyState<'_>]) {
     }
 }
 
+/// Tells that we read everything again, until [`reloaded`] is told.
+pub fn reloading() {
+    match NotifyState::monotonic_usec_now() {
+        Ok(now) => notify(&[NotifyState::Reloading, now]),
+        Err(error) => tracing::debug!(%error, "systemd is not told that everything is read again"),
+    }
+}
+
+/// Tells that we are done with that.
+pub fn reloaded() {
+    notify(&[NotifyState::Ready]);
+}
+
 /// Tells that we stop, and asks for the time that takes, for as long as it takes. Until then `TimeoutStopSec=` of the unit
 /// would end us, though the grace may be longer.
 pub async fn stopping() {

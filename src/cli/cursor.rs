@@ -19,6 +19,7 @@ use crate::redact::Redaction;
 use crate::rejected::RejectedFile;
 use crate::source::fdstore::FdStore;
 use crate::source::format::Format;
+use crate::source::keep::LogId;
 use crate::source::pins::PinSet;
 use crate::source::spool;
 use crate::source::tail::{Progress, Tail};
@@ -179,17 +180,23 @@ impl Skip {
             Loaded::Never => Cursor::default(),
             Loaded::Unreadable(reason) => bail!("the cursor of {output} cannot be read: {reason}"),
         };
-        let source = config.map(pipeline::log_of_cursors);
-        let source = source.as_ref();
+        let of_cursor = config.map(|config| pipeline::log_of_cursor(config, output));
+        let source = of_cursor.as_ref().map(|(source, _)| source);
         let Some(log) = self.audit_log_path.as_ref().or(source.map(|source| &source.path)) else {
             bail!("which log? Give --config or --audit-log-path");
         };
         let configured = config.and_then(|config| config.output(output));
         let gap_records = self.gap_records || configured.is_some_and(|output| output.gap_records);
         let max_line_bytes = source.map_or(config::DEFAULT_MAX_LINE_BYTES, |source| source.max_line_bytes);
-        let mut tail =
-            Tail::new(files(log, state_dir), 0, Some(&cursor), config::StartAt::Oldest, max_line_bytes.get())
-                .in_format(self.format(source));
+        let is_own = |log| of_cursor.as_ref().is_none_or(|(_, is_own)| is_own(log));
+        let mut tail = Tail::new(
+            files(log, state_dir, is_own),
+            0,
+            Some(&cursor),
+            config::StartAt::Oldest,
+            max_line_bytes.get(),
+        )
+        .in_format(self.format(source));
         let treatment = self.treatment(state_dir, configured, policy)?;
         let Some((asides, end)) = head(&mut tail, output, treatment, gap_records)? else {
             bail!("nothing to skip: {output} has sent everything that is in {}", log.display());
@@ -210,11 +217,11 @@ impl Skip {
     }
 }
 
-/// The files of the log, and the copies of those that have lost their names. Nothing is given up for a look at them.
-fn files(log: &Path, state_dir: &Path) -> Arc<PinSet> {
+/// The files of the log, and the copies that are its own, of those that have lost their names. Nothing is given up for a look at them.
+fn files(log: &Path, state_dir: &Path, is_own: impl Fn(LogId) -> bool) -> Arc<PinSet> {
     let limits = config::Pins { limit: u64::MAX, max_files: usize::MAX, min_free: MinFree::Bytes(0) };
     let pins = PinSet::new(log, limits, 1, Box::new(|_, _| {}));
-    Arc::new(pins.with_kept(Vec::new(), FdStore::default(), &spool::directory(state_dir)))
+    Arc::new(pins.with_kept(Vec::new(), FdStore::default(), &spool::directory(state_dir), is_own))
 }
 
 /// What `output` would send next, and the position past it: the event at the head of what is unread, or the records of

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::manifest::{self, Layer};
-use super::report::{Errors, Located, Report};
+use super::report::{Errors, Located, Missing, Report};
 use super::section::{Section, Sources};
 use super::settings::{DEPRECATED_BACKOFF, INITIAL_BACKOFF, Setting, Settings};
 use super::value::{not_among, not_positive};
@@ -61,7 +61,7 @@ pub(super) fn load_text(
     warn_of_flags_without_webhook(sources, &config.outputs);
     log_flags::check(sources);
     match report.finish() {
-        Ok(warnings) => Ok(Loaded { config, warnings, log_format }),
+        Ok(warnings) => Ok(Loaded { config, warnings, log_format, file: file.map(PathBuf::from) }),
         Err(mut errors) => {
             errors.note_files(&config.outputs);
             Err(errors)
@@ -78,7 +78,12 @@ fn read_file(file: &Setting, report: &Report) -> Option<String> {
     match read() {
         Ok(text) if text.len() as u64 <= LONGEST_FILE => return Some(text),
         Ok(_) => report.mistake(&file.origin, format_args!("{} is longer than 1 MiB", file.text)),
-        Err(error) => report.mistake(&file.origin, format_args!("cannot read {}: {error}", file.text)),
+        Err(error) => {
+            report.mistake(&file.origin, format_args!("cannot read {}: {error}", file.text));
+            if error.kind() == std::io::ErrorKind::NotFound {
+                report.is_away(Missing::File);
+            }
+        }
     }
     None
 }

@@ -7,7 +7,7 @@
 use std::io::ErrorKind;
 use std::path::PathBuf;
 
-use super::report::{Origin, Report};
+use super::report::{Missing, Origin, Report};
 use super::rotation;
 use super::section::Section;
 use super::settings::{Setting, Settings};
@@ -55,7 +55,7 @@ pub(super) fn read(section: &mut Section<'_>) -> Read {
         Err(error) => {
             report.mistake(&given.origin, format_args!("cannot read {name}: {error}"));
             if error.kind() == ErrorKind::NotFound {
-                report.awaits(&path);
+                report.is_away(Missing::Manifest);
             }
             Err(Vec::new())
         }

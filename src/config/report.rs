@@ -18,7 +18,16 @@ pub struct Errors {
     kubeconfigs: Vec<PathBuf>,
     policies: Vec<PathBuf>,
     key_files: Vec<(String, PathBuf)>,
-    awaited: Option<PathBuf>,
+    missing: Option<Missing>,
+}
+
+/// A file that the configuration is read from, and that is not there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Missing {
+    /// kubelet's users may be about to write it.
+    Manifest,
+    /// The configuration file itself.
+    File,
 }
 
 impl Errors {
@@ -51,10 +60,16 @@ impl Errors {
         self.key_files.iter().map(|(field, path)| (field.clone(), path.as_path()))
     }
 
-    /// The manifest, if nothing is wrong but that it is not there yet.
+    /// Whether nothing is wrong but that the manifest is not there yet.
     #[must_use]
-    pub fn awaited(&self) -> Option<&Path> {
-        self.awaited.as_deref().filter(|_| self.mistakes.len() == 1)
+    pub fn is_manifest_awaited(&self) -> bool {
+        self.missing == Some(Missing::Manifest) && self.mistakes.len() == 1
+    }
+
+    /// Whether nothing is wrong but that the configuration file or the manifest is not there: it may be about to be replaced.
+    #[must_use]
+    pub fn is_away(&self) -> bool {
+        self.missing.is_some() && self.mistakes.len() == 1
     }
 
     /// Whether nothing is wrong.
@@ -148,9 +163,9 @@ impl Report {
         }
     }
 
-    /// The manifest is not there, which is the mistake that was told last; kubelet's users may be about to write it.
-    pub(super) fn awaits(&self, manifest: &Path) {
-        self.errors.borrow_mut().awaited = Some(manifest.to_owned());
+    /// A file that the configuration is read from is not there, which is the mistake that was told last.
+    pub(super) fn is_away(&self, missing: Missing) {
+        self.errors.borrow_mut().missing = Some(missing);
     }
 
     /// A mistake that no single value is to blame for, such as a missing one.

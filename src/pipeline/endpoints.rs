@@ -1,9 +1,8 @@
-//! The files of the endpoints, looked at while the daemon runs: tokens, certificates and kubeconfigs are renewed under us.
+//! The files of an endpoint, looked at while the daemon runs: tokens, certificates and kubeconfigs are renewed under us.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::future::join_all;
 use tokio::sync::watch;
 use tokio::time::MissedTickBehavior;
 
@@ -13,16 +12,13 @@ use crate::metrics::RouteMetrics;
 /// What is renewed is good for longer than that before what it replaces expires.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 
-/// Reads what has changed, and everything when `hung_up` says so, until it is dropped. Each endpoint for itself: one whose
-/// plugin or file system hangs keeps no other from being renewed.
+/// Reads what has changed, and everything when `hung_up` says so, until it is dropped. Each endpoint has its own task: one
+/// whose plugin or file system hangs keeps no other from being renewed.
 pub(super) async fn keep_current(
-    endpoints: Vec<(Arc<Endpoint>, Arc<RouteMetrics>)>,
-    hung_up: watch::Receiver<()>,
+    endpoint: &Arc<Endpoint>,
+    metrics: &RouteMetrics,
+    mut hung_up: watch::Receiver<()>,
 ) {
-    join_all(endpoints.iter().map(|(endpoint, metrics)| keep_one(endpoint, metrics, hung_up.clone()))).await;
-}
-
-async fn keep_one(endpoint: &Arc<Endpoint>, metrics: &RouteMetrics, mut hung_up: watch::Receiver<()>) {
     let mut ticks = tokio::time::interval(LOOK_EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -40,6 +36,7 @@ mod tests {
     use std::os::unix::fs::PermissionsExt as _;
     use std::path::Path;
 
+    use tokio::task::JoinSet;
     use tokio::time::{sleep, timeout};
 
     use super::*;
@@ -66,7 +63,7 @@ mod tests {
         let other = endpoint(directory.path(), "two", "{tokenFile: token}");
         let metrics = Metrics::new();
         let to_keep = [("one", &hanging), ("two", &other)]
-            .map(|(name, endpoint)| (Arc::clone(endpoint), Arc::new(metrics.route(name))));
+            .map(|(name, endpoint)| (Arc::clone(endpoint), metrics.route(name)));
         let refusing = async {
             hanging.refused(0).await;
         };
@@ -77,9 +74,15 @@ mod tests {
             fs::write(path("token"), "second").unwrap();
             let mut changes = other.changes();
             let (_hung_up, hangups) = watch::channel(());
-            let keeping = tokio::spawn(keep_current(to_keep.into(), hangups));
+            let keeping: JoinSet<()> = to_keep
+                .into_iter()
+                .map(|(endpoint, metrics)| (endpoint, metrics, hangups.clone()))
+                .map(|(endpoint, metrics, hangups)| async move {
+                    keep_current(&endpoint, &metrics, hangups).await;
+                })
+                .collect();
             assert!(timeout(Duration::from_secs(3), changes.changed()).await.is_ok(), "it was not renewed");
-            keeping.abort();
+            drop(keeping);
         };
         tokio::select! {
             () = refusing => panic!("the plugin does not hang"),

@@ -1,104 +1,90 @@
-//! The log that is followed: the handles on its files, and who is told of changes.
+//! One log: the handles on its files, and who is told of changes.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::checkpoint::{Cursor, HEAD_BYTES, Loaded, Mark, Store};
-use crate::config::{Config, Source};
+use crate::config::Source;
 use crate::metrics::PinMetrics;
 use crate::source::Watch;
 use crate::source::fdstore::{FdStore, Kept};
 use crate::source::held::Held;
+use crate::source::keep::LogId;
 use crate::source::pins::PinSet;
 use crate::source::reader;
 use crate::source::spool;
 
-/// One log. Its files are held for as many outputs as it was opened for.
+/// The files of one log, held until each output that reads it has settled them.
 pub(super) struct Log {
     watch: Arc<Watch>,
-    metrics: PinMetrics,
-    /// Whether it is the one that is read, which the gauges show.
-    is_read: Arc<AtomicBool>,
+    /// The numbers of these outputs in the pins.
+    readers: Mutex<BTreeMap<String, usize>>,
+}
+
+/// What a log takes over from the process before us.
+pub(super) struct Heritage<'a> {
+    /// Where copies of nameless files are.
+    pub(super) state_dir: &'a Path,
+    /// What systemd held of it.
+    pub(super) kept: Vec<Kept>,
+    /// Of which logs the copies are its own.
+    pub(super) is_own: &'a dyn Fn(LogId) -> bool,
 }
 
 impl Log {
-    /// Opens the log of a configuration; `kept` is what systemd held for us, and what a stop has spooled is held again.
-    pub(super) fn open(config: &Config, kept: Vec<Kept>, metrics: PinMetrics) -> Self {
-        let spool = spool::directory(&config.state_dir);
-        // A stop may have been before its turn came.
-        let ahead = spool::directory_ahead(&config.state_dir, &config.source.path);
-        let take_over = |pins: PinSet| pins.with_kept(kept, FdStore::from_env(), &spool).with_spooled(&ahead);
-        Self::of_pins(config, metrics, true, take_over)
-    }
-
-    /// Opens a log whose turn is yet to come. Nobody reads it, and its files are held meanwhile.
-    pub(super) fn open_ahead(config: &Config, metrics: PinMetrics) -> Self {
-        let spool = spool::directory_ahead(&config.state_dir, &config.source.path);
-        let log = Self::of_pins(config, metrics, false, |pins| pins.with_spooled(&spool));
-        log.watch.look();
-        log
-    }
-
-    fn of_pins(
-        config: &Config,
-        metrics: PinMetrics,
-        is_read: bool,
-        take_over: impl FnOnce(PinSet) -> PinSet,
+    /// Opens the log of a source for these outputs.
+    pub(super) fn open(
+        source: &Source,
+        outputs: &[String],
+        heritage: Heritage<'_>,
+        metrics: &PinMetrics,
     ) -> Self {
-        let is_read = Arc::new(AtomicBool::new(is_read));
-        let (gauges, is_shown) = (metrics.clone(), Arc::clone(&is_read));
-        let show = Box::new(move |files, bytes| {
-            if is_shown.load(Ordering::Relaxed) {
-                gauges.show(files, bytes);
-            }
-        });
-        let Source { path, pins, .. } = &config.source;
-        let pins = take_over(PinSet::new(path, pins.clone(), config.outputs.len(), show));
-        Self { watch: Arc::new(Watch::new(Arc::new(pins))), metrics, is_read }
-    }
-
-    /// Its turn has come: so many outputs begin to read it.
-    pub(super) fn begin_for(&self, outputs: usize) {
-        self.is_read.store(true, Ordering::Relaxed);
-        self.watch.pins().begin_for(outputs, FdStore::from_env());
+        let Heritage { state_dir, kept, is_own } = heritage;
+        let share = metrics.share();
+        let show = Box::new(move |files, bytes| share.show(files, bytes));
+        let pins = PinSet::new(&source.path, source.pins.clone(), outputs.len(), show);
+        let pins = pins.with_kept(kept, FdStore::from_env(), &spool::directory(state_dir), is_own);
+        let watch = Arc::new(Watch::new(Arc::new(pins)));
+        Self { watch, readers: Mutex::new(outputs.iter().cloned().zip(0..).collect()) }
     }
 
     pub(super) fn watch(&self) -> &Arc<Watch> {
         &self.watch
     }
 
-    /// Makes it fit for another configuration, when no route reads it. Handles stay if nothing has changed for them.
-    pub(super) fn reopen_for(&mut self, before: &Config, after: &Config) {
-        let names = |config: &Config| -> Vec<String> {
-            config.outputs.iter().map(|output| output.name.clone()).collect()
+    /// The number of an output that reads it, from now on if not already.
+    pub(super) fn join(&self, output: &str) -> usize {
+        let mut readers = self.readers();
+        if let Some(number) = readers.get(output) {
+            return *number;
+        }
+        let number = self.watch.pins().join();
+        readers.insert(output.to_owned(), number);
+        number
+    }
+
+    /// Nothing is held for these outputs any more.
+    pub(super) fn keep_only(&self, is_reader: impl Fn(&str) -> bool) {
+        self.readers().retain(|output, number| {
+            let stays = is_reader(output);
+            if !stays {
+                self.watch.pins().leave(*number);
+            }
+            stays
+        });
+    }
+
+    /// Copies what the file system will forget when we end to the spool, but for what these outputs, which stand in it, have
+    /// settled; the others that read it have settled nothing.
+    pub(super) fn keep_nameless(&self, state_dir: &Path, stand_in_it: &[String]) {
+        let cursor = |output: &String| match Store::open(state_dir, output).1 {
+            Loaded::Cursor(cursor) => Some(cursor),
+            Loaded::Never | Loaded::Unreadable(_) => None,
         };
-        if before.source != after.source || names(before) != names(after) {
-            self.keep_nameless(before);
-            // What is found nowhere else is in the spool.
-            *self = Self::open(after, Vec::new(), self.metrics.clone());
-        }
-    }
-
-    /// All of it is settled, by so many outputs: nothing is held any more, here or by systemd.
-    pub(super) fn let_go(&self, outputs: usize) {
-        let pins = self.watch.pins();
-        for output in 0..outputs {
-            let listed = pins.list(output).unwrap_or_default();
-            let sequences: Vec<u64> = listed.iter().map(|listed| listed.sequence).collect();
-            pins.settled(output, &sequences);
-        }
-    }
-
-    /// Copies what the file system will forget when we end, and what is not settled, to the spool.
-    pub(super) fn keep_nameless(&self, config: &Config) {
-        let cursors: Vec<Option<Cursor>> = config
-            .outputs
-            .iter()
-            .map(|output| match Store::open(&config.state_dir, &output.name).1 {
-                Loaded::Cursor(cursor) => Some(cursor),
-                Loaded::Never | Loaded::Unreadable(_) => None,
-            })
-            .collect();
+        let readers = self.readers();
+        let cursors: Vec<Option<Cursor>> =
+            readers.keys().map(|name| cursor(name).filter(|_| stand_in_it.contains(name))).collect();
         let settled = |held: &Arc<Held>, base: &str| {
             let head = reader::head_of(held, false, HEAD_BYTES).unwrap_or_default();
             let by = |cursor: &Option<Cursor>| {
@@ -108,11 +94,10 @@ impl Log {
             };
             cursors.iter().map(|cursor| by(cursor).unwrap_or(0)).min().unwrap_or(0)
         };
-        let spool = if self.is_read.load(Ordering::Relaxed) {
-            spool::directory(&config.state_dir)
-        } else {
-            spool::directory_ahead(&config.state_dir, &config.source.path)
-        };
-        self.watch.pins().spool(&spool, settled);
+        self.watch.pins().spool(&spool::directory(state_dir), settled);
+    }
+
+    fn readers(&self) -> MutexGuard<'_, BTreeMap<String, usize>> {
+        self.readers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,6 +1,5 @@
-//! The policy files of the outputs, looked at while the daemon runs: a policy is changed without a restart.
+//! The policy file of an output, looked at while the daemon runs: a policy is changed without a restart.
 
-use futures_util::future::join_all;
 use std::path::PathBuf;
 use std::sync::Arc;
 use tokio::sync::watch;
@@ -89,13 +88,9 @@ impl PolicyFile {
     }
 }
 
-/// Reads the files that have changed, and all when `hung_up` says so, until it is dropped. Each for itself: a file system
-/// that hangs keeps no other output from its policy.
-pub(super) async fn keep_current(files: Vec<PolicyFile>, hung_up: watch::Receiver<()>) {
-    join_all(files.into_iter().map(|file| keep_one(file, hung_up.clone()))).await;
-}
-
-async fn keep_one(mut file: PolicyFile, mut hung_up: watch::Receiver<()>) {
+/// Reads it when it has changed, and when `hung_up` says so, until it is dropped. Each has its own task: a file system that
+/// hangs keeps no other output from its policy.
+pub(super) async fn keep_current(mut file: PolicyFile, mut hung_up: watch::Receiver<()>) {
     let mut ticks = tokio::time::interval(LOOK_EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {

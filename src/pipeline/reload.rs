@@ -1,8 +1,10 @@
-//! The configuration while the daemon runs: read again when the manifest changes, and at SIGHUP.
+//! The configuration while the daemon runs: read again when its file or the manifest changes, and at SIGHUP.
 //!
 //! Only what is right as a whole is handed on, with everything that it names read. What is wrong is told once, and changes
 //! nothing. A file that is not there for a moment is one that somebody is about to replace.
 
+use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
@@ -12,14 +14,18 @@ use crate::config::{Config, Errors, Loaded};
 use crate::metrics::ConfigMetrics;
 use crate::prepare::{self, Prepared};
 use crate::stamp::{LOOK_EVERY, Looks, Stamp};
+use crate::supervisor;
 
 /// A file that is away for no longer than this is being replaced.
 const MAY_BE_AWAY_FOR: Duration = Duration::from_secs(30);
-/// Between two tries to read what a configuration names that was right a moment ago.
-const TRY_AGAIN_EVERY: Duration = Duration::from_secs(5);
 
-/// Reads the configuration anew, from all of its sources.
-pub type Load = std::sync::Arc<dyn Fn() -> Result<Loaded, Errors> + Send + Sync>;
+/// Where the configuration comes from.
+pub struct Load {
+    /// Its file, if it has one.
+    pub file: Option<PathBuf>,
+    /// Reads it anew, from all of its sources.
+    pub again: Arc<dyn Fn() -> Result<Loaded, Errors> + Send + Sync>,
+}
 
 /// Another configuration, and what its outputs need.
 pub struct New {
@@ -32,10 +38,12 @@ pub struct New {
 /// Reads it, and remembers what was said of it.
 pub(super) struct Reloads {
     load: Load,
-    /// `None`: there is no file that the daemon follows.
-    looks: Option<Looks>,
+    /// The files that it was read from.
+    looks: Vec<Looks>,
     metrics: ConfigMetrics,
     hung_up: watch::Receiver<()>,
+    /// Whether it was asked for, and whoever did waits.
+    is_asked: bool,
     away_since: Option<Instant>,
     complaints: Vec<String>,
 }
@@ -45,7 +53,7 @@ enum Found {
     /// The same as it is.
     Same,
     Other(Box<New>, Vec<String>),
-    /// The manifest is not there.
+    /// A file that it is read from is not there.
     Away(Vec<String>),
     Wrong(Vec<String>),
 }
@@ -57,45 +65,64 @@ impl Reloads {
         metrics: ConfigMetrics,
         hung_up: watch::Receiver<()>,
     ) -> Self {
-        let looks = config.source.manifest.clone().map(Looks::at);
-        Self { load, looks, metrics, hung_up, away_since: None, complaints: Vec::new() }
+        let (looks, complaints) = (Vec::new(), Vec::new());
+        let mut reloads =
+            Self { load, looks, metrics, hung_up, is_asked: false, away_since: None, complaints };
+        reloads.follow(config);
+        reloads
     }
 
-    /// Waits for a configuration that is right and is not `wanted`. Without a file to follow that is never.
+    /// Looks at the files that this configuration was read from.
+    fn follow(&mut self, config: &Config) {
+        self.looks = self.load.file.iter().chain(&config.source.manifest).cloned().map(Looks::at).collect();
+    }
+
+    /// Waits for a configuration that is right and is not `wanted`. Whoever gets one says when it is in effect.
     pub(super) async fn next(&mut self, wanted: &Config) -> New {
-        let Some(path) = self.looks.as_ref().map(|looks| looks.path().to_owned()) else {
-            return std::future::pending().await;
-        };
         let mut ticks = tokio::time::interval(LOOK_EVERY);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             let is_due = tokio::select! {
                 _ = ticks.tick() => self.is_due().await,
-                Ok(()) = self.hung_up.changed() => true,
+                Ok(()) = self.hung_up.changed() => {
+                    self.is_asked = true;
+                    true
+                }
             };
             if !is_due {
                 continue;
             }
-            let stamp = Stamp::of(path.clone());
-            let (load, wanted) = (self.load.clone(), wanted.clone());
-            let Ok(found) = tokio::task::spawn_blocking(move || find(&*load, &wanted)).await else {
-                continue;
+            let last: Vec<Stamp> = self.looks.iter().map(Looks::last).collect();
+            let (load, wanted) = (Arc::clone(&self.load.again), wanted.clone());
+            let read = move || {
+                let stamps: Vec<Stamp> = last.iter().map(Stamp::now).collect();
+                (stamps, find(&*load, &wanted))
             };
-            if let Some(looks) = &mut self.looks {
-                looks.was_read(stamp);
-            }
+            let Ok((stamps, found)) = tokio::task::spawn_blocking(read).await else { continue };
+            self.looks.iter_mut().zip(stamps).for_each(|(looks, stamp)| looks.was_read(stamp));
             if let Some(new) = self.take(found) {
-                self.looks = new.config.source.manifest.clone().map(Looks::at);
+                self.follow(&new.config);
                 return new;
             }
+            self.is_done();
         }
     }
 
-    /// Whether the file has changed, or is still away.
+    /// What was read is in effect, or is not going to be.
+    pub(super) fn is_done(&mut self) {
+        if std::mem::take(&mut self.is_asked) {
+            supervisor::reloaded();
+        }
+    }
+
+    /// Whether a file has changed, or is still away.
     async fn is_due(&mut self) -> bool {
-        let Some(last) = self.looks.as_ref().map(Looks::last) else { return false };
-        let Ok(now) = tokio::task::spawn_blocking(move || last.now()).await else { return false };
-        let is_due = self.looks.as_mut().is_some_and(|looks| looks.is_due(now));
+        let last: Vec<Stamp> = self.looks.iter().map(Looks::last).collect();
+        let look = move || last.iter().map(Stamp::now).collect::<Vec<Stamp>>();
+        let Ok(now) = tokio::task::spawn_blocking(look).await else { return false };
+        let is_due = self.looks.iter_mut().zip(now).map(|(looks, now)| looks.is_due(now));
+        // Each of them is looked at.
+        let is_due = is_due.fold(false, |one, other| one | other);
         let is_awaited = self.away_since.is_some_and(|since| since.elapsed() >= MAY_BE_AWAY_FOR);
         is_due || is_awaited && self.complaints.is_empty()
     }
@@ -135,7 +162,8 @@ impl Reloads {
         }
     }
 
-    fn refuse(&mut self, mistakes: Vec<String>) {
+    /// The configuration is not taken over, for these mistakes.
+    pub(super) fn refuse(&mut self, mistakes: Vec<String>) {
         self.metrics.read(false);
         if self.complaints == mistakes {
             return;
@@ -150,7 +178,7 @@ impl Reloads {
 fn find(load: &dyn Fn() -> Result<Loaded, Errors>, wanted: &Config) -> Found {
     let mut loaded = match load() {
         Ok(loaded) => loaded,
-        Err(errors) if errors.awaited().is_some() => return Found::Away(errors.into_mistakes()),
+        Err(errors) if errors.is_away() => return Found::Away(errors.into_mistakes()),
         Err(errors) => {
             let in_files = prepare::mistakes_in_files(&errors);
             return Found::Wrong([errors.into_mistakes(), in_files].concat());
@@ -170,25 +198,4 @@ fn is_same(config: &Config, wanted: &Config) -> bool {
     config.source == wanted.source
         && config.outputs == wanted.outputs
         && config.shutdown_grace == wanted.shutdown_grace
-}
-
-/// What the outputs of a configuration need that was right before; tried until it can be had.
-pub(super) async fn prepared(config: &Config) -> Vec<Prepared> {
-    let mut told = Vec::new();
-    loop {
-        let config = config.clone();
-        let prepare = move || prepare::of_config(&config);
-        let mistakes = match tokio::task::spawn_blocking(prepare).await {
-            Ok(Ok(prepared)) => return prepared,
-            Ok(Err(mistakes)) => mistakes,
-            Err(error) => vec![error.to_string()],
-        };
-        if mistakes != told {
-            for mistake in &mistakes {
-                tracing::error!("shipping waits for what the configuration names: {mistake}");
-            }
-            told = mistakes;
-        }
-        tokio::time::sleep(TRY_AGAIN_EVERY).await;
-    }
 }

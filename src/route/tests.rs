@@ -102,8 +102,7 @@ async fn survive(in_flight: usize, failure: Act) -> (Far, f64) {
     output.batch.buffer_size = usize::try_from(BUFFER).unwrap().try_into().unwrap();
     let (directory, metrics, stop) = (log_of(EVENTS), Metrics::new(), CancellationToken::new());
     let route = route(directory.path(), &output, &far, &metrics);
-    let running =
-        tokio::spawn(route.run(Ends { now: stop.clone(), ..Ends::default() }, Duration::from_secs(30)));
+    let running = tokio::spawn(route.run(Ends { now: stop.clone(), ..Ends::default() }, grace()));
     let mut most_buffered = 0;
     while value(&metrics, "audit_shipper_delivered_events_total") < EVENTS {
         assert!(began.elapsed() < 2 * OUTAGE, "it does not recover");
@@ -116,6 +115,10 @@ async fn survive(in_flight: usize, failure: Act) -> (Far, f64) {
     running.await.unwrap();
     assert!(!directory.path().join("state/siem.rejected.ndjson").exists(), "something was given up");
     (far, done)
+}
+
+fn grace() -> watch::Receiver<Duration> {
+    watch::channel(Duration::from_secs(30)).1
 }
 
 #[tokio::test(start_paused = true)]
@@ -164,8 +167,7 @@ async fn other_batches_go_while_one_waits_to_be_made_safe() {
     let wire = Box::new(collectors.clone());
     let route = route_to(wire, Collectors::sink(), directory.path(), &output, &metrics);
     let began = Instant::now();
-    let running =
-        tokio::spawn(route.run(Ends { now: stop.clone(), ..Ends::default() }, Duration::from_secs(30)));
+    let running = tokio::spawn(route.run(Ends { now: stop.clone(), ..Ends::default() }, grace()));
     while value(&metrics, "audit_shipper_delivered_events_total") < EVENTS {
         assert!(value(&metrics, "audit_shipper_buffered_events") <= BUFFER);
         sleep(Duration::from_secs(1)).await;
@@ -187,8 +189,7 @@ async fn a_small_buffer_has_room_for_evidence() {
     output.batch.buffer_size = 5.try_into().unwrap();
     let (directory, metrics, stop) = (log_of(2), Metrics::new(), CancellationToken::new());
     let route = route(directory.path(), &output, &far, &metrics);
-    let running =
-        tokio::spawn(route.run(Ends { now: stop.clone(), ..Ends::default() }, Duration::from_secs(30)));
+    let running = tokio::spawn(route.run(Ends { now: stop.clone(), ..Ends::default() }, grace()));
     while !metrics.render().contains("audit_shipper_misconfigured{output=\"siem\"} 1") {
         sleep(Duration::from_secs(1)).await;
     }

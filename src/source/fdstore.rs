@@ -22,7 +22,7 @@ use rustix::net::{
     SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketAddrUnix, sendmsg_addr, sendto,
 };
 
-use super::keep::Key;
+use super::keep::{Key, LogId};
 
 /// The first descriptor that systemd hands over (`SD_LISTEN_FDS_START`).
 const FIRST: RawFd = 3;
@@ -123,6 +123,8 @@ fn send_to(
 pub struct Kept {
     /// Under what systemd holds it, for [`FdStore::drop_kept`].
     pub key: String,
+    /// The log that it is a file of.
+    pub log: LogId,
     /// Its place among the pins of the process before us.
     pub sequence: u64,
     /// Name of the file when it was pinned, without directory and `.gz`; a hint.
@@ -175,8 +177,8 @@ fn pin_of(name: &str, descriptor: OwnedFd) -> Option<Kept> {
         tracing::debug!(name, "inherited a descriptor that is no pin");
         return None;
     }
-    let Key { sequence, name: base, gz } = key?;
-    Some(Kept { key: name.to_owned(), sequence, name: base, gz, file })
+    let Key { log, sequence, name: base, gz } = key?;
+    Some(Kept { key: name.to_owned(), log, sequence, name: base, gz, file })
 }
 
 /// Makes an inherited descriptor ours, to be closed when dropped and not to be inherited any further.

@@ -15,8 +15,10 @@ mod kept;
 mod known;
 mod limits;
 mod listed;
+mod readers;
 mod unseen;
 
+use std::collections::BTreeMap;
 use std::fs::Metadata;
 use std::io;
 use std::path::Path;
@@ -24,8 +26,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::config;
-use crate::source::fdstore::FdStore;
 use crate::source::held::{Held, id_of};
+use crate::source::keep::LogId;
 use crate::source::series::{Entry, Series};
 use kept::Store;
 use known::Known;
@@ -59,8 +61,8 @@ pub struct Missing {
 
 /// All files of one log that are or were known and are not settled.
 pub struct PinSet {
+    log: LogId,
     series: Series,
-    limits: config::Pins,
     most_handles: usize,
     state: Mutex<State>,
     changes: AtomicU64,
@@ -69,31 +71,35 @@ pub struct PinSet {
 }
 
 struct State {
+    limits: config::Pins,
     /// In the order of their sequence.
     known: Vec<Known>,
     next_sequence: u64,
     store: Store,
-    /// For each output what it has not been told yet.
-    missing: Vec<Vec<Missing>>,
+    /// For each output that reads the log what it has not been told yet.
+    missing: BTreeMap<usize, Vec<Missing>>,
+    next_output: usize,
     unseen: Unseen,
 }
 
 impl PinSet {
-    /// The files of `log`, for so many outputs.
+    /// The files of `log`, for outputs 0 to so many.
     #[must_use]
     pub fn new(log: &Path, limits: config::Pins, outputs: usize, show: Show) -> Self {
         let allowed = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
         let allowed =
             allowed.map_or(MOST_HANDLES, |files| usize::try_from(files / 2).unwrap_or(MOST_HANDLES));
         Self {
+            log: LogId::of(log),
             series: Series::new(log),
-            limits,
             most_handles: allowed.min(MOST_HANDLES),
             state: Mutex::new(State {
+                limits,
                 known: Vec::new(),
                 next_sequence: 0,
                 store: Store::default(),
-                missing: vec![Vec::new(); outputs],
+                missing: (0..outputs).map(|output| (output, Vec::new())).collect(),
+                next_output: outputs,
                 unseen: Unseen::default(),
             }),
             changes: AtomicU64::new(0),
@@ -128,7 +134,7 @@ impl PinSet {
         let mut state = self.state();
         self.refresh(&mut state)?;
         self.keep_limits(&mut state);
-        state.keep_stored();
+        state.keep_stored(self.log);
         let mut listed: Vec<Listed> = state
             .known
             .iter()
@@ -156,7 +162,7 @@ impl PinSet {
         let mut state = self.state();
         let _ = self.refresh(&mut state);
         self.keep_limits(&mut state);
-        state.keep_stored();
+        state.keep_stored(self.log);
     }
 
     /// A name came to lead to a file: opens it if it is new. Called in the watcher's thread, at once.
@@ -176,7 +182,7 @@ impl PinSet {
             }
         }
         self.keep_limits(&mut state);
-        state.keep_stored();
+        state.keep_stored(self.log);
     }
 
     /// A name was removed.
@@ -216,48 +222,6 @@ impl PinSet {
     pub fn lost_track(&self) {
         self.changes.fetch_add(1, Ordering::AcqRel);
         self.state().unseen.lost_track();
-    }
-
-    /// `output` has settled all there is in these files: those that everybody has settled are let go.
-    pub fn settled(&self, output: usize, sequences: &[u64]) {
-        if sequences.is_empty() {
-            return;
-        }
-        let mut state = self.state();
-        state.store.settled(output, sequences);
-        for index in 0..state.known.len() {
-            let known = &mut state.known[index];
-            if !sequences.contains(&known.sequence) {
-                continue;
-            }
-            known.waiting.retain(|waiting| *waiting != output);
-            if known.waiting.is_empty() {
-                known.held = None;
-                state.drop_keeping(index);
-            }
-        }
-        if state.forget_settled() {
-            // What it was compressed to may be visible now.
-            self.changes.fetch_add(1, Ordering::AcqRel);
-        }
-        self.show_alone(&state);
-    }
-
-    /// What `output` will never be able to read, since the last call.
-    pub fn take_missing(&self, output: usize) -> Vec<Missing> {
-        std::mem::take(&mut self.state().missing[output])
-    }
-
-    /// Nobody has read anything of it so far. From now on so many outputs do, and systemd holds what is held here.
-    pub fn begin_for(&self, outputs: usize, systemd: FdStore) {
-        let mut state = self.state();
-        state.store.systemd = systemd;
-        let missing = state.missing.first().cloned().unwrap_or_default();
-        state.missing = vec![missing; outputs];
-        for known in state.known.iter_mut().filter(|known| !known.waiting.is_empty()) {
-            known.waiting = (0..outputs).collect();
-        }
-        self.show_alone(&state);
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

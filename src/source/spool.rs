@@ -24,9 +24,8 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::keep::Key;
+use super::keep::{Key, LogId};
 use crate::checkpoint::HEAD_BYTES;
-use crate::fingerprint;
 
 pub use load::{Spooled, load, remove};
 
@@ -41,13 +40,6 @@ const INTERRUPTED: &str = "the process ended before it was copied";
 #[must_use]
 pub fn directory(state_dir: &Path) -> PathBuf {
     state_dir.join("spool")
-}
-
-/// Where the spool of a log is whose turn is yet to come: files of two logs may have the same names.
-#[must_use]
-pub fn directory_ahead(state_dir: &Path, log: &Path) -> PathBuf {
-    let hash = fingerprint::short(log.as_os_str().as_encoded_bytes());
-    state_dir.join(format!("spool-{hash:016x}"))
 }
 
 /// A file that has lost its last name, and that is not settled by every output.
@@ -146,15 +138,15 @@ struct Job<'a> {
     recorded: bool,
 }
 
-/// Copies what is unsettled of `pins` into `dir`, the oldest first. What cannot be copied gets a tombstone; if not even
+/// Copies what is unsettled of `pins`, which are files of `log`, into `dir`, the oldest first. What cannot be copied gets a tombstone; if not even
 /// that can be written, our own log says so. Everything has reached the disk on return.
 ///
 /// A file that is settled to its end needs no copy and gets none. A pin whose file is in the spool already must not be
 /// among `pins`, and the sequence numbers must be above those in the spool.
 #[must_use]
-pub fn save(dir: &Path, pins: &[Unsettled<'_>], limits: Limits) -> Saved {
+pub fn save(dir: &Path, log: LogId, pins: &[Unsettled<'_>], limits: Limits) -> Saved {
     let mut saved = Saved::default();
-    let mut jobs = jobs(dir, pins);
+    let mut jobs = jobs(dir, log, pins);
     if jobs.is_empty() {
         return saved;
     }
@@ -183,7 +175,7 @@ pub fn save(dir: &Path, pins: &[Unsettled<'_>], limits: Limits) -> Saved {
 }
 
 /// The files of which something is unsettled, the oldest first.
-fn jobs<'a>(dir: &Path, pins: &[Unsettled<'a>]) -> Vec<Job<'a>> {
+fn jobs<'a>(dir: &Path, log: LogId, pins: &[Unsettled<'a>]) -> Vec<Job<'a>> {
     let mut taken = BTreeSet::new();
     let mut jobs: Vec<Job<'a>> = Vec::new();
     for pin in pins {
@@ -193,7 +185,10 @@ fn jobs<'a>(dir: &Path, pins: &[Unsettled<'a>]) -> Vec<Job<'a>> {
             continue;
         }
         // The sequence moves on rather than that one file takes the place of another.
-        let key = |on| Key { sequence: pin.sequence.wrapping_add(on), name: pin.name.to_owned(), gz: pin.gz };
+        let key = |on| {
+            let sequence = pin.sequence.wrapping_add(on);
+            Key { log, sequence, name: pin.name.to_owned(), gz: pin.gz }
+        };
         let is_free = |key: &Key| {
             !taken.contains(key)
                 && [COPY, TOMBSTONE].iter().all(|kind| path(dir, key, kind).symlink_metadata().is_err())

@@ -1,6 +1,7 @@
 //! The integration tests: everything from outside, through the real binary.
 #![allow(clippy::unwrap_used, clippy::print_stderr, reason = "a helper that panics is a test that fails")]
 #![allow(clippy::float_cmp, reason = "counters are whole numbers")]
+mod alerts;
 mod any_bytes;
 mod batching;
 mod check;
@@ -31,6 +32,7 @@ mod policy;
 mod receive;
 mod redaction;
 mod rejected;
+mod reload;
 mod renewal;
 mod rotation;
 mod routing;

@@ -1,5 +1,6 @@
 //! kube-apiserver's static pod manifest: imported, and followed while the daemon runs.
 
+mod apart;
 mod import;
 mod moving;
 

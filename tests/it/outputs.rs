@@ -207,7 +207,7 @@ fn outputs_come_and_go_and_change_places_and_the_others_stay_where_they_are() {
         .filter(|name| name.contains('.'))
         .collect();
     files.sort();
-    assert_eq!(files, ["one.cursor.json", "three.cursor.json", "two.cursor.json"]);
+    assert_eq!(files, ["log.json", "one.cursor.json", "three.cursor.json", "two.cursor.json"]);
 }
 
 /// The lines that arrived are those that were written; which of them came more than once.

@@ -33,6 +33,10 @@ fn receive(socket: &UnixDatagram) -> (String, Vec<OwnedFd>) {
     (String::from_utf8(bytes[..received.bytes].to_vec()).unwrap(), descriptors)
 }
 
+fn key(sequence: u64, name: &str, gz: bool) -> String {
+    Key { log: LogId::of(Path::new("audit.log")), sequence, name: name.into(), gz }.encode()
+}
+
 fn deleted(dir: &Path, content: &str) -> File {
     let path = dir.join("deleted");
     std::fs::write(&path, content).unwrap();
@@ -44,10 +48,10 @@ fn deleted(dir: &Path, content: &str) -> File {
 #[test]
 fn a_deleted_file_reaches_systemd_under_its_key() {
     let (dir, socket, store) = systemd();
-    let key = Key { sequence: 5, name: "audit 1.log".into(), gz: false }.encode();
+    let key = key(5, "audit 1.log", false);
     assert!(store.keep(&key, &deleted(dir.path(), "the rest")));
     let (message, descriptors) = receive(&socket);
-    assert_eq!(message, "FDSTORE=1\nFDPOLL=0\nFDNAME=pin-0000000000000005-as-audit%201.log\n");
+    assert_eq!(message, format!("FDSTORE=1\nFDPOLL=0\nFDNAME={key}\n"));
     let [descriptor] = <[OwnedFd; 1]>::try_from(descriptors).unwrap();
     let mut text = String::new();
     File::from(descriptor).read_to_string(&mut text).unwrap();
@@ -55,7 +59,7 @@ fn a_deleted_file_reaches_systemd_under_its_key() {
 
     assert!(store.drop_kept(&key));
     let (message, descriptors) = receive(&socket);
-    assert_eq!(message, "FDSTOREREMOVE=1\nFDNAME=pin-0000000000000005-as-audit%201.log\n");
+    assert_eq!(message, format!("FDSTOREREMOVE=1\nFDNAME={key}\n"));
     assert!(descriptors.is_empty());
 }
 
@@ -114,8 +118,9 @@ fn heir() {
     let targets = || (3..7).map(|number| std::fs::read_link(format!("/proc/self/fd/{number}")).ok());
     let before: Vec<_> = targets().collect();
     let kept = inherited();
-    for Kept { key, sequence, name, gz, mut file } in kept {
+    for Kept { key, log, sequence, name, gz, mut file } in kept {
         let mut text = String::new();
+        assert_eq!(log, LogId::of(Path::new("audit.log")));
         file.read_to_string(&mut text).unwrap();
         assert!(rustix::io::fcntl_getfd(&file).unwrap().contains(FdFlags::CLOEXEC));
         println!("KEPT {key} {sequence} {name} {gz} {text}");
@@ -136,7 +141,7 @@ fn heir() {
 #[test]
 fn what_systemd_hands_back_is_taken_and_all_else_is_closed() {
     let (dir, socket, _) = systemd();
-    let key = |sequence, gz| Key { sequence, name: "a:b.log".into(), gz }.encode();
+    let key = |sequence, gz| key(sequence, "a:b.log", gz);
     let mut read_already = deleted(dir.path(), "second");
     read_already.read_to_string(&mut String::new()).unwrap();
     let descriptors: [OwnedFd; 4] = [

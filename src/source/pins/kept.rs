@@ -12,7 +12,7 @@ use super::{PinSet, State};
 use crate::config::MinFree;
 use crate::source::fdstore::{FdStore, Kept};
 use crate::source::held::Held;
-use crate::source::keep::Key;
+use crate::source::keep::{Key, LogId};
 use crate::source::series::{Entry, Series};
 use crate::source::spool::{self, Limits, Spooled, Unsettled};
 
@@ -43,9 +43,9 @@ struct Tombstone {
 }
 
 impl Store {
-    /// `output` has settled what tells of the gaps of these files.
-    pub(super) fn settled(&mut self, output: usize, sequences: &[u64]) {
-        for tombstone in self.tombstones.iter_mut().filter(|one| sequences.contains(&one.sequence)) {
+    /// `output` has settled what tells of the gaps of those files that are `meant`.
+    pub(super) fn settled(&mut self, output: usize, meant: impl Fn(u64) -> bool) {
+        for tombstone in self.tombstones.iter_mut().filter(|one| meant(one.sequence)) {
             tombstone.waiting.retain(|waiting| *waiting != output);
             if tombstone.waiting.is_empty() {
                 spool::remove(&tombstone.path);
@@ -71,29 +71,27 @@ impl Store {
 }
 
 impl PinSet {
-    /// Takes over what the process before us held: `kept` by systemd, and what is in the spool at `dir`.
+    /// Takes over what the process before us held: `kept` by systemd, and what is in the spool at `dir` of the logs that
+    /// are `wanted`.
     #[must_use]
-    pub fn with_kept(self, kept: Vec<Kept>, systemd: FdStore, dir: &Path) -> Self {
+    pub fn with_kept(
+        self,
+        kept: Vec<Kept>,
+        systemd: FdStore,
+        dir: &Path,
+        wanted: impl Fn(LogId) -> bool,
+    ) -> Self {
         {
             let mut state = self.state();
             state.store.systemd = systemd;
-            for Kept { key, sequence, name, gz, file } in kept {
+            for Kept { key, sequence, name, gz, file, .. } in kept {
                 let keeping = Keeping { stored: Some(key.clone()), spooled: None };
                 match (self.series.kept(&name, gz), Held::of(file)) {
                     (Some(entry), Ok(held)) => state.adopt(sequence, entry, held, keeping),
                     _ => state.store.drop_kept(key),
                 }
             }
-        }
-        self.with_spooled(dir)
-    }
-
-    /// Takes over what is in the spool at `dir`.
-    #[must_use]
-    pub fn with_spooled(self, dir: &Path) -> Self {
-        {
-            let mut state = self.state();
-            for spooled in spool::load(dir) {
+            for spooled in spool::load(dir, wanted) {
                 state.load(&self.series, spooled);
             }
             state.in_order();
@@ -128,8 +126,11 @@ impl PinSet {
                 settled: if known.entry.gz { 0 } else { settled(held, &known.entry.base) },
             })
             .collect();
-        let limits = Limits { max_bytes: self.limits.limit, min_free_bytes: self.min_free_bytes(dir) };
-        let saved = spool::save(dir, &unsettled, limits);
+        let limits = Limits {
+            max_bytes: state.limits.limit,
+            min_free_bytes: min_free_bytes(state.limits.min_free, dir),
+        };
+        let saved = spool::save(dir, self.log, &unsettled, limits);
         tracing::info!(
             files = saved.files,
             bytes = saved.bytes,
@@ -146,12 +147,19 @@ impl PinSet {
         }
     }
 
-    fn min_free_bytes(&self, dir: &Path) -> u64 {
-        match self.limits.min_free {
-            MinFree::Bytes(bytes) => bytes,
-            MinFree::Percent(percent) => rustix::fs::statvfs(dir.parent().unwrap_or(dir))
-                .map_or(0, |disk| disk.f_blocks.saturating_mul(disk.f_frsize) / 100 * u64::from(percent)),
-        }
+    /// Has systemd hold nothing of it any more.
+    pub fn forget_stored(&self) {
+        let mut state = self.state();
+        (0..state.known.len()).for_each(|index| state.drop_stored(index));
+    }
+}
+
+/// Bytes that are to stay free where the spool at `dir` is.
+fn min_free_bytes(min_free: MinFree, dir: &Path) -> u64 {
+    match min_free {
+        MinFree::Bytes(bytes) => bytes,
+        MinFree::Percent(percent) => rustix::fs::statvfs(dir.parent().unwrap_or(dir))
+            .map_or(0, |disk| disk.f_blocks.saturating_mul(disk.f_frsize) / 100 * u64::from(percent)),
     }
 }
 
@@ -181,7 +189,7 @@ impl State {
             named: false,
             alone: false,
             compressed: false,
-            waiting: (0..self.missing.len()).collect(),
+            waiting: self.readers(),
             missing_since: None,
             keeping,
         };
@@ -210,7 +218,7 @@ impl State {
                     certain: true,
                     cause: format!("it was deleted and could not be kept over the restart: {reason}"),
                 };
-                let everybody: Vec<usize> = (0..self.missing.len()).collect();
+                let everybody = self.readers();
                 self.tell(&everybody, &missing);
                 self.store.tombstones.push(Tombstone { sequence, path, waiting: everybody });
                 self.next_sequence = self.next_sequence.max(sequence + 1);
@@ -220,7 +228,7 @@ impl State {
 
     /// Has systemd hold what we hold, under its present name, and drop what nobody waits for. What could not be sent is
     /// sent the next time.
-    pub(super) fn keep_stored(&mut self) {
+    pub(super) fn keep_stored(&mut self, log: LogId) {
         for key in std::mem::take(&mut self.store.undropped) {
             self.store.drop_kept(key);
         }
@@ -230,8 +238,8 @@ impl State {
         }
         for known in self.known.iter_mut().filter(|known| known.keeping == Keeping::default()) {
             let Some(held) = known.held.as_ref() else { continue };
-            let key =
-                Key { sequence: known.sequence, name: known.entry.base.clone(), gz: known.entry.gz }.encode();
+            let (name, gz) = (known.entry.base.clone(), known.entry.gz);
+            let key = Key { log, sequence: known.sequence, name, gz }.encode();
             if held.with(|file| Ok(self.store.systemd.keep(&key, file))).unwrap_or(false) {
                 known.keeping.stored = Some(key);
             }

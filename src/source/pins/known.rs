@@ -70,7 +70,7 @@ impl State {
             named: true,
             alone: false,
             compressed: false,
-            waiting: (0..self.missing.len()).collect(),
+            waiting: self.readers(),
             missing_since: None,
             keeping: Keeping::default(),
         });
@@ -164,12 +164,6 @@ impl State {
             keep
         });
         self.known.len() < before
-    }
-
-    pub(super) fn tell(&mut self, outputs: &[usize], missing: &Missing) {
-        for output in outputs {
-            self.missing[*output].push(missing.clone());
-        }
     }
 }
 

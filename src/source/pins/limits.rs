@@ -9,19 +9,25 @@ use std::sync::Arc;
 use super::known::Known;
 use super::{Missing, PinSet, State};
 use crate::checkpoint::HEAD_BYTES;
+use crate::config;
 use crate::source::held::Held;
 use crate::source::reader;
 
 impl PinSet {
+    /// How much of what was deleted is held from now on.
+    pub fn limit(&self, limits: config::Pins) {
+        self.state().limits = limits;
+    }
+
     /// Gives up the oldest nameless files as long as there are too many.
     pub(super) fn keep_limits(&self, state: &mut State) {
-        let mut free_wanted = self.missing_free_bytes(state);
+        let mut free_wanted = missing_free_bytes(state);
         loop {
             let (files, bytes) = alone(state);
-            let cause = if bytes > self.limits.limit {
-                format!("deleted files take up more than pinLimit ({} bytes)", self.limits.limit)
-            } else if files > self.limits.max_files as u64 {
-                format!("there are more deleted files than pinMaxFiles ({})", self.limits.max_files)
+            let cause = if bytes > state.limits.limit {
+                format!("deleted files take up more than pinLimit ({} bytes)", state.limits.limit)
+            } else if files > state.limits.max_files as u64 {
+                format!("there are more deleted files than pinMaxFiles ({})", state.limits.max_files)
             } else if free_wanted > 0 {
                 "the disk has less free space than pinMinFree".to_owned()
             } else {
@@ -44,16 +50,16 @@ impl PinSet {
         let (files, bytes) = alone(state);
         (self.show)(files, bytes);
     }
+}
 
-    /// Bytes that have to become free on the log's file system, if there is anything that we could give.
-    fn missing_free_bytes(&self, state: &State) -> u64 {
-        let mut alone = state.known.iter().filter(|known| known.alone);
-        // Through links the files may lie on another file system than the log's name.
-        let of_file = |held: &Arc<Held>| held.with(|file| Ok(rustix::fs::fstatvfs(file)?)).ok();
-        let Some(disk) = alone.find_map(|known| of_file(known.held.as_ref()?)) else { return 0 };
-        let wanted = self.limits.min_free.bytes_of(disk.f_blocks.saturating_mul(disk.f_frsize));
-        wanted.saturating_sub(disk.f_bavail.saturating_mul(disk.f_frsize))
-    }
+/// Bytes that have to become free on the log's file system, if there is anything that we could give.
+fn missing_free_bytes(state: &State) -> u64 {
+    let mut alone = state.known.iter().filter(|known| known.alone);
+    // Through links the files may lie on another file system than the log's name.
+    let of_file = |held: &Arc<Held>| held.with(|file| Ok(rustix::fs::fstatvfs(file)?)).ok();
+    let Some(disk) = alone.find_map(|known| of_file(known.held.as_ref()?)) else { return 0 };
+    let wanted = state.limits.min_free.bytes_of(disk.f_blocks.saturating_mul(disk.f_frsize));
+    wanted.saturating_sub(disk.f_bavail.saturating_mul(disk.f_frsize))
 }
 
 /// Number and bytes of the files that we alone hold.

@@ -109,7 +109,7 @@ impl State {
             certain: false,
             cause: "it came and went before it could be opened".to_owned(),
         };
-        let everybody: Vec<usize> = (0..self.missing.len()).collect();
+        let everybody = self.readers();
         self.tell(&everybody, &missing);
     }
 

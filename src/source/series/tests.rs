@@ -369,7 +369,8 @@ fn what_was_kept_finds_its_entry_though_its_container_is_gone() {
     assert_eq!(entry("audit.log"), None, "of another log");
     // A very long name comes back without its beginning.
     let long = format!("kube-apiserver-{}_kube-system_kube-apiserver-{:064x}.log", "n".repeat(120), 3);
-    let key = keep::Key { sequence: 0, name: format!("{long}.20260723-100000"), gz: true };
+    let of_log = keep::LogId::of(&node.path("containers"));
+    let key = keep::Key { log: of_log, sequence: 0, name: format!("{long}.20260723-100000"), gz: true };
     let cut = keep::Key::decode(&key.encode()).unwrap().name;
     assert!(cut.len() < key.name.len());
     assert!(series.kept(&cut, true).is_some());

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::OFlags;
 
 use super::{COPY, TOMBSTONE, Tombstone, UNFINISHED};
-use crate::source::keep::Key;
+use crate::source::keep::{Key, LogId};
 
 /// More files than this are not taken in at one start; they wait for the next.
 const MOST_FILES: usize = 4096;
@@ -62,10 +62,10 @@ enum Kind {
     Unfinished,
 }
 
-/// Everything in the spool at `dir`, by sequence, and nothing if it does not exist. What was not finished is removed;
-/// what is not ours is left alone.
+/// What the spool at `dir` holds of the logs that are `wanted`, by sequence, and nothing if it does not exist. What was not
+/// finished is removed; what is not ours is left alone.
 #[must_use]
-pub fn load(dir: &Path) -> Vec<Spooled> {
+pub fn load(dir: &Path, wanted: impl Fn(LogId) -> bool) -> Vec<Spooled> {
     let entries: Vec<DirEntry> = match std::fs::read_dir(dir).and_then(Iterator::collect) {
         Ok(entries) => entries,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Vec::new(),
@@ -78,7 +78,8 @@ pub fn load(dir: &Path) -> Vec<Spooled> {
     for entry in entries {
         match ours_of(&entry) {
             Some((_, Kind::Unfinished)) => remove(&entry.path()),
-            Some((key, kind)) => ours.push((key, kind, entry.path())),
+            Some((key, kind)) if wanted(key.log) => ours.push((key, kind, entry.path())),
+            Some(_) => {}
             None => foreign.push(entry.file_name()),
         }
     }
@@ -126,7 +127,7 @@ fn say_foreign(dir: &Path, foreign: &[OsString]) {
     }
 }
 
-fn spooled(Key { sequence, name, gz }: Key, kind: Kind, path: PathBuf) -> Option<Spooled> {
+fn spooled(Key { sequence, name, gz, .. }: Key, kind: Kind, path: PathBuf) -> Option<Spooled> {
     let file = match open(&path) {
         Ok(file) => file,
         Err(error) => {

@@ -7,6 +7,18 @@ use super::*;
 
 const ROOMY: Limits = Limits { max_bytes: u64::MAX, min_free_bytes: 0 };
 
+fn log() -> LogId {
+    LogId::of(Path::new("audit.log"))
+}
+
+fn save(dir: &Path, pins: &[Unsettled<'_>], limits: Limits) -> Saved {
+    super::save(dir, log(), pins, limits)
+}
+
+fn load(dir: &Path) -> Vec<Spooled> {
+    super::load(dir, |of| of == log())
+}
+
 fn content(bytes: usize) -> Vec<u8> {
     (0..bytes).map(|at| u8::try_from(at % 251).unwrap()).collect()
 }
@@ -170,7 +182,7 @@ fn a_kill_at_any_moment_leaves_a_copy_or_a_tombstone() {
     let (dir, spool) = place();
     let original = deleted(dir.path(), b"abc");
     let pin = unsettled(1, &original, 0);
-    let mut jobs = jobs(&spool, &[pin]);
+    let mut jobs = jobs(&spool, log(), &[pin]);
     let job = jobs.pop().unwrap();
     make(&spool).unwrap();
     record(&spool, &job, INTERRUPTED, false).unwrap();
@@ -192,7 +204,7 @@ fn a_hostile_spool_is_read_with_care() {
     let (_dir, spool) = place();
     make(&spool).unwrap();
     let write = |name: &str, content: &[u8]| std::fs::write(spool.join(name), content).unwrap();
-    let key = |sequence| Key { sequence, name: "a.log".into(), gz: true }.encode();
+    let key = |sequence| Key { log: log(), sequence, name: "a.log".into(), gz: true }.encode();
     write("notes.txt", b"");
     write("pin-x.spool", b"");
     write(&format!("{}.spool.bak", key(1)), b"");

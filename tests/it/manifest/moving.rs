@@ -17,13 +17,13 @@ use crate::support::workdir::real_events;
 
 impl Node {
     /// Leads kube-apiserver to the log of this name.
-    fn lead_to(&self, log: &str) {
+    pub(super) fn lead_to(&self, log: &str) {
         self.write(&["--audit-policy-file=/p", &format!("--audit-log-path=/logs/{log}")]);
     }
 }
 
 /// An endpoint that takes nothing until the gate opens.
-fn gated() -> (Arc<Gate>, Endpoint) {
+pub(super) fn gated() -> (Arc<Gate>, Endpoint) {
     let gate = Arc::new(Gate::closed());
     let endpoint = Endpoint::start({
         let gate = Arc::clone(&gate);
@@ -36,7 +36,7 @@ fn wait_for_lines(daemon: &Daemon, text: &str, times: usize) {
     wait_until(text, || (daemon.log().matches(text).count() >= times).then_some(()));
 }
 
-fn no_gaps(daemon: &Daemon) {
+pub(super) fn no_gaps(daemon: &Daemon) {
     assert_eq!(count(&daemon.metrics(), "audit_shipper_gaps_total", &[]), 0, "{}", daemon.log());
 }
 
@@ -218,7 +218,7 @@ fn what_both_logs_have_deleted_is_kept_over_a_restart() {
     assert_eq!(spooled.sum::<usize>(), 0);
 }
 
-fn holds(daemon: &Daemon, file: &std::path::Path) -> bool {
+pub(super) fn holds(daemon: &Daemon, file: &std::path::Path) -> bool {
     let mut held = std::fs::read_dir(format!("/proc/{}/fd", daemon.pid())).unwrap();
     held.any(|fd| fd.is_ok_and(|fd| std::fs::read_link(fd.path()).is_ok_and(|to| to == file)))
 }

@@ -5,6 +5,7 @@ use std::os::unix::net::UnixDatagram;
 use super::*;
 use crate::config;
 use crate::source::fdstore::{FdStore, Kept};
+use crate::source::keep::{Key, LogId};
 use crate::source::spool::Spooled;
 
 #[test]
@@ -196,13 +197,14 @@ fn a_deleted_file_that_was_read_to_its_end_is_not_let_go_at_a_restart_while_it_i
     let (_, cursor) = read_all(&mut log.tail(None));
     let file = fs::File::open(log.path("audit.log")).unwrap();
     fs::remove_file(log.path("audit.log")).unwrap();
-    let key = crate::source::keep::Key { sequence: 0, name: "audit.log".into(), gz: false };
-    let kept = Kept { key: key.encode(), sequence: 0, name: key.name, gz: false, file };
+    let key = first_key(&log);
+    let kept = Kept { key: key.encode(), log: key.log, sequence: 0, name: key.name, gz: false, file };
     let show = Box::new(|_, _| {});
     let pins = PinSet::new(&log.path("audit.log"), config::Pins::on_any_disk(), 1, show).with_kept(
         vec![kept],
         FdStore::default(),
         &log.path("spool"),
+        |_| true,
     );
     let mut tail = Tail::new(Arc::new(pins), 0, cursor.as_ref(), StartAt::Oldest, 1 << 20);
     assert!(read_and_settle(&mut tail).is_empty());
@@ -231,13 +233,18 @@ fn a_live_file_truncated_while_an_older_one_is_read_is_told() {
     assert!(gaps.len() == 1 && !gaps[0].certain && gaps[0].file == "audit.log", "{gaps:?}");
 }
 
+/// Under what the first file of `log` is kept.
+fn first_key(log: &Log) -> Key {
+    Key { log: LogId::of(&log.path("audit.log")), sequence: 0, name: "audit.log".into(), gz: false }
+}
+
 /// What systemd hears, and the files of `log` that it holds.
 fn kept_by_systemd(log: &Log) -> (UnixDatagram, PinSet) {
     let socket = UnixDatagram::bind(log.path("notify")).unwrap();
     socket.set_nonblocking(true).unwrap();
     let store = FdStore::at(log.path("notify").as_os_str());
     let pins = PinSet::new(&log.path("audit.log"), config::Pins::on_any_disk(), 1, Box::new(|_, _| {}))
-        .with_kept(Vec::new(), store, &log.path("spool"));
+        .with_kept(Vec::new(), store, &log.path("spool"), |_| true);
     pins.list(0).unwrap();
     (socket, pins)
 }
@@ -261,7 +268,8 @@ fn what_systemd_is_to_drop_is_dropped_before_it_is_kept_under_another_name() {
     pins.list(0).unwrap();
     let told: Vec<String> = std::iter::from_fn(received).collect();
     let at = |what: &str| told.iter().position(|text| text.contains(what));
-    let (dropped, kept) = (at("FDSTOREREMOVE=1\nFDNAME=pin-0000000000000000-as-audit.log\n"), at(&backup));
+    let (dropped, kept) =
+        (at(&format!("FDSTOREREMOVE=1\nFDNAME={}\n", first_key(&log).encode())), at(&backup));
     assert!(dropped.is_some() && dropped < kept, "{told:?}");
 }
 
@@ -281,7 +289,8 @@ fn a_file_that_is_found_compressed_is_kept_under_the_name_that_it_got_before() {
     };
     let told: Vec<String> = std::iter::from_fn(received).collect();
     let at = |what: &str| told.iter().position(|text| text.contains(what));
-    let (dropped, kept) = (at("FDSTOREREMOVE=1\nFDNAME=pin-0000000000000000-as-audit.log\n"), at(&backup));
+    let (dropped, kept) =
+        (at(&format!("FDSTOREREMOVE=1\nFDNAME={}\n", first_key(&log).encode())), at(&backup));
     assert!(dropped.is_some() && dropped < kept, "{told:?}");
 }
 
@@ -294,7 +303,7 @@ fn what_was_deleted_unnoticed_just_before_the_stop_is_spooled_too() {
     pins.list(0).unwrap();
     fs::remove_file(log.path(&backup)).unwrap();
     pins.spool(&log.path("spool"), |_, _| 0);
-    let spooled = crate::source::spool::load(&log.path("spool"));
+    let spooled = crate::source::spool::load(&log.path("spool"), |_| true);
     assert!(matches!(&spooled[..], [Spooled::File { name, .. }] if *name == backup), "{spooled:?}");
 }
 

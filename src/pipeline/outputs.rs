@@ -1,0 +1,98 @@
+//! The outputs that are at work, each as a task of its own.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use tokio::task::{Id, JoinError, JoinSet};
+use tokio_util::sync::CancellationToken;
+
+use super::serving::{Serving, Told};
+use super::trail::Trail;
+use crate::config;
+use crate::health::Health;
+use crate::metrics::{Metrics, RouteMetrics};
+
+/// The books of all outputs that there have been; an output that stays, or comes back, goes on with its own.
+pub(super) struct Books {
+    metrics: Metrics,
+    routes: HashMap<String, Arc<RouteMetrics>>,
+}
+
+impl Books {
+    pub(super) fn new(metrics: Metrics) -> Self {
+        Self { metrics, routes: HashMap::new() }
+    }
+
+    pub(super) fn of(&mut self, output: &str) -> Arc<RouteMetrics> {
+        if let Some(known) = self.routes.get(output) {
+            known.is_configured_anew();
+            return Arc::clone(known);
+        }
+        let new = Arc::new(self.metrics.route(output));
+        self.routes.insert(output.to_owned(), Arc::clone(&new));
+        new
+    }
+}
+
+/// The outputs that are at work.
+#[derive(Default)]
+pub(super) struct Outputs {
+    running: HashMap<String, Running>,
+    tasks: JoinSet<()>,
+}
+
+struct Running {
+    health: Arc<Health>,
+    end: CancellationToken,
+    task: Id,
+}
+
+impl Outputs {
+    /// Puts one to work, until it is told to end.
+    pub(super) fn start(&mut self, serving: Serving, trail: &Arc<Trail>, told: Told) {
+        let (health, end) = (Arc::clone(serving.health()), told.end.clone());
+        let name = health.output().to_owned();
+        let task = self.tasks.spawn(serving.run(Arc::clone(trail), told)).id();
+        self.running.insert(name, Running { health, end, task });
+    }
+
+    pub(super) fn is_running(&self, output: &str) -> bool {
+        self.running.contains_key(output)
+    }
+
+    /// Has those that are meant end in order, and waits for that; the others go on. What is in memory may finish within the
+    /// grace.
+    pub(super) async fn end(&mut self, meant: impl Fn(&str) -> bool) -> Result<(), JoinError> {
+        let mut ending: Vec<Id> = Vec::new();
+        self.running.retain(|name, running| {
+            let goes = meant(name);
+            if goes {
+                running.end.cancel();
+                ending.push(running.task);
+            }
+            !goes
+        });
+        while !ending.is_empty() {
+            let Some(ended) = self.tasks.join_next_with_id().await else { return Ok(()) };
+            let (task, ()) = ended?;
+            ending.retain(|other| *other != task);
+        }
+        Ok(())
+    }
+
+    /// Waits until all of them have ended, as they do on a stop. May be dropped and called again.
+    pub(super) async fn end_of_all(&mut self) -> Result<(), JoinError> {
+        while let Some(ended) = self.tasks.join_next().await {
+            ended?;
+        }
+        Ok(())
+    }
+
+    /// How they do, in the order of the configuration.
+    pub(super) fn health(&self, configured: &[config::Output]) -> Arc<[Arc<Health>]> {
+        let health = |output: &config::Output| {
+            self.running.get(&output.name).map(|running| Arc::clone(&running.health))
+        };
+        configured.iter().filter_map(health).collect()
+    }
+}

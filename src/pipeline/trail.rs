@@ -1,0 +1,324 @@
+//! The logs that are read one after another, and where each output stands among them.
+//!
+//! Mostly there is one. When the configuration leads to another log, kube-apiserver is started again, and writes to the old
+//! one until it has ended. So the outputs stay with the old log until the new one *has begun*, which shows that nobody writes
+//! to the old one any more. Then each output reads the old log to its end, and goes on with the new one at its oldest file,
+//! whatever the others do: one whose endpoint is away stays behind alone. The files of each log are held for every output
+//! that is yet to read them, so that no retention takes them.
+//!
+//! Somebody may lead to a third log, or back, meanwhile. What was written to in between is read too, in its turn.
+//!
+//! A file in the state directory remembers the logs, and of which of them the cursor of each output is (`record`), so that a
+//! restart goes on from there, and a configuration that changed while nothing ran is as good. How far an output got in a log
+//! that it left is kept too, for the day when somebody leads back to it (`cursors`).
+
+mod cursors;
+mod record;
+mod step;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::fs;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use super::log::{Heritage, Log};
+use crate::checkpoint::Store;
+use crate::config::{Config, Source};
+use crate::metrics::PinMetrics;
+use crate::source::fdstore::Kept;
+use crate::source::keep::LogId;
+use crate::source::series::Series;
+use record::{Record, Stand, remember, remembered};
+use step::Step;
+
+/// Between two looks whether a new log has begun.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+
+/// See the module.
+pub(super) struct Trail {
+    state_dir: PathBuf,
+    gauges: PinMetrics,
+    state: Mutex<State>,
+}
+
+struct State {
+    /// In their order; the last one is the one that is configured. All but the last have begun.
+    steps: VecDeque<Step>,
+    /// The number of the first of them; they are numbered on and on.
+    first: u64,
+    /// Of each output that has been served.
+    standing: BTreeMap<String, Standing>,
+    /// The outputs that are configured.
+    outputs: Vec<String>,
+    remembered: Option<Record>,
+}
+
+#[derive(Clone)]
+struct Standing {
+    /// The number of its step.
+    step: u64,
+    /// The log before it, if the cursor may still be of that one.
+    left: Option<PathBuf>,
+}
+
+/// What a look at the logs has shown.
+enum Look {
+    /// One has begun.
+    HasBegun,
+    /// There is one that is to be looked at.
+    Again,
+    /// There is none, and there will be none before somebody leads to another.
+    Nothing,
+}
+
+/// What an output is to read now.
+pub(super) struct Section {
+    pub(super) source: Source,
+    pub(super) log: Arc<Log>,
+    /// The output's number in its pins.
+    pub(super) number: usize,
+    /// Nobody writes to it any more, once this is so.
+    pub(super) is_over: CancellationToken,
+}
+
+/// Whether these are two logs, and not one by two names.
+fn is_another_log(former: &Source, new: &Source) -> bool {
+    let id = |path: &Path| fs::metadata(path).ok().map(|found| (found.dev(), found.ino()));
+    former.path != new.path && (id(&former.path).is_none() || id(&former.path) != id(&new.path))
+}
+
+/// Whether it has no file at all: its files may lie elsewhere now, where they are known by their content.
+fn is_empty(source: &Source) -> bool {
+    Series::new(&source.path).list().is_ok_and(|files| files.is_empty())
+}
+
+/// The log that the cursor of an output is of, and of which logs the copies of nameless files are its own.
+pub(crate) fn log_of_cursor(config: &Config, output: &str) -> (Source, impl Fn(LogId) -> bool + use<>) {
+    let record = remembered(&config.state_dir);
+    let logs: Vec<Source> = steps_of(record.as_ref(), &config.source);
+    let at = record.and_then(|record| record.outputs.get(output).map(|stand| stand.log)).unwrap_or_default();
+    let log = logs.get(at).unwrap_or(&config.source).clone();
+    let is_own = is_own(&log.path, at == 0, logs.iter().map(|log| LogId::of(&log.path)).collect());
+    (log, is_own)
+}
+
+/// The logs of a record. One alone that is empty is not looked for any more.
+fn steps_of(record: Option<&Record>, wanted: &Source) -> Vec<Source> {
+    let logs = record.map(|record| record.logs.iter().map(|place| place.source(wanted)).collect());
+    let logs: Vec<Source> = logs.unwrap_or_default();
+    match &logs[..] {
+        [] => vec![wanted.clone()],
+        [only] if is_empty(only) || !is_another_log(only, wanted) => vec![wanted.clone()],
+        _ => logs,
+    }
+}
+
+/// Copies that are of none of these logs are of the first: its directory has moved.
+fn is_own(path: &Path, is_first: bool, all: Vec<LogId>) -> impl Fn(LogId) -> bool + use<> {
+    let own = LogId::of(path);
+    move |log| log == own || is_first && !all.contains(&log)
+}
+
+impl Trail {
+    /// Goes on where the process before us was; `kept` is what systemd held for us.
+    pub(super) fn at_start(config: &Config, kept: Vec<Kept>, gauges: PinMetrics) -> Self {
+        let state_dir = config.state_dir.clone();
+        let record = remembered(&state_dir);
+        let steps: VecDeque<Step> =
+            steps_of(record.as_ref(), &config.source).into_iter().map(Step::begun).collect();
+        let mut standing = BTreeMap::new();
+        for (output, Stand { log, left }) in record.iter().flat_map(|record| record.outputs.clone()) {
+            let log = log.min(steps.len() - 1);
+            if let Some(left) = left {
+                // It ended between the two logs.
+                cursors::turn(&state_dir, &output, &left, &steps[log].source.path);
+            }
+            standing.insert(output, Standing { step: log as u64, left: None });
+        }
+        let state = State { steps, first: 0, standing, outputs: Vec::new(), remembered: record };
+        let trail = Self { state_dir, gauges, state: Mutex::new(state) };
+        trail.lead_to(config, kept);
+        trail
+    }
+
+    /// These are the outputs from now on, and this is where the log is to be, which may be the one that it is.
+    pub(super) fn follow(&self, config: &Config) {
+        self.lead_to(config, Vec::new());
+    }
+
+    fn lead_to(&self, config: &Config, kept: Vec<Kept>) {
+        let mut state = self.state();
+        state.lead_to(&config.source);
+        self.gauges.limit(&config.source.pins);
+        state.logs().for_each(|log| log.watch().pins().limit(config.source.pins.clone()));
+        state.outputs = config.outputs.iter().map(|output| output.name.clone()).collect();
+        let written_to = state.number_of_written();
+        for output in state.outputs.clone() {
+            state.standing.entry(output).or_insert(Standing { step: written_to, left: None });
+        }
+        self.bring_in_order(&mut state, kept);
+    }
+
+    /// Whether the log is the same by another name, so that it has to be opened anew, when no output reads it.
+    pub(super) fn is_renamed(&self, wanted: &Source) -> bool {
+        self.state()
+            .steps
+            .back()
+            .is_some_and(|last| last.source.path != wanted.path && !is_another_log(&last.source, wanted))
+    }
+
+    /// Opens it by its other name. No output reads it now.
+    pub(super) fn rename(&self, wanted: &Source) {
+        let mut state = self.state();
+        let standing = state.standing_in_last();
+        let Some(last) = state.steps.back_mut() else { return };
+        let former = LogId::of(&last.source.path);
+        last.source.path.clone_from(&wanted.path);
+        let Some(log) = last.log.take() else { return };
+        log.keep_nameless(&self.state_dir, &standing);
+        log.watch().pins().forget_stored();
+        let is_own = is_own(&wanted.path, false, Vec::new());
+        let heritage = Heritage {
+            state_dir: &self.state_dir,
+            kept: Vec::new(),
+            is_own: &|log| is_own(log) || log == former,
+        };
+        let readers = state.outputs.clone();
+        let log = Arc::new(Log::open(wanted, &readers, heritage, &self.gauges));
+        if let Some(last) = state.steps.back_mut() {
+            last.log = Some(log);
+        }
+    }
+
+    /// What a configured output is to read now.
+    pub(super) fn section(&self, output: &str) -> Option<Section> {
+        let state = self.state();
+        let step = state.step_of(output)?;
+        let log = Arc::clone(step.log.as_ref()?);
+        let number = log.join(output);
+        Some(Section { source: step.source.clone(), log, number, is_over: step.is_over.clone() })
+    }
+
+    /// An output has settled all of the log that it stands in, and goes on with the next one.
+    pub(super) fn go_on(&self, output: &str) {
+        let mut state = self.state();
+        let Some(standing) = state.standing.get(output).cloned() else { return };
+        let path = |number| state.step(number).map(|step| step.source.path.clone());
+        let (Some(left), Some(next)) = (path(standing.step), path(standing.step + 1)) else { return };
+        cursors::put_aside(&self.state_dir, output, &left);
+        let step = standing.step + 1;
+        state.standing.insert(output.to_owned(), Standing { step, left: Some(left.clone()) });
+        self.remember(&mut state);
+        cursors::turn(&self.state_dir, output, &left, &next);
+        state.standing.insert(output.to_owned(), Standing { step, left: None });
+        self.bring_in_order(&mut state, Vec::new());
+        tracing::info!(output, log = %next.display(), "the old log is settled; going on with the new one");
+    }
+
+    /// Returns when a log has begun that was waited for. The files of logs that nobody reads yet are opened meanwhile.
+    pub(super) async fn next_has_begun(self: &Arc<Self>) {
+        loop {
+            let trail = Arc::clone(self);
+            match tokio::task::spawn_blocking(move || trail.look()).await {
+                Ok(Look::HasBegun) => return,
+                Ok(Look::Nothing) => return std::future::pending().await,
+                Ok(Look::Again) | Err(_) => tokio::time::sleep(LOOK_EVERY).await,
+            }
+        }
+    }
+
+    fn look(&self) -> Look {
+        let mut state = self.state();
+        let mut look = Look::Nothing;
+        for log in state.not_yet_read().filter_map(|step| step.log.as_ref()) {
+            log.watch().look();
+            look = Look::Again;
+        }
+        match state.steps.back_mut() {
+            Some(last) if !last.has_begun && last.begins() => {
+                last.has_begun = true;
+                tracing::info!(log = %last.source.path.display(), "the new log has begun");
+                self.bring_in_order(&mut state, Vec::new());
+                Look::HasBegun
+            }
+            _ => look,
+        }
+    }
+
+    /// Copies what the file system will forget when we end, and what is not settled, to the spool.
+    pub(super) fn keep_nameless(&self) {
+        let state = self.state();
+        let mut done: Vec<&Arc<Log>> = Vec::new();
+        for (number, step) in (state.first..).zip(&state.steps) {
+            let Some(log) = step.log.as_ref().filter(|log| !done.iter().any(|done| Arc::ptr_eq(done, log)))
+            else {
+                continue;
+            };
+            log.keep_nameless(&self.state_dir, &state.standing_in(number));
+            done.push(log);
+        }
+    }
+
+    /// Has what is to be read open, forgets what everybody has behind himself, and remembers the rest.
+    fn bring_in_order(&self, state: &mut State, kept: Vec<Kept>) {
+        let is_known =
+            |output: &String| state.outputs.contains(output) || Store::path(&self.state_dir, output).exists();
+        let gone: Vec<String> = state.standing.keys().filter(|name| !is_known(name)).cloned().collect();
+        for output in gone {
+            state.standing.remove(&output);
+        }
+        state.end_what_is_over();
+        self.open(state, kept);
+        state.let_go();
+        state.forget_what_is_behind();
+        self.remember(state);
+    }
+
+    /// Opens the logs that an output is to read, each once.
+    fn open(&self, state: &mut State, mut kept: Vec<Kept>) {
+        let ids: Vec<LogId> = state.steps.iter().map(|step| LogId::of(&step.source.path)).collect();
+        for index in 0..state.steps.len() {
+            let number = state.first + index as u64;
+            let readers = state.readers_of(number);
+            if state.steps[index].log.is_some() || readers.is_empty() {
+                continue;
+            }
+            let source = state.steps[index].source.clone();
+            let mut same = state.steps.iter().filter(|step| step.source.path == source.path);
+            let open = same.find_map(|step| step.log.clone());
+            let log = open.unwrap_or_else(|| {
+                let is_own = is_own(&source.path, index == 0, ids.clone());
+                let (own, others) = std::mem::take(&mut kept).into_iter().partition(|kept| is_own(kept.log));
+                kept = others;
+                let heritage = Heritage { state_dir: &self.state_dir, kept: own, is_own: &is_own };
+                Arc::new(Log::open(&source, &readers, heritage, &self.gauges))
+            });
+            if state.standing_in(number).is_empty() {
+                // Nobody else opens its files.
+                log.watch().look();
+            }
+            state.steps[index].log = Some(log);
+        }
+    }
+
+    fn remember(&self, state: &mut State) {
+        let record = state.record();
+        if state.remembered.as_ref() == Some(&record) {
+            return;
+        }
+        match remember(&self.state_dir, &record) {
+            Ok(()) => state.remembered = Some(record),
+            Err(error) => {
+                tracing::error!(%error, "which log is read cannot be remembered; if it moves while nothing runs, a gap is possible");
+            }
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

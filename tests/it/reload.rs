@@ -1,0 +1,259 @@
+//! The configuration file changes while the daemon runs.
+
+use std::fs;
+use std::path::PathBuf;
+
+use crate::support::books::{assert_books_balance, count};
+use crate::support::daemon::Daemon;
+use crate::support::endpoint::{Answer, Endpoint, Gate};
+use crate::support::systemd::Systemd;
+use crate::support::wait_until;
+use crate::support::workdir::{Workdir, real_events, replace};
+
+/// A configuration file that is written again and again.
+struct Files {
+    workdir: Workdir,
+}
+
+impl Files {
+    fn new() -> Self {
+        Self { workdir: Workdir::new() }
+    }
+
+    fn path(&self) -> PathBuf {
+        self.workdir.path("audit-shipper.yaml")
+    }
+
+    /// An output with these lines of its own.
+    fn output(&self, name: &str, endpoint: &Endpoint, lines: &str) -> String {
+        let kubeconfig = self.workdir.path(&format!("{name}.kubeconfig"));
+        fs::rename(self.workdir.kubeconfig(&endpoint.url()), &kubeconfig).unwrap();
+        format!(
+            "- name: {name}\n  webhook: {{ kubeconfig: \"{}\", initialBackoff: 20ms, maxBackoff: 100ms }}\n  \
+             batch: {{ maxSize: 10, maxWait: 50ms }}\n  redact: {{ enabled: false }}\n  {lines}\n",
+            kubeconfig.display()
+        )
+    }
+
+    fn write_of_log(&self, log: &str, rest: &str, outputs: &[&str]) {
+        let log = self.workdir.log().with_file_name(log);
+        let text = format!(
+            "source: {{ path: \"{}\", pinMinFree: 0 }}\nstateDir: \"{}\"\nbindAddress: 127.0.0.1:0\n{rest}outputs:\n{}",
+            log.display(),
+            self.workdir.state().display(),
+            outputs.concat()
+        );
+        replace(&self.path(), &text);
+    }
+
+    fn write(&self, outputs: &[&str]) {
+        self.write_of_log("audit.log", "shutdownGrace: 1s\n", outputs);
+    }
+
+    fn args(&self) -> [String; 2] {
+        ["run".to_owned(), format!("--config={}", self.path().display())]
+    }
+}
+
+fn taken_over(daemon: &Daemon, times: usize) {
+    let text = "the configuration has changed, and is taken over";
+    wait_until(text, || (daemon.log().matches(text).count() >= times).then_some(()));
+}
+
+/// A request of one output is under way all the time, while the others are changed, removed and added.
+#[test]
+fn outputs_that_did_not_change_are_not_interrupted() {
+    let gate = Gate::closed();
+    let held = Endpoint::start({
+        let gate = gate.clone();
+        move |_, _| Answer::After(gate.clone(), Box::new(Answer::ok()))
+    });
+    let (one, two) = (Endpoint::start(|_, _| Answer::ok()), Endpoint::start(|_, _| Answer::ok()));
+    let files = Files::new();
+    let events = real_events(60);
+    let of_held = files.output("held", &held, "maxInFlight: 1");
+    let of_one = files.output("one", &one, "");
+    files.write(&[&of_held, &of_one]);
+    let daemon = Daemon::start(files.args());
+    let address = daemon.address();
+    files.workdir.append(&events[..10]);
+    held.wait_for("a request", |requests| requests.len() == 1);
+    one.wait_for_items(10);
+    // Changed,
+    files.write(&[&of_held, &files.output("one", &one, "maxInFlight: 1")]);
+    taken_over(&daemon, 1);
+    files.workdir.append(&events[10..20]);
+    one.wait_for_items(20);
+    // removed, and one more, before it,
+    files.write(&[&files.output("two", &two, ""), &of_held]);
+    taken_over(&daemon, 2);
+    two.wait_for_items(20);
+    files.workdir.append(&events[20..30]);
+    two.wait_for_items(30);
+    // and the first one again.
+    files.write(&[&of_held, &of_one, &files.output("two", &two, "")]);
+    taken_over(&daemon, 3);
+    one.wait_for_items(30);
+    assert!(daemon.log().matches("output=\"held\"").count() == 1, "{}", daemon.log());
+    assert_eq!(held.requests().len(), 1, "it was not sent again");
+    gate.open();
+    files.workdir.append(&events[30..]);
+    for endpoint in [&held, &one, &two] {
+        endpoint.wait_for_items(60);
+        let mut arrived = endpoint.items();
+        arrived.sort();
+        let mut written = events.clone();
+        written.sort();
+        assert!(arrived == written, "each once");
+    }
+    assert_eq!(daemon.address(), address);
+    for output in ["held", "one", "two"] {
+        daemon.wait_for_metrics("all settled", |metrics| {
+            count(metrics, "audit_shipper_delivered_events_total", &[("output", output)]) == 60
+        });
+    }
+    assert_eq!(count(&daemon.metrics(), "audit_shipper_gaps_total", &[]), 0);
+    assert_books_balance(&daemon);
+}
+
+#[test]
+fn a_wrong_file_keeps_what_is_in_use_and_says_why() {
+    let endpoint = Endpoint::start(|_, _| Answer::ok());
+    let files = Files::new();
+    let events = real_events(40);
+    let output = files.output("siem", &endpoint, "");
+    files.write(&[&output]);
+    let daemon = Daemon::start(files.args());
+    daemon.address();
+    let successful = || daemon.metrics().value("audit_shipper_config_last_reload_successful", &[]) == 1.0;
+    assert!(successful());
+    files.write(&[&output, "  bufersize: 1\n  maxInFlight: 0\n"]);
+    wait_until("both mistakes", || {
+        (daemon.log().matches("the one before stays in use").count() == 2).then_some(())
+    });
+    for place in
+        ["audit-shipper.yaml:11: outputs[0].bufersize: ", "audit-shipper.yaml:12: outputs[0].maxInFlight: "]
+    {
+        let told = daemon.log().lines().any(|line| line.contains("ERROR") && line.contains(place));
+        assert!(told, "{place}: {}", daemon.log());
+    }
+    assert!(!successful());
+    files.workdir.append(&events[..10]);
+    endpoint.wait_for_items(10);
+    // A file that is away for a moment is about to be replaced.
+    fs::remove_file(files.path()).unwrap();
+    daemon.hang_up();
+    daemon.wait_for_line("SIGHUP");
+    files.workdir.append(&events[10..20]);
+    endpoint.wait_for_items(20);
+    // A kubeconfig that is not there.
+    files.write(&[&output.replace("siem.kubeconfig", "other.kubeconfig")]);
+    let line = wait_until("the kubeconfig", || {
+        daemon.log().lines().find(|line| line.contains("other.kubeconfig")).map(str::to_owned)
+    });
+    assert!(line.contains("ERROR") && line.contains("the one before stays in use"), "{line}");
+    files.workdir.append(&events[20..30]);
+    endpoint.wait_for_items(30);
+    files.write(&[&output]);
+    wait_until("a right one", || successful().then_some(()));
+    assert!(!daemon.log().contains("taken over"), "{}", daemon.log());
+    files.workdir.append(&events[30..]);
+    endpoint.wait_for_items(40);
+    assert!(daemon.log().matches(" shipping ").count() == 1, "{}", daemon.log());
+    assert_books_balance(&daemon);
+}
+
+/// What takes a restart is told, and everything else of the file counts.
+#[test]
+fn the_address_and_the_state_directory_take_a_restart() {
+    let (one, two) = (Endpoint::start(|_, _| Answer::ok()), Endpoint::start(|_, _| Answer::ok()));
+    let files = Files::new();
+    let events = real_events(20);
+    let output = files.output("siem", &one, "");
+    files.write(&[&output]);
+    let daemon = Daemon::start(files.args());
+    let address = daemon.address();
+    files.workdir.append(&events[..10]);
+    one.wait_for_items(10);
+    let text = fs::read_to_string(files.path()).unwrap();
+    let kubeconfig = files.workdir.kubeconfig(&two.url());
+    let other = text
+        .replace("127.0.0.1:0", "127.0.0.2:0")
+        .replace("/state\"", "/elsewhere\"")
+        .replace(&*files.workdir.path("siem.kubeconfig").to_string_lossy(), &kubeconfig.to_string_lossy());
+    replace(&files.path(), &other);
+    taken_over(&daemon, 1);
+    daemon.wait_for_line("bindAddress has changed, which takes a restart");
+    daemon.wait_for_line("stateDir has changed, which takes a restart");
+    files.workdir.append(&events[10..]);
+    two.wait_for_items(10);
+    assert!(one.items() == events[..10] && two.items() == events[10..]);
+    assert_eq!(daemon.address(), address);
+    assert!(!files.workdir.path("elsewhere").exists());
+}
+
+/// Somebody names another log in the file, while events flow; and once more while nothing runs.
+#[test]
+fn another_log_is_gone_over_to_when_the_old_one_is_settled() {
+    let endpoint = Endpoint::start(|_, _| Answer::ok());
+    let files = Files::new();
+    let events = real_events(80);
+    let output = files.output("siem", &endpoint, "maxInFlight: 1");
+    let append = |log: &str, lines: &[String]| {
+        let path = files.workdir.log().with_file_name(log);
+        crate::support::rotators::write_lines(&mut crate::support::rotators::appending(&path), lines);
+    };
+    files.write_of_log("old.log", "shutdownGrace: 1s\n", &[&output]);
+    let mut daemon = Daemon::start(files.args());
+    daemon.address();
+    append("old.log", &events[..10]);
+    endpoint.wait_for_items(10);
+    files.write_of_log("new.log", "shutdownGrace: 2s\n", &[&output]);
+    daemon.wait_for_line("the log is another one");
+    append("old.log", &events[10..20]);
+    endpoint.wait_for_items(20);
+    append("new.log", &events[20..40]);
+    endpoint.wait_for_items(40);
+    daemon.wait_for_line("the old log is settled");
+    daemon.terminate();
+    assert!(daemon.wait().success());
+    append("new.log", &events[40..60]);
+    files.write_of_log("third.log", "", &[&output]);
+    let daemon = Daemon::start(files.args());
+    daemon.wait_for_line("the log is another one");
+    append("third.log", &events[60..]);
+    endpoint.wait_for_items(80);
+    assert!(endpoint.items() == events, "one event after the other, and each once");
+    assert_eq!(count(&daemon.metrics(), "audit_shipper_gaps_total", &[]), 0);
+}
+
+/// Whoever asks by a signal is told when it has begun and when it is done.
+#[test]
+fn systemd_is_told_of_a_reload() {
+    let endpoint = Endpoint::start(|_, _| Answer::ok());
+    let files = Files::new();
+    let output = files.output("siem", &endpoint, "");
+    files.write(&[&output]);
+    let systemd = Systemd::new();
+    let daemon = Daemon::spawn(systemd.command(files.args()));
+    daemon.address();
+    let times = |what: &str| systemd.said().iter().filter(|said| **said == what).count();
+    wait_until("the start", || (times("READY=1") == 1).then_some(()));
+    for (round, outputs) in [
+        (1, vec![&*output]),
+        (2, vec![&*output, "  maxInFlight: 0\n"]),
+        (3, vec![&*output, "  maxInFlight: 2\n"]),
+    ] {
+        files.write(&outputs);
+        daemon.hang_up();
+        wait_until("the end of the reload", || (times("READY=1") == 1 + round).then_some(()));
+        assert_eq!(times("RELOADING=1"), round);
+    }
+    let said = systemd.said();
+    let of = |what: &str| said.iter().filter(|said| said.starts_with(what)).count();
+    assert_eq!(of("MONOTONIC_USEC="), 3, "{said:?}");
+    wait_until("the last one", || daemon.log().contains("taken over").then_some(()));
+    let state: Vec<&String> =
+        said.iter().filter(|said| said.starts_with("READY") || said.starts_with("RELOADING")).collect();
+    assert!(state.chunks(2).all(|pair| pair[0] == "READY=1"), "{said:?}");
+}
