@@ -185,7 +185,8 @@ fn every_flag_of_run_is_described_and_every_flag_described_exists() {
         "--locked",
         "--all-targets",
         "--document-private-items",
-        "--now", // systemctl
+        "--now",  // systemctl
+        "--wait", // systemd-run
     ];
     let unknown: Vec<_> = described
         .iter()

@@ -16,8 +16,8 @@ use crate::source::series::{Entry, Series};
 
 /// So many of the newest files are looked at.
 const MOST_FILES: usize = 8;
-/// And so much of each end of one.
-const PIECE_BYTES: usize = 256 << 10;
+/// And so much of each end of one: a single large event must not count for all the others.
+const PIECE_BYTES: usize = 4 << 20;
 /// Less time between two ends of a file tells nothing of its pace.
 const SHORTEST_SECONDS: f64 = 10.0;
 
