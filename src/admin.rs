@@ -2,6 +2,8 @@
 //!
 //! Health and liveness say that no loop of ours hangs; they never fail because of an endpoint, or a supervisor would
 //! restart what works. Readiness says whether events get through, and if not, why.
+//!
+//! On an address that only this machine can reach the live view is there too.
 
 use bytes::Bytes;
 use http_body_util::Full;
@@ -9,6 +11,7 @@ use hyper::body::Incoming;
 use hyper::header::{ALLOW, CONTENT_TYPE, HeaderValue};
 use hyper::{Method, Request, Response, StatusCode};
 
+use crate::live::View;
 use crate::metrics::Metrics;
 use crate::supervisor::Outputs;
 use crate::{serve, supervisor};
@@ -21,13 +24,14 @@ const PLAIN_TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=ut
 pub struct Admin {
     metrics: Metrics,
     outputs: Outputs,
+    view: Option<View>,
 }
 
 impl Admin {
     /// An admin server for `outputs`, which may be others after a change of the configuration.
     #[must_use]
-    pub fn new(metrics: Metrics, outputs: Outputs) -> Self {
-        Self { metrics, outputs }
+    pub fn new(metrics: Metrics, outputs: Outputs, view: Option<View>) -> Self {
+        Self { metrics, outputs, view }
     }
 
     fn ready(&self) -> Response<Full<Bytes>> {
@@ -52,7 +56,11 @@ impl serve::Answer for Admin {
             "/metrics" => text(StatusCode::OK, PROMETHEUS_TEXT, self.metrics.render()),
             "/healthz" | "/livez" => self.alive(),
             "/readyz" => self.ready(),
-            _ => text(StatusCode::NOT_FOUND, PLAIN_TEXT, "/metrics /healthz /livez /readyz\n".into()),
+            path => match &self.view {
+                Some(view) if View::has(path) => view.answer(request).await,
+                Some(_) => not_found("/ /api/v1/status /metrics /healthz /livez /readyz\n"),
+                None => not_found("/metrics /healthz /livez /readyz\n"),
+            },
         }
     }
 }
@@ -62,6 +70,10 @@ fn ok_unless(reasons: &[String], status: StatusCode) -> Response<Full<Bytes>> {
         return text(StatusCode::OK, PLAIN_TEXT, "ok\n".into());
     }
     text(status, PLAIN_TEXT, reasons.join("\n") + "\n")
+}
+
+fn not_found(what_there_is: &str) -> Response<Full<Bytes>> {
+    text(StatusCode::NOT_FOUND, PLAIN_TEXT, what_there_is.to_owned())
 }
 
 fn text(status: StatusCode, content_type: HeaderValue, body: String) -> Response<Full<Bytes>> {
@@ -87,7 +99,7 @@ mod tests {
         let metrics = Metrics::new();
         let health = Arc::new(Health::new("siem", Duration::ZERO, Arc::new(metrics.route("siem"))));
         let (_outputs, shown) = watch::channel([Arc::clone(&health)].into());
-        let admin = Admin::new(metrics, shown);
+        let admin = Admin::new(metrics, shown, None);
         health.misconfigured("status 401");
         assert_eq!(
             (admin.alive().status(), admin.ready().status()),

@@ -11,6 +11,7 @@ mod reading;
 mod rejected;
 mod setup;
 mod state;
+mod status;
 mod top;
 
 use std::io::{ErrorKind, Write as _};
@@ -54,6 +55,8 @@ enum Cli {
     Receive(ReceiveArgs),
     /// The whole thing on this machine, no cluster needed
     Demo(DemoArgs),
+    /// How each output of a running daemon does, now and over the last hour
+    Status(status::Args),
     /// Where each output stands
     #[command(subcommand)]
     Cursor(cursor::Command),
@@ -98,6 +101,7 @@ pub fn main() -> ExitCode {
         Cli::Import(args) => import::import(&args),
         Cli::Receive(args) => receive(args),
         Cli::Demo(args) => demo(args),
+        Cli::Status(args) => status::status(&args),
         Cli::Cursor(command) => cursor::command(&command),
         Cli::Rejected(command) => rejected::command(&command),
         Cli::Policy(command) => policy::command(&command),

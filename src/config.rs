@@ -15,6 +15,7 @@ mod encoding;
 mod file;
 mod host_name;
 mod identity;
+mod live_view;
 mod load;
 mod log_flags;
 mod loki;
@@ -49,8 +50,10 @@ pub use self::destination::{Compression, Destination, Requests};
 pub use self::elasticsearch::{DocumentMode, Elasticsearch};
 pub use self::encoding::Encoding;
 pub use self::file::File;
+pub(crate) use self::host_name::host_name;
 pub(crate) use self::identity::IDENTITY_VARIABLES;
 pub use self::identity::Identity;
+pub use self::live_view::{Listen, LiveView};
 pub(crate) use self::load::{default_state_dir, load};
 pub use self::loki::{Loki, TooOld};
 pub use self::ndjson::{Format, Ndjson};
@@ -101,8 +104,10 @@ pub struct Config {
     pub outputs: Vec<Output>,
     /// Directory of cursors and rejected events, held by one daemon at a time.
     pub state_dir: PathBuf,
-    /// Address of `/metrics`, `/healthz`, `/livez` and `/readyz`; port 0 takes any.
+    /// Address of `/metrics`, `/healthz`, `/livez` and `/readyz`, and of the live view if it is loopback; port 0 takes any.
     pub bind_address: SocketAddr,
+    /// A listener for the live view; `None`: it is at `bind_address` alone, if that is loopback.
+    pub live_view: Option<LiveView>,
     /// How long requests in flight may take to finish after SIGTERM or SIGINT.
     pub shutdown_grace: Duration,
 }

@@ -2,7 +2,10 @@
 //! event or the endpoint is at fault.
 
 mod counted;
+mod glimpse;
+mod notes;
 mod pulse;
+mod standing;
 mod trouble;
 
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -14,7 +17,10 @@ use tokio::time::Instant;
 
 use crate::metrics::RouteMetrics;
 pub use counted::Counted;
+pub use glimpse::Glimpse;
+pub use notes::{Note, Notes};
 use pulse::Pulse;
+pub use standing::{Course, Hindrance, Standing};
 use trouble::{Beginnings, Kind, News, Trouble};
 
 /// The state of one output, shared by its deliveries and the admin server.
@@ -30,6 +36,7 @@ pub struct Health {
     in_doubt: watch::Sender<usize>,
     waiting_for_acks: watch::Sender<usize>,
     pulse: Pulse,
+    glimpse: Mutex<Glimpse>,
 }
 
 #[derive(Debug, Default)]
@@ -45,6 +52,8 @@ struct State {
     /// Why the log cannot be read.
     cannot_read: Option<String>,
     stopping: bool,
+    notes: Notes,
+    course: Option<Arc<Course>>,
     /// When an event was last set aside without evidence.
     credit_taken_at: Option<u64>,
 }
@@ -63,6 +72,7 @@ impl Health {
             in_doubt: watch::Sender::new(0),
             waiting_for_acks: watch::Sender::new(0),
             pulse: Pulse::default(),
+            glimpse: Mutex::default(),
         }
     }
 
@@ -103,7 +113,8 @@ impl Health {
 
     fn failed(&self, kind: Kind, reason: &str) {
         let mut state = self.lock();
-        let State { trouble, beginnings, .. } = &mut *state;
+        let State { trouble, beginnings, notes, .. } = &mut *state;
+        notes.add(reason);
         let trouble = trouble.get_or_insert_with(|| Trouble::new(kind));
         let news = trouble.failed(kind, reason, beginnings);
         let (kind, tries, seconds) = (trouble.kind, trouble.tries, trouble.since.elapsed().as_secs());
@@ -143,6 +154,7 @@ impl Health {
         let before = std::mem::replace(&mut self.lock().cannot_set_aside, reason.clone());
         match (before, reason) {
             (None, Some(reason)) => {
+                self.note(&reason);
                 tracing::error!(
                     output = self.output,
                     reason,
@@ -200,6 +212,10 @@ impl Health {
         // What can be neither read nor measured may have grown.
         state.unread = unread_bytes.map_or(state.unread || cannot_read.is_some(), |bytes| bytes > 0);
         self.metrics.log_unreadable(cannot_read.is_some());
+        if let Some(reason) = cannot_read.as_ref().filter(|reason| state.cannot_read.as_ref() != Some(reason))
+        {
+            state.notes.add(reason);
+        }
         state.cannot_read = cannot_read;
         if state.unread {
             state.waiting_since.get_or_insert_with(Instant::now);
@@ -282,67 +298,4 @@ impl Health {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::metrics::Metrics;
-
-    #[tokio::test(start_paused = true)]
-    async fn is_ready_until_nothing_moves_or_somebody_must_act() {
-        let metrics = Metrics::new();
-        let health = Health::new("siem", Duration::from_secs(300), Arc::new(metrics.route("siem")));
-        assert_eq!(health.not_ready(), None);
-        health.began_to_wait();
-        health.unavailable("503");
-        tokio::time::advance(Duration::from_secs(299)).await;
-        assert_eq!(health.not_ready(), None);
-        tokio::time::advance(Duration::from_secs(2)).await;
-        assert_eq!(health.not_ready().as_deref(), Some("siem: nothing was acknowledged for 301 s: 503"));
-        health.accepted(health.now());
-        health.progressed(false);
-        assert_eq!(health.not_ready(), None);
-        health.misconfigured("401");
-        health.unavailable("503");
-        assert_eq!(health.not_ready().as_deref(), Some("siem: 401"));
-        assert!(metrics.render().contains("audit_shipper_misconfigured{output=\"siem\"} 1"));
-        health.accepted(health.now());
-        assert!(metrics.render().contains("audit_shipper_misconfigured{output=\"siem\"} 0"));
-        assert_eq!(health.not_ready(), None);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn what_is_still_in_the_log_waits_too() {
-        let health = Health::new("siem", Duration::from_secs(300), Arc::new(Metrics::new().route("siem")));
-        let pass = |seconds| tokio::time::advance(Duration::from_secs(seconds));
-        health.behind(Some(9), Some("audit.log: denied".into()));
-        pass(200).await;
-        health.behind(None, Some("audit.log: denied".into()));
-        pass(101).await;
-        let said = "siem: nothing was acknowledged for 301 s: audit.log: denied";
-        assert_eq!(health.not_ready().as_deref(), Some(said));
-        // It can be read again, and something is settled; there is more.
-        health.behind(Some(9), None);
-        health.began_to_wait();
-        health.progressed(false);
-        assert_eq!(health.not_ready(), None);
-        pass(301).await;
-        assert_eq!(health.not_ready().as_deref(), Some("siem: nothing was acknowledged for 301 s"));
-        health.behind(Some(0), None);
-        assert_eq!(health.not_ready(), None);
-        // What is in memory waits, though nothing is behind it.
-        health.began_to_wait();
-        pass(301).await;
-        health.behind(Some(0), None);
-        assert!(health.not_ready().is_some());
-    }
-
-    #[test]
-    fn what_was_begun_before_is_no_evidence() {
-        let health = Health::new("siem", Duration::from_secs(300), Arc::new(Metrics::new().route("siem")));
-        let began = health.now();
-        assert!(health.take_credit());
-        health.accepted(began);
-        assert!(!health.take_credit());
-        health.accepted(health.now());
-        assert!(health.take_credit() && !health.take_credit());
-    }
-}
+mod tests;

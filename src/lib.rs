@@ -45,6 +45,7 @@
 //!   checkpoint     the cursor moves to Batch.end -> <output>.cursor.json, fsync at most once a second
 //! =======================================================================================
 //!   pipeline       builds all of it, owns the stop       admin  /metrics /healthz /livez /readyz
+//!                                                            live   / /api/v1/status
 //! ```
 //!
 //! # Words
@@ -129,6 +130,7 @@
 //! - [`metrics`]: every metric, and the books that always balance.
 //! - [`retention`]: how long until a rotator deletes what is not settled.
 //! - [`admin`]: metrics and health over HTTP.
+//! - [`live`]: the live view: a page and a document that say how each output does, now and over the last hour.
 //! - [`supervisor`]: what systemd is told, and its watchdog.
 //!
 //! Beside the daemon:
@@ -137,7 +139,7 @@
 //! - [`logs`]: logs that commands read from end to end, each line once, on all processors.
 //! - [`tally`]: which values come how often, in bounded memory.
 //! - [`shown`]: how numbers and foreign texts are shown to people.
-//! - `serve`: the HTTP server that [`admin`] and [`receive`] share.
+//! - `serve`: the HTTP server that [`admin`], [`live`] and [`receive`] share.
 //! - `durable`: what a file on disk is worth after a crash.
 //! - `properties`: what all property tests share.
 //!
@@ -181,6 +183,7 @@ pub mod gap;
 pub mod health;
 mod host;
 pub mod json;
+pub mod live;
 pub mod logs;
 mod manifest;
 pub mod metrics;

@@ -3,6 +3,7 @@
 //! Books are kept once per batch. A scrape and an entry exclude each other, so that the law holds in every answer:
 //! read = filtered + delivered + set aside + refused by endpoint + buffered.
 
+mod counts;
 mod pins;
 mod reloads;
 mod route;
@@ -23,8 +24,9 @@ use prometheus::{
 
 use crate::batch::Reason;
 
+pub use counts::Counts;
 pub use pins::{PinMetrics, PinShare};
-pub use reloads::ConfigMetrics;
+pub use reloads::{ConfigMetrics, LastRead};
 pub use route::RouteMetrics;
 use scraped::Scraped;
 pub use scraped::Unsettled;
@@ -93,9 +95,9 @@ struct Families {
     throttle_limits: GaugeVec,
     lag_bytes: IntGaugeVec,
     lag_seconds: GaugeVec,
-    grace: GaugeVec,
     waiting_seconds: GaugeVec,
     unreadable: IntGaugeVec,
+    grace: GaugeVec,
     gaps: IntCounterVec,
     last_gaps: GaugeVec,
     lost_bytes: IntCounterVec,
@@ -156,9 +158,9 @@ impl Metrics {
             ),
             lag_bytes: gauges(&registry, "audit_shipper_lag_bytes"),
             lag_seconds: register(&registry, "audit_shipper_lag_seconds", GaugeVec::new),
-            grace: register(&registry, "audit_shipper_retention_grace_seconds", GaugeVec::new),
             waiting_seconds: register(&registry, "audit_shipper_waiting_seconds", GaugeVec::new),
             unreadable: gauges(&registry, "audit_shipper_log_unreadable"),
+            grace: register(&registry, "audit_shipper_retention_grace_seconds", GaugeVec::new),
             gaps: counters(&registry, "audit_shipper_gaps_total"),
             last_gaps: register(&registry, "audit_shipper_last_gap_timestamp_seconds", GaugeVec::new),
             lost_bytes: counters(&registry, "audit_shipper_lost_bytes_total"),

@@ -29,6 +29,7 @@ use crate::admin::Admin;
 use crate::checkpoint::{Lock, LockError};
 use crate::config::{self, Config, Source};
 use crate::health::Health;
+use crate::live::{self, Live};
 use crate::metrics::Metrics;
 use crate::prepare::Prepared;
 use crate::redact::{KeyError, Redaction};
@@ -60,6 +61,9 @@ pub enum Fatal {
         /// Why.
         source: std::io::Error,
     },
+    /// The live view cannot be had.
+    #[error(transparent)]
+    LiveView(#[from] live::Unavailable),
     /// A task ended that must not end: a bug of ours.
     #[error("an output stopped unexpectedly: {0}")]
     Task(JoinError),
@@ -90,7 +94,8 @@ pub async fn run(
     let watchdog = tokio::spawn(supervisor::feed_watchdog(outputs.clone()));
     let status = tokio::spawn(supervisor::tell_status(outputs.clone()));
     let admin_stop = CancellationToken::new();
-    let admin = Admin::new(metrics.clone(), outputs);
+    let live = Live::start(&config, &metrics, &outputs)?;
+    let admin = Admin::new(metrics.clone(), outputs, live.at_admin(address));
     let admin = serve::serve(listener, None, admin, admin_stop.clone().cancelled_owned());
     let admin = tokio::spawn(admin);
 
@@ -118,6 +123,7 @@ pub async fn run(
     hearing.abort();
     admin_stop.cancel();
     let _ = admin.await;
+    live.end().await;
     watchdog.abort();
     stopping.abort();
     result
@@ -246,15 +252,19 @@ impl Daemon {
 
     /// What a running daemon cannot change is left as it is.
     fn keep_what_cannot_change(&self, config: &mut Config) {
-        let is_other =
-            (config.state_dir != self.config.state_dir, config.bind_address != self.config.bind_address);
-        for (is_other, field) in [(is_other.0, "stateDir"), (is_other.1, "bindAddress")] {
+        let is_other = [
+            (config.state_dir != self.config.state_dir, "stateDir"),
+            (config.bind_address != self.config.bind_address, "bindAddress"),
+            (config.live_view != self.config.live_view, "liveView"),
+        ];
+        for (is_other, field) in is_other {
             if is_other {
                 tracing::warn!("{field} has changed, which takes a restart; the old one stays in use");
             }
         }
         config.state_dir.clone_from(&self.config.state_dir);
         config.bind_address = self.config.bind_address;
+        config.live_view.clone_from(&self.config.live_view);
     }
 }
 

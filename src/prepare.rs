@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use crate::config::{self, Config, Destination, Errors, Loaded, Output};
 use crate::endpoint::Endpoint;
+use crate::live::Guard;
 use crate::policy::Policy;
 use crate::redact::Key;
 use crate::sink::{self, HttpSink};
@@ -72,6 +73,9 @@ fn of_outputs(config: &Config, warnings: &mut Vec<String>) -> Result<Vec<Prepare
                 add_new(&mut mistakes, way.err().into_iter().chain(policy.err()).flatten());
             }
         }
+    }
+    if let Some(view) = &config.live_view {
+        add_new(&mut mistakes, Guard::load(view).err().into_iter().flatten());
     }
     let exposed = check_keys(config::key_files(&config.outputs), &mut mistakes);
     add_new(warnings, exposed);

@@ -6,8 +6,8 @@
 //! served again, so the file may hold a line twice; such *duplicates* are written like any other line and counted. At
 //! least the last 7 million lines are remembered for that, in less than 300 MB, and over a restart too.
 //!
-//! In reading order: `crate::serve` accepts connections, `request` answers one request with the help of `token`,
-//! `body` and `list`, `writer` commits the lines of several requests with one fsync to `output`, and
+//! In reading order: `crate::serve` accepts connections, `request` answers one request with the help of
+//! `serve::token`, `body` and `list`, `writer` commits the lines of several requests with one fsync to `output`, and
 //! `seen` recognises duplicates.
 
 use std::future::Future;
@@ -21,10 +21,11 @@ use tokio::task::spawn_blocking;
 use tokio_rustls::TlsAcceptor;
 use tracing::info;
 
+use crate::serve::tls::{self, Named};
+use crate::serve::token::TokenFile;
 use metrics::Metrics;
 use output::Output;
 use request::Endpoint;
-use token::TokenFile;
 
 mod body;
 mod list;
@@ -32,8 +33,6 @@ mod metrics;
 mod output;
 mod request;
 mod seen;
-mod tls;
-mod token;
 mod writer;
 
 pub(crate) use seen::line_hash;
@@ -130,9 +129,12 @@ impl Security {
     fn check(args: &ReceiveArgs) -> Result<Self, Vec<String>> {
         let mut mistakes = Vec::new();
         let tls = match (&args.tls_cert, &args.tls_key) {
-            (Some(cert), Some(key)) => tls::acceptor(cert, key, args.client_ca.as_deref())
-                .map_err(|mut found| mistakes.append(&mut found))
-                .ok(),
+            (Some(cert), Some(key)) => {
+                let client_ca = args.client_ca.as_deref().map(|path| Named { by: "--client-ca", path });
+                let (cert, key) =
+                    (Named { by: "--tls-cert", path: cert }, Named { by: "--tls-key", path: key });
+                tls::acceptor(cert, key, client_ca).map_err(|mut found| mistakes.append(&mut found)).ok()
+            }
             (Some(_), None) => {
                 mistakes.push("--tls-cert: needs --tls-key".to_owned());
                 None

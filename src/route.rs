@@ -228,9 +228,7 @@ impl Shipping {
         if !batch.is_gap_record() {
             self.route.metrics.taken(&batch);
         }
-        if !batch.is_empty() {
-            self.route.health.began_to_wait();
-        }
+        self.route.health.took(&batch);
         self.show_lag(true);
         batch
     }

@@ -1,4 +1,9 @@
-//! Serves HTTP for the admin server and the receiver: how many connections, for how long, and the end.
+//! Serves HTTP for the admin server, the live view and the receiver: on which listener, how many connections, for how long,
+//! and the end. Below it what tells clients from strangers: `tls` and `token`.
+
+mod listener;
+pub(crate) mod tls;
+pub(crate) mod token;
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -15,11 +20,13 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 use tracing::{debug, warn};
+
+use listener::Stream;
+pub(crate) use listener::{Listener, bind_socket};
 
 /// Connections at a time; others wait in the kernel's queue.
 const MAX_CONNECTIONS: usize = 512;
@@ -40,11 +47,12 @@ pub(crate) trait Answer: Clone + Send + Sync + 'static {
 
 /// Answers connections until `stop` completes, then finishes the requests under way; returns whether it could.
 pub(crate) async fn serve(
-    listener: TcpListener,
+    listener: impl Into<Listener>,
     tls: Option<TlsAcceptor>,
     answer: impl Answer,
     stop: impl Future<Output = ()>,
 ) -> bool {
+    let listener = listener.into();
     let slots = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     let graceful = GracefulShutdown::new();
     let mut stop = pin!(stop);
@@ -64,11 +72,11 @@ pub(crate) async fn serve(
     finished
 }
 
-async fn accept(listener: &TcpListener, slots: &Arc<Semaphore>) -> (TcpStream, OwnedSemaphorePermit) {
+async fn accept(listener: &Listener, slots: &Arc<Semaphore>) -> (Stream, OwnedSemaphorePermit) {
     let slot = Arc::clone(slots).acquire_owned().await.expect("the semaphore is never closed");
     loop {
         match listener.accept().await {
-            Ok((stream, _)) => return (stream, slot),
+            Ok(stream) => return (stream, slot),
             Err(error) => {
                 // Out of file descriptors, most likely: asking again at once would spin.
                 warn!(%error, "cannot accept a connection");
@@ -79,12 +87,16 @@ async fn accept(listener: &TcpListener, slots: &Arc<Semaphore>) -> (TcpStream, O
 }
 
 async fn connection(
-    stream: TcpStream,
+    stream: Stream,
     _slot: OwnedSemaphorePermit,
     tls: Option<TlsAcceptor>,
     answer: impl Answer,
     watcher: Watcher,
 ) {
+    let stream = match stream {
+        Stream::Tcp(stream) => stream,
+        Stream::Unix(stream) => return requests(stream, false, answer, watcher).await,
+    };
     // Answers are one small segment each; a failure only costs latency.
     let _ = stream.set_nodelay(true);
     let Some(tls) = tls else {

@@ -138,7 +138,11 @@ impl Tally {
 
     /// Counts an event with this value.
     pub fn add(&mut self, value: &[u8], bytes: u64) {
-        let amount = Amount::of_event(bytes);
+        self.add_amount(value, Amount::of_event(bytes));
+    }
+
+    /// Counts events with this value.
+    pub fn add_amount(&mut self, value: &[u8], amount: Amount) {
         self.total += amount;
         let value = &value[..value.len().min(LONGEST)];
         if let Some(count) = self.counts.get_mut(value) {

@@ -13,7 +13,7 @@ use super::settings::{DEPRECATED_BACKOFF, INITIAL_BACKOFF, Setting, Settings};
 use super::value::{not_among, not_positive};
 use super::{
     Config, DEFAULT_MAX_LINE_BYTES, Destination, File, Loaded, LogFormat, Output, Pins, Rotation, Source,
-    StartAt, destination, file, log_flags, output, rotation,
+    StartAt, destination, file, live_view, log_flags, output, rotation,
 };
 use crate::source::format::Format;
 use crate::source::series::problem_of_pattern;
@@ -109,6 +109,7 @@ fn config(sources: Sources<'_>, document: Option<&Node>, state_directory: Option
     }
     let state_dir = top.value("stateDir", Some("state-dir")).line().value;
     let bind_address = bind_address(sources.report, top.value("bindAddress", Some("bind-address")).line());
+    let live_view = live_view::read(top.section("liveView"));
     let shutdown_grace =
         top.value("shutdownGrace", Some("shutdown-grace")).duration(Duration::from_secs(30)).value;
     top.finish();
@@ -121,7 +122,7 @@ fn config(sources: Sources<'_>, document: Option<&Node>, state_directory: Option
         }
     }
     check_apart(sources.report, &outputs);
-    Config { source, outputs, state_dir, bind_address, shutdown_grace }
+    Config { source, outputs, state_dir, bind_address, live_view, shutdown_grace }
 }
 
 /// No two outputs write to one place: a file has one writer, and lines from two would be mixed up.

@@ -7,7 +7,7 @@ use std::num::NonZeroUsize;
 use std::path::Path;
 
 use super::{
-    Batch, Compression, Config, Destination, Identity, Output, Redact, Throttle, destination, load,
+    Batch, Compression, Config, Destination, Identity, LiveView, Output, Redact, Throttle, destination, load,
     log_flags, output, quantity, rotation, routing,
 };
 use destinations::{show_destination, show_request};
@@ -45,12 +45,24 @@ outputs:
     // Writing to a String cannot fail.
     let _ = write!(
         yaml,
-        "stateDir: {state_dir}\nbindAddress: {bind:?}\nshutdownGrace: {grace}\n",
+        "stateDir: {state_dir}\nbindAddress: {bind:?}\n{live_view}shutdownGrace: {grace}\n",
         state_dir = show_path(&config.state_dir),
         bind = config.bind_address.to_string(),
+        live_view = show_live_view(config.live_view.as_ref()),
         grace = quantity::show_duration(config.shutdown_grace),
     );
     yaml
+}
+
+fn show_live_view(view: Option<&LiveView>) -> String {
+    let address = view.map_or_else(|| "~".to_owned(), |view| quoted(&view.listen.to_string()));
+    let token = show_file(view.and_then(|view| view.bearer_token_file.as_deref()));
+    let tls = view.and_then(|view| view.tls.as_ref());
+    let cert = show_file(tls.map(|(cert, _)| cert.as_path()));
+    let key = show_file(tls.map(|(_, key)| key.as_path()));
+    format!(
+        "liveView:\n  bindAddress: {address}\n  bearerTokenFile: {token}\n  tls: {{ certFile: {cert}, keyFile: {key} }}\n"
+    )
 }
 
 fn show_output(output: &Output) -> String {

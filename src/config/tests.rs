@@ -6,6 +6,7 @@ mod file;
 mod hostile;
 mod identity;
 mod kube_apiserver;
+mod live_view;
 mod loki;
 mod mistakes;
 mod otlp;
@@ -95,11 +96,12 @@ fn defaults(name: &str) -> Config {
             policy_file: None,
             gap_records: true,
             rejected: Rejected { max_size: 256 << 20, on_full: OnFull::DropOldest },
-            identity: Identity { cluster: None, node: host_name::host_name() },
+            identity: Identity { cluster: None, node: host_name() },
             ready_after: Duration::from_secs(300),
         }],
         state_dir: "/var/lib/audit-shipper".into(),
         bind_address: "127.0.0.1:9465".parse().unwrap(),
+        live_view: None,
         shutdown_grace: Duration::from_secs(30),
     }
 }

@@ -227,6 +227,12 @@ impl RouteMetrics {
         self.delivered.get()
     }
 
+    /// Bytes of the bodies they were in, before compression.
+    #[must_use]
+    pub fn delivered_bytes(&self) -> u64 {
+        self.delivered_bytes.get()
+    }
+
     /// Rotations that this output followed. All outputs follow the same log, so the one that is ahead counts.
     pub fn rotated(&self, rotations: u64) {
         let own = self.rotations.fetch_add(rotations, Ordering::Relaxed) + rotations;

@@ -126,12 +126,6 @@ pub const TABLE: &[Row] = &[
         "Age of the oldest audit event that is not settled; 0 when level.",
     ),
     (
-        "audit_shipper_retention_grace_seconds",
-        "gauge",
-        OUTPUT,
-        "Time until a rotator deletes the oldest bytes of the log that are not settled, at the rate at which it is written; 0 once they are deleted, +Inf if they never are.",
-    ),
-    (
         "audit_shipper_waiting_seconds",
         "gauge",
         OUTPUT,
@@ -142,6 +136,12 @@ pub const TABLE: &[Row] = &[
         "gauge",
         OUTPUT,
         "1 while the log cannot be read, or is in another format than was said.",
+    ),
+    (
+        "audit_shipper_retention_grace_seconds",
+        "gauge",
+        OUTPUT,
+        "Time until a rotator deletes the oldest bytes of the log that are not settled, at the rate at which it is written; 0 once they are deleted, +Inf if they never are.",
     ),
     ("audit_shipper_rotations_total", "counter", &[], "Rotations of the log that were followed."),
     (

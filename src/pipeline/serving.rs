@@ -16,7 +16,7 @@ use crate::checkpoint::{Cursor, Loaded, Store};
 use crate::config::{self, Destination};
 use crate::deliver::{Delivery, Exchange, Transport, Writing};
 use crate::endpoint::Endpoint;
-use crate::health::Health;
+use crate::health::{Course, Health};
 use crate::metrics::RouteMetrics;
 use crate::policy::Policy;
 use crate::prepare::{Prepared, Way};
@@ -88,6 +88,7 @@ impl Serving {
         while let Some(section) = trail.section(&self.config.name) {
             let Some((transport, to)) = self.transport(&section.source, &told.end).await else { return };
             tracing::info!(output = self.config.name, endpoint = to, log = %section.source.path.display(), "shipping");
+            self.health.leads(self.course(&section, to));
             let ends = Ends { now: told.end.clone(), at_end: section.is_over.clone() };
             let route = self.route(section, transport);
             if !self.health.pulse().beat_while(route.run(ends, told.grace.clone())).await {
@@ -134,6 +135,17 @@ impl Serving {
                 () = tokio::time::sleep(TRY_AGAIN_EVERY) => {}
             }
         }
+    }
+
+    /// From where to where it ships now; `to` is what that was called a moment ago.
+    fn course(&self, section: &Section, to: String) -> Course {
+        let endpoint: Box<dyn Fn() -> String + Send + Sync> = match self.endpoint.clone() {
+            // A kubeconfig may come to name another server.
+            Some(endpoint) => Box::new(move || endpoint.display()),
+            None => Box::new(move || to.clone()),
+        };
+        let pins = Arc::clone(section.log.watch().pins());
+        Course { pins, number: section.number, destination: self.config.destination.name(), endpoint }
     }
 
     /// A route on this log, from the cursor that is there.

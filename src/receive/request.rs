@@ -15,9 +15,9 @@ use tracing::warn;
 use super::body::{self, BodyError, Encoding};
 use super::list::{self, ListError};
 use super::metrics::Metrics;
-use super::token::TokenFile;
 use super::writer::{NotWritten, Writer};
 use crate::serve;
+use crate::serve::token::TokenFile;
 
 /// Bytes of bodies in memory at a time. A request waits for its share before its body is read, so that many large
 /// requests at once cost time and not memory.

@@ -321,6 +321,7 @@ impl Reading {
     fn tell(&self, gap: &Gap) {
         let are = if gap.certain { "are" } else { "may be" };
         tracing::error!(output = self.output, certain = gap.certain, "events {are} missing: {gap}");
+        self.health.note(&format!("events {are} missing: {gap}"));
         self.metrics.lost(gap);
     }
 }

@@ -170,7 +170,7 @@ fn every_flag_of_run_is_described_and_every_flag_described_exists() {
     let described = flags_in_readme();
     assert!(run.is_subset(&described), "not described: {:?}", run.difference(&described));
     let mut known = run;
-    for command in ["check", "receive", "demo", "top", "policy simulate"] {
+    for command in ["check", "receive", "demo", "status", "top", "policy simulate"] {
         known.extend(flags_of(command));
     }
     let of_others = [
@@ -185,8 +185,9 @@ fn every_flag_of_run_is_described_and_every_flag_described_exists() {
         "--locked",
         "--all-targets",
         "--document-private-items",
-        "--now",  // systemctl
-        "--wait", // systemd-run
+        "--now",       // systemctl
+        "--from-file", // kubectl
+        "--wait",      // systemd-run
     ];
     let unknown: Vec<_> = described
         .iter()
@@ -252,7 +253,7 @@ fn slug(heading: &str) -> String {
 
 #[test]
 fn the_links_lead_somewhere() {
-    for name in ["README.md", "docs/destinations.md"] {
+    for name in ["README.md", "docs/destinations.md", "docs/status.md"] {
         let (page, path) = (read(name), root().join(name));
         let links: Vec<&str> = page.split("](").skip(1).filter_map(|rest| rest.split(')').next()).collect();
         assert!(links.len() > 3, "{name}: {links:?}");

@@ -30,7 +30,7 @@ fn told(yaml: &str, variables: &[(&'static str, &str)]) -> String {
     let loaded = with(yaml, variables).unwrap_or_else(|errors| panic!("{errors}"));
     assert_eq!(loaded.warnings, [""; 0]);
     let Identity { cluster, node } = loaded.config.outputs[0].identity.clone();
-    let host = host_name::host_name();
+    let host = host_name();
     let node = if node == host { Some("HOST".to_owned()) } else { node };
     [cluster, node].map(|name| name.unwrap_or_else(|| "-".to_owned())).join(" ")
 }

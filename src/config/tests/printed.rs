@@ -53,6 +53,10 @@ outputs:
     readyAfter: 5m0s
 stateDir: /var/lib/audit-shipper
 bindAddress: \"127.0.0.1:9465\"
+liveView:
+  bindAddress: ~
+  bearerTokenFile: ~
+  tls: { certFile: ~, keyFile: ~ }
 shutdownGrace: 30s
 ";
     let mut defaults = defaults("siem");
@@ -264,6 +268,23 @@ fn rotation() -> impl Strategy<Value = Rotation> {
     })
 }
 
+fn live_view() -> impl Strategy<Value = LiveView> {
+    let guarded =
+        (any::<(std::net::IpAddr, u16)>(), path(), path(), path()).prop_map(|(address, token, cert, key)| {
+            LiveView {
+                listen: Listen::Address(address.into()),
+                bearer_token_file: Some(token),
+                tls: Some((cert, key)),
+            }
+        });
+    let socket = ("/[^\\pC]{0,20}[^\\pC/]", prop::option::of(path())).prop_map(|(socket, token)| LiveView {
+        listen: Listen::Socket(socket.into()),
+        bearer_token_file: token,
+        tls: None,
+    });
+    prop_oneof![guarded, socket]
+}
+
 fn config() -> impl Strategy<Value = Config> {
     (1..1usize << 40).prop_flat_map(|max_line| {
         let outputs =
@@ -274,12 +295,13 @@ fn config() -> impl Strategy<Value = Config> {
             });
         let source =
             (path(), any::<bool>(), pins(), rotation(), prop::sample::select(&log_flags::FORMATS[..]));
-        (source, outputs, path(), any::<(std::net::IpAddr, u16)>(), duration(0)).prop_map(
+        let served = (any::<(std::net::IpAddr, u16)>(), prop::option::of(live_view()));
+        (source, outputs, path(), served, duration(0)).prop_map(
             move |(
                 (path, newest, pins, rotation, (_, format)),
                 outputs,
                 state_dir,
-                bind_address,
+                (bind_address, live_view),
                 shutdown_grace,
             )| {
                 Config {
@@ -295,6 +317,7 @@ fn config() -> impl Strategy<Value = Config> {
                     outputs,
                     state_dir,
                     bind_address: bind_address.into(),
+                    live_view,
                     shutdown_grace,
                 }
             },

@@ -42,7 +42,7 @@ fn the_least_has_the_defaults_of_logtail() {
     };
     assert_eq!(sls(""), expect);
     assert_eq!(sls("source: ''").source, "");
-    assert_eq!(Some(expect.hostname), host_name::host_name());
+    assert_eq!(Some(expect.hostname), host_name());
     assert_eq!(sls("hostname: ''").hostname, "");
 }
 

@@ -26,7 +26,7 @@ fn little_has_to_be_said() {
     let SplunkHec { server, host, source, sourcetype, index, fields, ack } = splunk(LEAST);
     assert_eq!(server.url.as_str(), "https://splunk.test:8088/");
     assert_eq!(server.login, Login::Token { scheme: "Splunk", file: "/token".into(), field: "tokenFile" });
-    assert_eq!(host, host_name::host_name());
+    assert_eq!(host, host_name());
     assert_eq!(source.as_deref(), Some("/var/log/kubernetes/audit.log"));
     assert_eq!(
         (sourcetype.as_str(), index, fields, ack),

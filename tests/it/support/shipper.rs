@@ -22,6 +22,7 @@ pub(crate) struct Shipper {
     output: String,
     redact: String,
     gap_records: bool,
+    live_view: String,
     flags: Vec<String>,
 }
 
@@ -63,6 +64,7 @@ impl Shipper {
             output: String::new(),
             redact: "enabled: false".to_owned(),
             gap_records: false,
+            live_view: "~".to_owned(),
             flags: Vec::new(),
         }
     }
@@ -115,6 +117,12 @@ impl Shipper {
         self
     }
 
+    /// The section `liveView`.
+    pub(crate) fn live_view(mut self, section: &str) -> Self {
+        section.clone_into(&mut self.live_view);
+        self
+    }
+
     /// A further flag; it wins over the fields, and the last of the same name over the others.
     pub(crate) fn flag(mut self, name: &str, value: impl Display) -> Self {
         self.flags.push(format!("--{name}={value}"));
@@ -141,7 +149,7 @@ impl Shipper {
         let quoted = |path: PathBuf| format!("\"{}\"", path.display());
         let (log, state) = (quoted(self.workdir.log()), quoted(self.workdir.state()));
         let kubeconfig = quoted(self.workdir.path("webhook.kubeconfig"));
-        let Self { source, webhook, output, redact, gap_records, .. } = self;
+        let Self { source, webhook, output, redact, gap_records, live_view, .. } = self;
         let webhook = format!("webhook: {{ kubeconfig: {kubeconfig}, {webhook} }}");
         let sink = self.sink.as_ref().unwrap_or(&webhook);
         let text = format!(
@@ -153,7 +161,8 @@ impl Shipper {
              \x20   gapRecords: {gap_records}\n\
              {output}\
              stateDir: {state}\n\
-             bindAddress: 127.0.0.1:0\n"
+             bindAddress: 127.0.0.1:0\n\
+             liveView: {live_view}\n"
         );
         std::fs::write(&config, text).unwrap();
         let mut args = vec!["run".to_owned(), format!("--config={}", config.display())];

@@ -1,4 +1,4 @@
-//! The bearer token that senders must show.
+//! The bearer token that clients must show.
 
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
@@ -11,9 +11,9 @@ use tracing::warn;
 /// A token is short; the rest of a wrong file stays unread.
 const MAX_BYTES: u64 = 64 * 1024;
 
-/// A file that holds the token. It is read for every request: a few bytes against the fsync that the request costs
-/// anyway, and a token that was rotated counts at once.
-pub(super) struct TokenFile {
+/// A file that holds the token. It is read for every request: a few bytes, and a token that was rotated counts at once.
+#[derive(Debug)]
+pub(crate) struct TokenFile {
     path: PathBuf,
     /// Digest of the token last read; it stays while the file cannot be read.
     known: Mutex<[u8; 32]>,
@@ -21,12 +21,12 @@ pub(super) struct TokenFile {
 
 impl TokenFile {
     /// Fails if there is no token in the file.
-    pub(super) fn load(path: &Path) -> io::Result<Self> {
+    pub(crate) fn load(path: &Path) -> io::Result<Self> {
         Ok(Self { path: path.to_owned(), known: Mutex::new(read(path)?) })
     }
 
     /// Whether the request shows the token.
-    pub(super) fn admits(&self, headers: &HeaderMap) -> bool {
+    pub(crate) fn admits(&self, headers: &HeaderMap) -> bool {
         let expected = self.current();
         let shown = headers.get(AUTHORIZATION).and_then(|value| bearer(value.as_bytes()));
         shown.is_some_and(|token| same(&digest(token), &expected))

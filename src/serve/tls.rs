@@ -1,5 +1,6 @@
 //! TLS: the server's certificate, and which clients are let in.
 
+use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -11,21 +12,33 @@ use rustls::server::danger::ClientCertVerifier;
 use rustls::{RootCertStore, ServerConfig};
 use tokio_rustls::TlsAcceptor;
 
+/// A file, and the flag or field that names it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Named<'a> {
+    pub(crate) by: &'a str,
+    pub(crate) path: &'a Path,
+}
+
+impl Named<'_> {
+    fn mistake(&self, what: impl fmt::Display) -> String {
+        format!("{}: {}: {what}", self.by, self.path.display())
+    }
+}
+
 /// Loads the files; with `client_ca`, a client without a certificate of these authorities is turned away.
-pub(super) fn acceptor(
-    cert: &Path,
-    key: &Path,
-    client_ca: Option<&Path>,
+pub(crate) fn acceptor(
+    cert: Named<'_>,
+    key: Named<'_>,
+    client_ca: Option<Named<'_>>,
 ) -> Result<TlsAcceptor, Vec<String>> {
     let provider = Arc::new(aws_lc_rs::default_provider());
     let mut mistakes = Vec::new();
-    let chain = certificates("--tls-cert", cert).map_err(|mistake| mistakes.push(mistake)).ok();
-    let private_key = PrivateKeyDer::from_pem_file(key)
-        .map_err(|error| mistakes.push(format!("--tls-key: {}: {error}", key.display())))
-        .ok();
+    let chain = certificates(cert).map_err(|mistake| mistakes.push(mistake)).ok();
+    let private_key =
+        PrivateKeyDer::from_pem_file(key.path).map_err(|error| mistakes.push(key.mistake(error))).ok();
     let verifier = match client_ca {
-        Some(path) => {
-            client_verifier(path, &provider).map(Some).map_err(|mistake| mistakes.push(mistake)).ok()
+        Some(file) => {
+            client_verifier(file, &provider).map(Some).map_err(|mistake| mistakes.push(mistake)).ok()
         }
         None => Some(None),
     };
@@ -33,7 +46,7 @@ pub(super) fn acceptor(
         return Err(mistakes);
     };
 
-    let unusable = |error| vec![format!("--tls-cert: {}: {error}", cert.display())];
+    let unusable = |error| vec![cert.mistake(error)];
     let builder = ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .map_err(unusable)?;
@@ -47,24 +60,24 @@ pub(super) fn acceptor(
 }
 
 fn client_verifier(
-    path: &Path,
+    file: Named<'_>,
     provider: &Arc<CryptoProvider>,
 ) -> Result<Arc<dyn ClientCertVerifier>, String> {
     let mut roots = RootCertStore::empty();
-    for certificate in certificates("--client-ca", path)? {
-        roots.add(certificate).map_err(|error| format!("--client-ca: {}: {error}", path.display()))?;
+    for certificate in certificates(file)? {
+        roots.add(certificate).map_err(|error| file.mistake(error))?;
     }
     WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider))
         .build()
-        .map_err(|error| format!("--client-ca: {}: {error}", path.display()))
+        .map_err(|error| file.mistake(error))
 }
 
-fn certificates(flag: &str, path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
-    let certificates = CertificateDer::pem_file_iter(path)
+fn certificates(file: Named<'_>) -> Result<Vec<CertificateDer<'static>>, String> {
+    let certificates = CertificateDer::pem_file_iter(file.path)
         .and_then(Iterator::collect::<Result<Vec<_>, _>>)
-        .map_err(|error| format!("{flag}: {}: {error}", path.display()))?;
+        .map_err(|error| file.mistake(error))?;
     if certificates.is_empty() {
-        return Err(format!("{flag}: {}: no certificate in it", path.display()));
+        return Err(file.mistake("no certificate in it"));
     }
     Ok(certificates)
 }

@@ -1,0 +1,201 @@
+//! What is remembered of one output: an hour of points, of glimpses and of what went wrong, in bounded memory. It outlives a
+//! change of the configuration that builds the output anew.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio::time::Instant;
+
+use super::status::{History, Point, Share, State, Top, Trouble};
+use crate::health::{Glimpse, Health, Hindrance, Notes};
+use crate::tally::Tally;
+
+/// Between two points.
+pub(super) const STEP: Duration = Duration::from_secs(10);
+/// Points of an hour.
+const POINTS: usize = 360;
+/// Glimpses are kept by slices of the hour.
+const SLICES: usize = 12;
+const SLICE: Duration = Duration::from_secs(300);
+/// Values that are shown.
+const MOST_VALUES: usize = 10;
+/// Bytes of a value that are shown.
+const LONGEST_VALUE: usize = 256;
+/// An output whose oldest event is no older is level, though there is always something on its way.
+const LEVEL_WITHIN: f64 = 60.0;
+
+/// One output.
+#[derive(Debug)]
+pub(super) struct Story {
+    points: VecDeque<Option<Point>>,
+    until: Timestamp,
+    /// What was delivered when the last point was made, in events and bytes, and when that was.
+    delivered: (u64, u64),
+    pointed_at: Instant,
+    slices: VecDeque<(Instant, Glimpse)>,
+    notes: Notes,
+    state: Option<(State, Timestamp)>,
+}
+
+impl Story {
+    /// Begins now.
+    pub(super) fn of(health: &Health) -> Self {
+        Self {
+            points: VecDeque::new(),
+            until: Timestamp::now(),
+            delivered: delivered(health),
+            pointed_at: Instant::now(),
+            slices: VecDeque::new(),
+            notes: Notes::default(),
+            state: None,
+        }
+    }
+
+    /// Takes over what has happened since the last look.
+    pub(super) fn look(&mut self, health: &Health) {
+        self.notes.merge(health.take_notes());
+        while self.slices.front().is_some_and(|(begun, _)| begun.elapsed() >= SLICE * 12) {
+            self.slices.pop_front();
+        }
+        let glimpse = health.take_glimpse();
+        match self.slices.back_mut().filter(|(begun, _)| begun.elapsed() < SLICE) {
+            Some((_, last)) => last.merge(glimpse),
+            None => self.slices.push_back((Instant::now(), glimpse)),
+        }
+        while self.slices.len() > SLICES {
+            self.slices.pop_front();
+        }
+        let now = state_of(health);
+        if self.state.is_none_or(|(state, _)| state != now) {
+            self.state = Some((now, Timestamp::now()));
+        }
+    }
+
+    /// A step is over.
+    pub(super) fn step(&mut self, health: &Health) {
+        self.look(health);
+        // The process may have been stopped, or the machine asleep.
+        let steps = self.pointed_at.elapsed().as_secs() / STEP.as_secs();
+        let missed = usize::try_from(steps).unwrap_or(POINTS).saturating_sub(1).min(POINTS);
+        (0..missed).for_each(|_| self.push(None));
+        let now = self.point(health);
+        self.push(Some(now));
+        (self.delivered, self.pointed_at, self.until) = (delivered(health), Instant::now(), Timestamp::now());
+    }
+
+    fn push(&mut self, point: Option<Point>) {
+        if self.points.len() == POINTS {
+            self.points.pop_front();
+        }
+        self.points.push_back(point);
+    }
+
+    /// How the output does since the last point.
+    fn point(&self, health: &Health) -> Point {
+        let seconds = self.pointed_at.elapsed().as_secs_f64();
+        let (events, bytes) = delivered(health);
+        #[expect(clippy::cast_precision_loss, reason = "far less than 2^52 in some seconds")]
+        let rate = |now: u64, before: u64| {
+            if seconds > 0.0 { tenths(now.saturating_sub(before) as f64 / seconds) } else { 0.0 }
+        };
+        let (lag_bytes, lag_seconds) = health.metrics().lag();
+        Point {
+            events_per_second: rate(events, self.delivered.0),
+            bytes_per_second: rate(bytes, self.delivered.1),
+            lag_bytes,
+            lag_seconds: tenths(lag_seconds),
+        }
+    }
+
+    /// How it does now: the rates are those of the last whole step, or of what there was of the first one.
+    pub(super) fn current(&self, health: &Health) -> Point {
+        let now = self.point(health);
+        let rates = self.points.back().copied().flatten().unwrap_or(now);
+        Point { lag_bytes: now.lag_bytes, lag_seconds: now.lag_seconds, ..rates }
+    }
+
+    pub(super) fn history(&self) -> History {
+        fn all<T>(points: &VecDeque<Option<Point>>, of: impl Fn(&Point) -> T) -> Vec<Option<T>> {
+            points.iter().map(|point| point.as_ref().map(&of)).collect()
+        }
+        History {
+            step_seconds: STEP.as_secs(),
+            until: self.until,
+            events_per_second: all(&self.points, |point| point.events_per_second),
+            bytes_per_second: all(&self.points, |point| point.bytes_per_second),
+            lag_bytes: all(&self.points, |point| point.lag_bytes),
+            lag_seconds: all(&self.points, |point| point.lag_seconds),
+        }
+    }
+
+    /// What it does, since when, and why if something hinders it.
+    pub(super) fn state(&self, health: &Health) -> (State, Timestamp, Option<String>) {
+        let (state, seen) = self.state.unwrap_or((State::Level, self.until));
+        let standing = health.standing();
+        let lasts = standing.as_ref().and_then(|standing| standing.lasts);
+        let began = lasts.and_then(|lasts| Timestamp::now().checked_sub(lasts).ok());
+        (state, began.unwrap_or(seen), standing.map(|standing| standing.reason))
+    }
+
+    pub(super) fn errors(&self) -> Vec<Trouble> {
+        let trouble = |note: &crate::health::Note| Trouble {
+            what: note.what.clone(),
+            first: note.first,
+            last: note.last,
+            count: note.count,
+        };
+        self.notes.latest().map(trouble).collect()
+    }
+
+    pub(super) fn top(&self) -> Top {
+        let mut all = Glimpse::default();
+        for (_, slice) in &self.slices {
+            all.merge(slice.clone());
+        }
+        let seconds = self.slices.front().map_or(0, |(begun, _)| begun.elapsed().as_secs());
+        Top {
+            events: all.users.total().events,
+            looked_at: all.looks,
+            seconds,
+            users: shares(&all.users),
+            verbs: shares(&all.verbs),
+        }
+    }
+}
+
+fn shares(tally: &Tally) -> Vec<Share> {
+    let value = |value: &[u8]| {
+        let text = String::from_utf8_lossy(&value[..value.len().min(LONGEST_VALUE)]).into_owned();
+        if text.is_empty() { "(none)".to_owned() } else { text }
+    };
+    let rows = tally.top(MOST_VALUES).rows;
+    rows.iter().map(|row| Share { value: value(row.value), events: row.amount.events }).collect()
+}
+
+fn delivered(health: &Health) -> (u64, u64) {
+    let metrics = health.metrics();
+    (metrics.delivered_events(), metrics.delivered_bytes())
+}
+
+fn state_of(health: &Health) -> State {
+    let hindrance = health.standing().map(|standing| standing.hindrance);
+    match hindrance {
+        Some(Hindrance::Stopping) => State::Stopping,
+        Some(Hindrance::Hanging) => State::Hanging,
+        Some(Hindrance::SetAsideBlocked) => State::Blocked,
+        Some(Hindrance::Misconfigured) => State::Misconfigured,
+        Some(Hindrance::Unavailable) => State::Waiting,
+        Some(Hindrance::Unreadable) => State::Unreadable,
+        None => match health.metrics().lag() {
+            (0, _) => State::Level,
+            // What is not read yet has no age.
+            (_, seconds) if seconds > 0.0 && seconds <= LEVEL_WITHIN => State::Level,
+            _ => State::Shipping,
+        },
+    }
+}
+
+fn tenths(number: f64) -> f64 {
+    (number * 10.0).round() / 10.0
+}

@@ -1,0 +1,148 @@
+//! The page in a real browser, in both themes. What it looks like is in `target/tmp/live-view-*.png`, to be looked at.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use audit_shipper::live::status::State;
+
+use super::seen::wait_for;
+use crate::support::daemon::Daemon;
+use crate::support::endpoint::{Answer, Endpoint};
+use crate::support::leave_out;
+use crate::support::shipper::Shipper;
+use crate::support::workdir::{Workdir, real_events};
+
+/// A client may call itself so.
+const HOSTILE: &str = "<img src=x onerror=alert(1)>";
+
+/// What the browser has made of a page.
+struct Shown {
+    dom: String,
+    /// What was said on its console.
+    console: Vec<String>,
+    /// What it asked the network for.
+    asked_for: Vec<String>,
+    picture: PathBuf,
+}
+
+fn browser() -> Option<&'static str> {
+    let names = ["chromium", "chromium-browser", "google-chrome"];
+    names.into_iter().find(|name| Command::new(name).arg("--version").output().is_ok())
+}
+
+/// Shows the page of a daemon, some polls long.
+fn show(browser: &str, daemon: &Daemon, name: &str, theme: &[&str]) -> Shown {
+    let workdir = Workdir::new();
+    let picture = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("live-view-{name}.png"));
+    let _ = fs::remove_file(&picture);
+    let log = workdir.path("net.json");
+    let output = Command::new(browser)
+        .args([
+            "--headless=new",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--disable-dev-shm-usage",
+            "--hide-scrollbars",
+        ])
+        .args([
+            "--disable-background-networking",
+            "--disable-component-update",
+            "--no-first-run",
+            "--disable-sync",
+        ])
+        .arg("--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1")
+        .args(["--enable-logging=stderr", "--v=0", "--window-size=1280,1160", "--virtual-time-budget=8000"])
+        .args(theme)
+        .arg(format!("--user-data-dir={}", workdir.path("profile").display()))
+        .arg(format!("--log-net-log={}", log.display()))
+        .arg(format!("--screenshot={}", picture.display()))
+        .arg("--dump-dom")
+        .arg(format!("http://{}/", daemon.address()))
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "{said}");
+    let net = fs::read_to_string(&log).unwrap();
+    let asked_for = net.split("\"url\":\"").skip(1).filter_map(|rest| rest.split('"').next());
+    Shown {
+        dom: String::from_utf8(output.stdout).unwrap(),
+        console: said.lines().filter(|line| line.contains("CONSOLE")).map(str::to_owned).collect(),
+        asked_for: asked_for.filter(|url| url.starts_with("http")).map(str::to_owned).collect(),
+        picture,
+    }
+}
+
+/// It was drawn by its own script, that asked nobody else and met no error.
+fn assert_well(shown: &Shown, daemon: &Daemon) {
+    assert!(shown.console.is_empty(), "{:?}", shown.console);
+    let ours = format!("http://{}/", daemon.address());
+    let status = format!("{ours}api/v1/status");
+    assert!(shown.asked_for.contains(&status), "{:?}", shown.asked_for);
+    // What Chromium wants for itself. A page that asked there would be told off on the console, by its policy.
+    let is_browsers = |url: &str| {
+        let host = url.split('/').nth(2).unwrap_or_default();
+        [".google.com", ".googleapis.com", ".gvt1.com"].iter().any(|own| host.ends_with(own))
+    };
+    let is_other = |url: &&String| !url.starts_with(&ours) && !is_browsers(url);
+    let others: Vec<_> = shown.asked_for.iter().filter(is_other).collect();
+    assert!(others.is_empty(), "{others:?}");
+    let polls = shown.dom.split_once("data-polled=\"").unwrap().1.split_once('"').unwrap().0;
+    assert!(polls.parse::<u32>().unwrap() > 1, "{polls} polls");
+    let picture = fs::read(&shown.picture).unwrap();
+    assert!(picture.starts_with(b"\x89PNG") && picture.len() > 20_000, "{} bytes", picture.len());
+}
+
+#[test]
+fn a_browser_shows_it_in_light_and_dark_and_asks_nobody_else() {
+    let Some(browser) = browser() else { return leave_out("there is no Chromium to show the live view") };
+    let endpoint = Endpoint::start(|_, _| Answer::ok());
+    let mut events = real_events(400);
+    for event in events.iter_mut().take(200) {
+        let (head, tail) = event.split_once("\"username\":\"").unwrap();
+        *event = format!("{head}\"username\":\"{HOSTILE}{tail}");
+    }
+    let daemon = Shipper::new(&endpoint).log(&events).batches_of(100).start();
+    wait_for(&daemon, "all events delivered", |output| {
+        output.counts.delivered == 400 && output.state == State::Level && output.current.lag_bytes == 0
+    });
+    let themes = [
+        ("light", &["--blink-settings=preferredColorScheme=1"]),
+        ("dark", &["--blink-settings=preferredColorScheme=0"]),
+    ];
+    let mut pictures = Vec::new();
+    for (theme, flags) in themes {
+        let shown = show(browser, &daemon, theme, flags);
+        assert_well(&shown, &daemon);
+        for text in [
+            "The output is level",
+            ">siem<",
+            ">Level<",
+            ">Delivered<",
+            ">audit.log<",
+            "shipped so far · live",
+            "Estimated from 32 of 400 events",
+            "None since the daemon was started.",
+            "&lt;img src=x onerror=alert(1)&gt;",
+        ] {
+            assert!(shown.dom.contains(text), "{text}\n{}", shown.dom);
+        }
+        assert!(!shown.dom.contains("<img"), "{}", shown.dom);
+        pictures.push(fs::read(&shown.picture).unwrap());
+    }
+    assert!(pictures[0] != pictures[1], "both themes look the same");
+}
+
+#[test]
+fn a_browser_shows_what_hinders_an_output() {
+    let Some(browser) = browser() else { return leave_out("there is no Chromium to show the live view") };
+    let endpoint = Endpoint::start(|_, _| Answer::status(401));
+    let daemon = Shipper::new(&endpoint).log(&real_events(40)).start();
+    wait_for(&daemon, "misconfigured", |output| output.state == State::Misconfigured);
+    let shown = show(browser, &daemon, "hindered", &["--blink-settings=preferredColorScheme=0"]);
+    assert_well(&shown, &daemon);
+    for text in ["The output needs attention", ">Needs attention<", "status 401", "waiting · live"] {
+        assert!(shown.dom.contains(text), "{text}\n{}", shown.dom);
+    }
+}
