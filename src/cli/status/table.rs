@@ -40,8 +40,9 @@ pub(super) fn table(status: &Status, screen: &Screen, has_colours: bool) -> Stri
 fn head(status: &Status, screen: &Screen) -> String {
     let up = between(status.started_at, status.now);
     let node = status.node.as_deref().map(|node| format!(" on {node}")).unwrap_or_default();
-    let logs = status.logs.join(", ");
-    let head = format!("audit-shipper {}{node}, up {up}, reads {logs}", status.version);
+    let logs =
+        if status.logs.is_empty() { String::new() } else { format!(", reads {}", status.logs.join(", ")) };
+    let head = format!("audit-shipper {}{node}, up {up}{logs}", status.version);
     let mut text = format!("{}\n", fitted(&head, screen.columns));
     if !status.configuration.is_right {
         let ago = between(status.configuration.right_at, status.now);
