@@ -28,6 +28,7 @@ mod print;
 mod quantity;
 mod redact;
 mod report;
+mod rotation;
 mod routing;
 mod section;
 mod server;
@@ -64,6 +65,7 @@ pub(crate) use self::quantity::{boolean, duration, int, show_duration};
 pub(crate) use self::redact::key_files;
 pub use self::report::Errors;
 pub(crate) use self::report::Origin;
+pub use self::rotation::Rotation;
 pub(crate) use self::section::closest;
 pub use self::server::{Login, Server, ServerTls};
 pub(crate) use self::settings::{DEPRECATED_BACKOFF, INITIAL_BACKOFF, Setting, Settings};
@@ -136,6 +138,8 @@ pub struct Source {
     pub max_line_bytes: NonZeroUsize,
     /// How much of what was deleted before it was read is held.
     pub pins: Pins,
+    /// How others rotate and delete it.
+    pub rotation: Rotation,
 }
 
 /// How much is held of files that were deleted before they were read, and that nobody else holds any more.

@@ -31,8 +31,10 @@
 //! | `exec/info.rs` | what such a command is told of the cluster |
 //! | `client.rs` | all of it as a `reqwest::Client`: proxies, timeouts, `tls-server-name` |
 //! | `current.rs` | what is in use, and what takes its place |
+//! | `condition.rs` | how its files and certificates are |
 
 mod client;
+mod condition;
 mod configured;
 mod credentials;
 mod current;
@@ -55,7 +57,6 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use jiff::Timestamp;
 use reqwest::Url;
 use reqwest::header::{HeaderMap, HeaderValue};
 use rustix::fs::OFlags;
@@ -63,6 +64,7 @@ use tokio::sync::watch;
 
 use crate::config::{self, Server};
 use client::Connection;
+pub use condition::Condition;
 pub use credentials::AccessKey;
 use current::Current;
 use report::Report;
@@ -104,17 +106,6 @@ pub struct Session {
     authorization: Option<HeaderValue>,
     access_key: Option<Arc<AccessKey>>,
     generation: u64,
-}
-
-/// How an endpoint's files are, for metrics.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Condition {
-    /// Whether all of them could be read when they were last looked at.
-    pub is_good: bool,
-    /// When the client certificate expires.
-    pub client_certificate_expires: Option<Timestamp>,
-    /// When the last of the endpoint's authorities expires.
-    pub authorities_expire: Option<Timestamp>,
 }
 
 impl Endpoint {
@@ -238,6 +229,11 @@ impl Endpoint {
     /// The next request looks up the host's name again.
     pub fn reconnect(&self, session: &Session) {
         self.current().reconnect(&session.connection);
+    }
+
+    /// An answer came from a server with this certificate; `None` over plain http.
+    pub fn answered(&self, certificate: Option<&[u8]>) {
+        self.current().answered(certificate);
     }
 
     /// Counts the changes of what [`Endpoint::session`] returns.

@@ -195,6 +195,7 @@ impl Health {
         let mut state = self.lock();
         state.in_memory = waiting;
         state.waiting_since = (waiting || state.unread).then(Instant::now);
+        self.metrics.waiting_since(state.waiting_since);
     }
 
     /// Something was read.
@@ -202,6 +203,7 @@ impl Health {
         let mut state = self.lock();
         state.in_memory = true;
         state.waiting_since.get_or_insert_with(Instant::now);
+        self.metrics.waiting_since(state.waiting_since);
     }
 
     /// How much there is in the log behind what was read, if that is known; why it cannot be read, if it cannot.
@@ -209,6 +211,7 @@ impl Health {
         let mut state = self.lock();
         // What can be neither read nor measured may have grown.
         state.unread = unread_bytes.map_or(state.unread || cannot_read.is_some(), |bytes| bytes > 0);
+        self.metrics.log_unreadable(cannot_read.is_some());
         if let Some(reason) = cannot_read.as_ref().filter(|reason| state.cannot_read.as_ref() != Some(reason))
         {
             state.notes.add(reason);
@@ -219,6 +222,7 @@ impl Health {
         } else if !state.in_memory {
             state.waiting_since = None;
         }
+        self.metrics.waiting_since(state.waiting_since);
     }
 
     /// Its name.

@@ -81,6 +81,7 @@
 //! | suspect | a single event that was refused; *evidence* decides whether it is at fault or the endpoint |
 //! | probe | a request without events that shows whether events would be taken; what it shows is a *finding* |
 //! | gap | a place where events are or may be missing |
+//! | grace | of an output: how long until retention reaches what it has not settled |
 //! | gap record | an event of our own that stands in the stream for a gap; in no book, and settled as any event |
 //!
 //! # Modules, in reading order
@@ -127,6 +128,7 @@
 //! What others see of it:
 //! - [`health`]: how an output is doing, the evidence for suspects, and whether its loop still runs (`pulse`).
 //! - [`metrics`]: every metric, and the books that always balance.
+//! - [`retention`]: how long until a rotator deletes what is not settled.
 //! - [`admin`]: metrics and health over HTTP.
 //! - [`live`]: the live view: a page and a document that say how each output does, now and over the last hour.
 //! - [`supervisor`]: what systemd is told, and its watchdog.
@@ -193,6 +195,7 @@ mod properties;
 pub mod receive;
 pub mod redact;
 pub mod rejected;
+pub mod retention;
 pub mod route;
 pub(crate) mod serve;
 pub mod shown;

@@ -7,6 +7,7 @@ mod counts;
 mod pins;
 mod reloads;
 mod route;
+mod scraped;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -17,8 +18,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use jiff::Timestamp;
 use prometheus::core::Collector;
 use prometheus::{
-    Gauge, GaugeVec, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
-    Registry, TextEncoder,
+    GaugeVec, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGaugeVec, Opts, Registry,
+    TextEncoder,
 };
 
 use crate::batch::Reason;
@@ -27,6 +28,8 @@ pub use counts::Counts;
 pub use pins::{PinMetrics, PinShare};
 pub use reloads::{ConfigMetrics, LastRead};
 pub use route::RouteMetrics;
+use scraped::Scraped;
+pub use scraped::Unsettled;
 pub use table::{Row, TABLE};
 
 /// What became of a request.
@@ -64,7 +67,7 @@ struct Inner {
     pins: PinMetrics,
     config: ConfigMetrics,
     families: Families,
-    routes: Mutex<Vec<Arc<Shared>>>,
+    routes: Mutex<Vec<Arc<Scraped>>>,
 }
 
 /// The families that have a child for each output.
@@ -78,6 +81,9 @@ struct Families {
     delivered_bytes: IntCounterVec,
     sent_bytes: IntCounterVec,
     set_aside: IntCounterVec,
+    rejected_bytes: IntGaugeVec,
+    rejected_limits: IntGaugeVec,
+    rejected_dropped: IntCounterVec,
     refused: IntCounterVec,
     buffered: IntGaugeVec,
     diverted: IntCounterVec,
@@ -86,9 +92,14 @@ struct Families {
     durations: HistogramVec,
     batches: HistogramVec,
     throttled: prometheus::CounterVec,
+    throttle_limits: GaugeVec,
     lag_bytes: IntGaugeVec,
     lag_seconds: GaugeVec,
+    waiting_seconds: GaugeVec,
+    unreadable: IntGaugeVec,
+    grace: GaugeVec,
     gaps: IntCounterVec,
+    last_gaps: GaugeVec,
     lost_bytes: IntCounterVec,
     misconfigured: IntGaugeVec,
     window: IntGaugeVec,
@@ -125,6 +136,9 @@ impl Metrics {
             delivered_bytes: counters(&registry, "audit_shipper_delivered_bytes_total"),
             sent_bytes: counters(&registry, "audit_shipper_sent_bytes_total"),
             set_aside: counters(&registry, "audit_shipper_set_aside_events_total"),
+            rejected_bytes: gauges(&registry, "audit_shipper_rejected_file_bytes"),
+            rejected_limits: gauges(&registry, "audit_shipper_rejected_file_limit_bytes"),
+            rejected_dropped: counters(&registry, "audit_shipper_rejected_file_dropped_events_total"),
             refused: counters(&registry, "audit_shipper_refused_by_endpoint_events_total"),
             buffered: gauges(&registry, "audit_shipper_buffered_events"),
             diverted: counters(&registry, "audit_shipper_diverted_events_total"),
@@ -137,9 +151,18 @@ impl Metrics {
                 "audit_shipper_throttle_wait_seconds_total",
                 prometheus::CounterVec::new,
             ),
+            throttle_limits: register(
+                &registry,
+                "audit_shipper_throttle_limit_events_per_second",
+                GaugeVec::new,
+            ),
             lag_bytes: gauges(&registry, "audit_shipper_lag_bytes"),
             lag_seconds: register(&registry, "audit_shipper_lag_seconds", GaugeVec::new),
+            waiting_seconds: register(&registry, "audit_shipper_waiting_seconds", GaugeVec::new),
+            unreadable: gauges(&registry, "audit_shipper_log_unreadable"),
+            grace: register(&registry, "audit_shipper_retention_grace_seconds", GaugeVec::new),
             gaps: counters(&registry, "audit_shipper_gaps_total"),
+            last_gaps: register(&registry, "audit_shipper_last_gap_timestamp_seconds", GaugeVec::new),
             lost_bytes: counters(&registry, "audit_shipper_lost_bytes_total"),
             misconfigured: gauges(&registry, "audit_shipper_misconfigured"),
             window: gauges(&registry, "audit_shipper_window_requests"),
@@ -152,6 +175,8 @@ impl Metrics {
         let pins = PinMetrics {
             files: gauges(&registry, "audit_shipper_pinned_files").with_label_values::<&str>(&[]),
             bytes: gauges(&registry, "audit_shipper_pinned_bytes").with_label_values::<&str>(&[]),
+            limit_files: gauges(&registry, "audit_shipper_pin_limit_files").with_label_values::<&str>(&[]),
+            limit_bytes: gauges(&registry, "audit_shipper_pin_limit_bytes").with_label_values::<&str>(&[]),
         };
         let time = "audit_shipper_config_last_reload_success_timestamp_seconds";
         let config = ConfigMetrics {
@@ -205,13 +230,12 @@ impl Metrics {
         families.lost_bytes.with_label_values(&of);
         for certainty in ["certain", "possible"] {
             families.gaps.with_label_values(&[output, certainty]);
+            families.last_gaps.with_label_values(&[output, certainty]);
         }
-        let shared = Arc::new(Shared {
-            lag: Mutex::default(),
-            lag_bytes: families.lag_bytes.with_label_values(&of),
-            lag_seconds: families.lag_seconds.with_label_values(&of),
-        });
-        lock(&self.0.routes).push(Arc::clone(&shared));
+        let scraped = Arc::new(Scraped::new(families, output));
+        lock(&self.0.routes).push(Arc::clone(&scraped));
+        let grace = families.grace.with_label_values(&of);
+        grace.set(f64::INFINITY);
         RouteMetrics {
             inner: Arc::clone(&self.0),
             output: output.to_owned(),
@@ -227,14 +251,17 @@ impl Metrics {
             durations: families.durations.with_label_values(&of),
             batches: families.batches.with_label_values(&of),
             throttled: families.throttled.with_label_values(&of),
+            grace,
             misconfigured: families.misconfigured.with_label_values(&of),
+            unreadable: families.unreadable.with_label_values(&of),
+            rejected_dropped: families.rejected_dropped.with_label_values(&of),
             window: families.window.with_label_values(&of),
             nul_bytes: families.nul_bytes.with_label_values(&of),
             skipped: families.skipped.with_label_values(&of),
             // One that comes later has followed none of those that were seen.
             rotations: AtomicU64::new(self.0.rotations_seen.load(Ordering::Relaxed)),
             given_back: AtomicU64::new(0),
-            shared,
+            scraped,
         }
     }
 
@@ -243,9 +270,7 @@ impl Metrics {
     pub fn render(&self) -> String {
         let now = Timestamp::now();
         for route in lock(&self.0.routes).iter() {
-            let (bytes, seconds) = route.behind(now);
-            route.lag_bytes.set(signed(bytes));
-            route.lag_seconds.set(seconds);
+            route.show(now);
         }
         let _books = lock(&self.0.books);
         let seen = self.0.rotations_seen.load(Ordering::Relaxed);
@@ -255,41 +280,6 @@ impl Metrics {
         let _ = TextEncoder::new().encode_utf8(&self.0.registry.gather(), &mut text);
         text
     }
-}
-
-/// What a scrape computes from.
-#[derive(Debug)]
-struct Shared {
-    lag: Mutex<Lag>,
-    lag_bytes: IntGauge,
-    lag_seconds: Gauge,
-}
-
-impl Shared {
-    /// Bytes that are not settled, and the age of the oldest event among them in seconds.
-    fn behind(&self, now: Timestamp) -> (u64, f64) {
-        let lag = *lock(&self.lag);
-        let oldest = lag.taken.oldest.or(lag.reading.oldest);
-        let age = oldest.map_or(0.0, |oldest| now.duration_since(oldest).as_secs_f64());
-        (lag.unread_bytes + lag.reading.bytes + lag.taken.bytes, age.max(0.0))
-    }
-}
-
-/// What is not settled: behind the reader, in the batch that is being filled, in batches that were taken.
-#[derive(Debug, Clone, Copy, Default)]
-struct Lag {
-    unread_bytes: u64,
-    reading: Unsettled,
-    taken: Unsettled,
-}
-
-/// Some lines of the log.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Unsettled {
-    /// Their length.
-    pub bytes: u64,
-    /// Time of the oldest event among them.
-    pub oldest: Option<Timestamp>,
 }
 
 fn row(name: &str) -> &'static Row {

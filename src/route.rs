@@ -330,7 +330,7 @@ async fn set_aside_all(
         let reason = match tokio::task::spawn_blocking(move || file.append(&lines)).await {
             Ok(Ok(appended)) => {
                 health.set_aside_blocked(None);
-                metrics.lost_events(appended.dropped);
+                metrics.rejected_dropped(appended.dropped);
                 if appended.dropped > 0 {
                     let dropped = appended.dropped;
                     tracing::error!(

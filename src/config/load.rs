@@ -12,8 +12,8 @@ use super::section::{Section, Sources};
 use super::settings::{DEPRECATED_BACKOFF, INITIAL_BACKOFF, Setting, Settings};
 use super::value::{not_among, not_positive};
 use super::{
-    Config, DEFAULT_MAX_LINE_BYTES, Destination, File, Loaded, LogFormat, Output, Pins, Source, StartAt,
-    destination, file, live_view, log_flags, output,
+    Config, DEFAULT_MAX_LINE_BYTES, Destination, File, Loaded, LogFormat, Output, Pins, Rotation, Source,
+    StartAt, destination, file, live_view, log_flags, output, rotation,
 };
 use crate::source::format::Format;
 use crate::source::series::problem_of_pattern;
@@ -170,10 +170,13 @@ fn source(mut section: Section<'_>, manifest: Option<PathBuf>) -> (Source, Locat
         .value("maxLineBytes", None)
         .size(i64::try_from(DEFAULT_MAX_LINE_BYTES.get()).unwrap_or(i64::MAX));
     let pins = pins(&mut section);
-    section.finish();
     let max_line_bytes: NonZeroUsize = max_line.positive(report, not_positive);
     let path = PathBuf::from(path.value.unwrap_or_default());
-    (Source { path, manifest, format, start_at, max_line_bytes, pins }, max_line)
+    let rotation = Rotation::default();
+    let mut source = Source { path, manifest, format, start_at, max_line_bytes, pins, rotation };
+    source.rotation = rotation::read(&mut section, source.is_of_container());
+    section.finish();
+    (source, max_line)
 }
 
 fn pins(section: &mut Section<'_>) -> Pins {

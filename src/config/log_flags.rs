@@ -1,8 +1,8 @@
 //! kube-apiserver's `--audit-log-*` flags besides the path, and `source.format`.
 //!
-//! The flags tell kube-apiserver how to write the log. Of them we need the format alone, since the files themselves show
-//! how they were rotated; the others are accepted so that an administrator moves the whole group over, and checked so that
-//! a typing error is not discovered in the static pod manifest instead.
+//! The flags tell kube-apiserver how to write the log. Of them we need the format, and those of the `rotation` for a
+//! forecast; the others are accepted so that an administrator moves the whole group over, and checked so that a typing
+//! error is not discovered in the static pod manifest instead.
 
 use super::section::{Section, Sources};
 use super::value::not_among;
@@ -31,9 +31,6 @@ const INTS: [&str; 5] = [
 const BOOLEANS: [&str; 3] =
     ["audit-log-compress", "audit-log-batch-throttle-enable", "audit-log-truncate-enabled"];
 
-/// Rotation: kube-apiserver refuses negative ones.
-const COUNTS: [&str; 3] = ["audit-log-maxage", "audit-log-maxbackup", "audit-log-maxsize"];
-
 /// Clusters before 1.24 could write these; their events are shipped in lists of their own version.
 const VERSIONS: [(&str, ()); 3] =
     [("audit.k8s.io/v1", ()), ("audit.k8s.io/v1beta1", ()), ("audit.k8s.io/v1alpha1", ())];
@@ -47,13 +44,6 @@ pub(super) fn check(sources: Sources<'_>) {
     }
     for flag in BOOLEANS {
         sources.flag(flag).boolean(false);
-    }
-    for flag in COUNTS {
-        let count = sources.flag(flag).int(0);
-        if count.value < 0 {
-            let what = format!("--{flag} {} can't be a negative number", count.value);
-            sources.report.mistake(&count.origin, what);
-        }
     }
     sources.flag("audit-log-batch-max-wait").duration(std::time::Duration::ZERO);
     sources.flag("audit-log-batch-throttle-qps").float(0.0);

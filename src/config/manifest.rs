@@ -8,6 +8,7 @@ use std::io::ErrorKind;
 use std::path::PathBuf;
 
 use super::report::{Missing, Origin, Report};
+use super::rotation;
 use super::section::Section;
 use super::settings::{Setting, Settings};
 use crate::flags;
@@ -87,7 +88,7 @@ fn layer(manifest: &Manifest, report: &Report) -> Layer {
                 layer.log.insert(flag, setting(told.line, &shown, manifest.stdout_files()));
                 layer.log.insert("audit-log-format", setting(told.line, &shown, "cri".to_owned()));
             }
-            Log::File(_) if flag == "audit-log-format" => {
+            Log::File(_) if flag == "audit-log-format" || rotation::FLAGS.contains(&flag) => {
                 layer.log.insert(flag, setting(told.line, &shown, told.text.clone()));
             }
             _ => {}

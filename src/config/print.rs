@@ -8,7 +8,7 @@ use std::path::Path;
 
 use super::{
     Batch, Compression, Config, Destination, Identity, LiveView, Output, Redact, Throttle, destination, load,
-    log_flags, output, quantity, routing,
+    log_flags, output, quantity, rotation, routing,
 };
 use destinations::{show_destination, show_request};
 
@@ -26,6 +26,7 @@ pub fn to_yaml(config: &Config) -> String {
   pinLimit: {pin_limit}
   pinMaxFiles: {pin_max_files}
   pinMinFree: {pin_min_free}
+  rotation: {rotation}
 outputs:
 ",
         path = show_path(&config.source.path),
@@ -36,6 +37,7 @@ outputs:
         pin_limit = quantity::show_size(config.source.pins.limit),
         pin_max_files = config.source.pins.max_files,
         pin_min_free = quantity::show_free_space(config.source.pins.min_free),
+        rotation = rotation::show(&config.source.rotation),
     );
     for output in &config.outputs {
         yaml += &show_output(output);

@@ -11,6 +11,7 @@ mod loki;
 mod mistakes;
 mod otlp;
 mod printed;
+mod rotation;
 mod server;
 mod sls;
 mod splunk_hec;
@@ -65,6 +66,7 @@ fn defaults(name: &str) -> Config {
             start_at: StartAt::Oldest,
             max_line_bytes: count(16 << 20),
             pins: Pins { limit: 2 << 30, max_files: 512, min_free: MinFree::Percent(10) },
+            rotation: Rotation::default(),
         },
         outputs: vec![Output {
             name: name.to_owned(),
@@ -214,9 +216,6 @@ fn kube_apiservers_other_flags_are_taken() {
         ("audit-log-format", "json"),
         ("audit-log-version", "audit.k8s.io/v1beta1"),
         ("audit-log-mode", "blocking-strict"),
-        ("audit-log-maxage", "0"),
-        ("audit-log-maxbackup", "10"),
-        ("audit-log-maxsize", "0x64"),
         ("audit-log-compress", "true"),
         ("audit-log-batch-max-wait", "0s"),
         ("audit-log-batch-throttle-qps", "0.5"),

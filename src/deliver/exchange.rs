@@ -85,7 +85,9 @@ impl Exchange {
         if answer.as_ref().is_err_and(|no_answer| no_answer.timed_out) {
             self.endpoint.reconnect(&session);
         }
-        Ok((answer?.0, Credentials(session.generation())))
+        let (answer, line) = answer?;
+        self.endpoint.answered(line.certificate_bytes());
+        Ok((answer, Credentials(session.generation())))
     }
 
     /// Sends `request` over `session`, and tells what the answer came over.

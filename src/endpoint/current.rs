@@ -11,12 +11,14 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use rustls::pki_types::CertificateDer;
+
 use super::client::{Connection, Target};
 use super::credentials::{self, Credentials};
 use super::exec::{Issued, Plugin};
 use super::report::{Report, Reported};
 use super::source::{Cluster, Source, User};
-use super::{Condition, Session, configured};
+use super::{Condition, Session, configured, tls};
 use crate::stamp::Stamp;
 
 /// Files that look the same are read again all the same after this long.
@@ -28,6 +30,8 @@ pub(super) struct Current {
     connection: Arc<Connection>,
     credentials: Credentials,
     issued: Option<Arc<Issued>>,
+    /// The certificate that the server has shown last.
+    server_certificate: Option<CertificateDer<'static>>,
     generation: u64,
     stamps: Arc<[Stamp]>,
     read_at: Instant,
@@ -98,6 +102,7 @@ impl Current {
             connection: Arc::new(connection),
             credentials,
             issued: None,
+            server_certificate: None,
             generation: 0,
             stamps,
             read_at: Instant::now(),
@@ -232,6 +237,14 @@ impl Current {
             is_good: self.complaints.is_empty(),
             client_certificate_expires: self.connection.identity_expires,
             authorities_expire: self.target.authorities_expire(),
+            server_certificate_expires: self.server_certificate.as_ref().and_then(tls::not_after),
+        }
+    }
+
+    /// Keeps what is read when somebody asks: each answer comes with the same one.
+    pub(super) fn answered(&mut self, certificate: Option<&[u8]>) {
+        if self.server_certificate.as_deref() != certificate {
+            self.server_certificate = certificate.map(|der| CertificateDer::from(der.to_owned()));
         }
     }
 
@@ -243,7 +256,7 @@ impl Current {
     }
 
     /// The client certificate that a plugin has printed.
-    fn identity(&self) -> Option<&super::tls::Identity> {
+    fn identity(&self) -> Option<&tls::Identity> {
         self.issued.as_ref().and_then(|issued| issued.identity.as_ref())
     }
 }

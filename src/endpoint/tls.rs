@@ -117,7 +117,7 @@ fn config(
 }
 
 /// When a certificate expires, if that can be read.
-fn not_after(certificate: &CertificateDer<'_>) -> Option<Timestamp> {
+pub(super) fn not_after(certificate: &CertificateDer<'_>) -> Option<Timestamp> {
     let (_, certificate) = x509_parser::parse_x509_certificate(certificate).ok()?;
     Timestamp::from_second(certificate.validity().not_after.timestamp()).ok()
 }

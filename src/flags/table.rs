@@ -61,12 +61,12 @@ pub(super) const FLAGS: &[Flag] = &[
     used("shutdown-grace", "DURATION", "How long requests in flight may take after SIGTERM [default: 30s]"),
     used("log-format", "FORMAT", "Our own log: text or json; RUST_LOG says how much [default: text]"),
 
-    // kube-apiserver's, of no effect here.
+    // kube-apiserver's, about its log; most are of no effect here.
     used("audit-log-format", "FORMAT", "json or legacy, if source.format does not say what the files are made of"),
+    used("audit-log-maxage", "INT", "Days for which backups are kept, for the forecast of when they are deleted; 0 is for ever"),
+    used("audit-log-maxbackup", "INT", "Backups that are kept, for the same forecast; 0 keeps all"),
+    used("audit-log-maxsize", "INT", "MiB of a file when it is rotated, for the same forecast"),
     unused("audit-log-version", "VERSION", "Accepted: every line says its version"),
-    unused("audit-log-maxage", "INT", "Accepted: the files show how they are rotated"),
-    unused("audit-log-maxbackup", "INT", "Accepted: the files show how they are rotated"),
-    unused("audit-log-maxsize", "INT", "Accepted: the files show how they are rotated"),
     unused("audit-log-compress", BOOLEAN, "Accepted: compressed backups are recognized"),
     unused("audit-log-mode", "MODE", "Accepted: of no effect here"),
     unused("audit-log-batch-buffer-size", "INT", "Accepted: of no effect here"),

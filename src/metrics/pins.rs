@@ -5,12 +5,15 @@ use std::sync::{Mutex, PoisonError};
 use prometheus::IntGauge;
 
 use super::signed;
+use crate::config;
 
 /// What is held of all logs.
 #[derive(Debug, Clone)]
 pub struct PinMetrics {
     pub(super) files: IntGauge,
     pub(super) bytes: IntGauge,
+    pub(super) limit_files: IntGauge,
+    pub(super) limit_bytes: IntGauge,
 }
 
 /// What is held of one log, until it is dropped.
@@ -25,6 +28,12 @@ impl PinMetrics {
     #[must_use]
     pub fn share(&self) -> PinShare {
         PinShare { of: self.clone(), shown: Mutex::default() }
+    }
+
+    /// No more than this may be held of any log.
+    pub fn limit(&self, limits: &config::Pins) {
+        self.limit_files.set(signed(limits.max_files as u64));
+        self.limit_bytes.set(signed(limits.limit));
     }
 }
 

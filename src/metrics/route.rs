@@ -1,17 +1,21 @@
 //! The books of one output.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use jiff::Timestamp;
-use prometheus::{Histogram, IntCounter, IntGauge};
+use prometheus::{Gauge, Histogram, IntCounter, IntGauge};
+use tokio::time::Instant;
 
-use super::{Inner, Lag, Outcome, Shared, Unsettled, lock, signed};
+use super::scraped::{Lag, Scraped};
+use super::{Inner, Outcome, Unsettled, lock, signed};
 use crate::batch::{Batch, FilteredBy, Reason};
 use crate::body::Size;
 use crate::endpoint::Condition;
 use crate::gap::Gap;
+use crate::{config, rejected};
 
 /// The books of one output.
 #[derive(Debug)]
@@ -30,14 +34,17 @@ pub struct RouteMetrics {
     pub(super) durations: Histogram,
     pub(super) batches: Histogram,
     pub(super) throttled: prometheus::Counter,
+    pub(super) grace: Gauge,
     pub(super) misconfigured: IntGauge,
+    pub(super) unreadable: IntGauge,
+    pub(super) rejected_dropped: IntCounter,
     pub(super) window: IntGauge,
     pub(super) nul_bytes: IntCounter,
     pub(super) skipped: IntCounter,
     pub(super) rotations: AtomicU64,
     /// Lines that are yet to be read once more.
     pub(super) given_back: AtomicU64,
-    pub(super) shared: Arc<Shared>,
+    pub(super) scraped: Arc<Scraped>,
 }
 
 impl RouteMetrics {
@@ -116,7 +123,32 @@ impl RouteMetrics {
     /// The output begins anew, with an endpoint and a log of which nothing is known yet. What was counted stays.
     pub fn begins_anew(&self) {
         self.misconfigured(false);
-        *lock(&self.shared.lag) = Lag::default();
+        self.log_unreadable(false);
+        self.waiting_since(None);
+        self.retention_grace(f64::INFINITY);
+        *lock(&self.scraped.lag) = Lag::default();
+    }
+
+    /// The output is gone, or is another one now: with files of its endpoint and a policy of which nothing is known yet
+    /// either.
+    pub fn is_configured_anew(&self) {
+        self.begins_anew();
+        self.endpoint(&Condition::UNKNOWN);
+        // It has neither, if nobody says otherwise.
+        let families = &self.inner.families;
+        let _ = families.policy_reloads.remove_label_values(&[&self.output]);
+        let _ = families.throttle_limits.remove_label_values(&[&self.output]);
+    }
+
+    /// What the configuration lets the output do.
+    pub fn limits(&self, output: &config::Output, state_dir: &Path) {
+        let (families, of) = (&self.inner.families, [self.output.as_str()]);
+        #[expect(clippy::cast_precision_loss, reason = "a batch has far fewer than 2^52 events")]
+        let events = output.batch.max_size.get() as f64;
+        let events_per_second = output.batch.throttle.map_or(f64::INFINITY, |throttle| throttle.qps * events);
+        families.throttle_limits.with_label_values(&of).set(events_per_second);
+        families.rejected_limits.with_label_values(&of).set(signed(output.rejected.max_size));
+        let _ = self.scraped.rejected_file.set(rejected::path(state_dir, &self.output));
     }
 
     /// One request came to its end.
@@ -143,23 +175,23 @@ impl RouteMetrics {
 
     /// Bytes of the log that are behind the reader.
     pub fn unread(&self, bytes: u64) {
-        lock(&self.shared.lag).unread_bytes = bytes;
+        lock(&self.scraped.lag).unread_bytes = bytes;
     }
 
     /// So many of these were read since they were counted.
     pub fn took(&self, bytes: u64) {
-        let mut lag = lock(&self.shared.lag);
+        let mut lag = lock(&self.scraped.lag);
         lag.unread_bytes = lag.unread_bytes.saturating_sub(bytes);
     }
 
     /// What is in the batch that is being filled.
     pub fn reading(&self, unsettled: Unsettled) {
-        lock(&self.shared.lag).reading = unsettled;
+        lock(&self.scraped.lag).reading = unsettled;
     }
 
     /// What is in batches that were taken; the one that was being filled may be among them now.
     pub fn unsettled(&self, unsettled: Unsettled, was_reading: bool) {
-        let mut lag = lock(&self.shared.lag);
+        let mut lag = lock(&self.scraped.lag);
         lag.taken = unsettled;
         if was_reading {
             lag.reading = Unsettled::default();
@@ -169,7 +201,24 @@ impl RouteMetrics {
     /// How far the output is behind: bytes that are not settled, and the age of the oldest event among them in seconds.
     #[must_use]
     pub fn lag(&self) -> (u64, f64) {
-        self.shared.behind(Timestamp::now())
+        self.scraped.behind(Timestamp::now())
+    }
+
+    /// Bytes of the log in batches that were taken and are not settled.
+    #[must_use]
+    pub fn in_flight_bytes(&self) -> u64 {
+        lock(&self.scraped.lag).taken.bytes
+    }
+
+    /// Retention reaches what is not settled in so many seconds.
+    pub fn retention_grace(&self, seconds: f64) {
+        self.grace.set(seconds);
+    }
+
+    /// Seconds until retention reaches what is not settled, as of the last look at the log; infinite if it never does.
+    #[must_use]
+    pub fn retention_grace_seconds(&self) -> f64 {
+        self.grace.get()
     }
 
     /// Events that were acknowledged so far.
@@ -199,13 +248,20 @@ impl RouteMetrics {
     pub fn lost(&self, gap: &Gap) {
         let families = &self.inner.families;
         let certainty = if gap.certain { "certain" } else { "possible" };
-        families.gaps.with_label_values(&[self.output.as_str(), certainty]).inc();
+        let of = [self.output.as_str(), certainty];
+        families.gaps.with_label_values(&of).inc();
+        families.last_gaps.with_label_values(&of).set(Timestamp::now().as_duration().as_secs_f64());
         families.lost_bytes.with_label_values(&[self.output.as_str()]).inc_by(gap.lost_bytes());
         self.lost_events(1);
     }
 
-    /// Events that were on record and no longer are.
-    pub fn lost_events(&self, events: u64) {
+    /// Events that were in the file of rejected events and no longer are.
+    pub fn rejected_dropped(&self, events: u64) {
+        self.rejected_dropped.inc_by(events);
+        self.lost_events(events);
+    }
+
+    fn lost_events(&self, events: u64) {
         self.inner.families.errors.with_label_values(&[self.output.as_str(), "lost"]).inc_by(events);
     }
 
@@ -213,9 +269,11 @@ impl RouteMetrics {
     pub fn endpoint(&self, condition: &Condition) {
         let families = &self.inner.families;
         families.reloads.with_label_values(&[&self.output]).set(i64::from(condition.is_good));
-        for (certificate, expires) in
-            [("client", condition.client_certificate_expires), ("authority", condition.authorities_expire)]
-        {
+        for (certificate, expires) in [
+            ("client", condition.client_certificate_expires),
+            ("authority", condition.authorities_expire),
+            ("server", condition.server_certificate_expires),
+        ] {
             let of = [self.output.as_str(), certificate];
             match expires {
                 Some(expires) => families.certificates.with_label_values(&of).set(expires.as_second()),
@@ -228,6 +286,16 @@ impl RouteMetrics {
     /// Whether the endpoint refuses what has nothing to do with single events.
     pub fn misconfigured(&self, is: bool) {
         self.misconfigured.set(i64::from(is));
+    }
+
+    /// Whether the log cannot be read.
+    pub fn log_unreadable(&self, is: bool) {
+        self.unreadable.set(i64::from(is));
+    }
+
+    /// Since when something has waited without anything being settled.
+    pub fn waiting_since(&self, since: Option<Instant>) {
+        *lock(&self.scraped.waiting_since) = since;
     }
 
     /// So many requests may be under way at a time.

@@ -6,7 +6,7 @@ pub type Row = (&'static str, &'static str, &'static [&'static str], &'static st
 const OUTPUT: &[&str] = &["output"];
 
 /// All metrics but those of the process, in the order of the README.
-pub const TABLE: [Row; 33] = [
+pub const TABLE: &[Row] = &[
     (
         "audit_event_total",
         "counter",
@@ -55,6 +55,19 @@ pub const TABLE: [Row; 33] = [
         &["output", "reason"],
         "Lines written to the file of rejected events: malformed, rejected, too_large.",
     ),
+    ("audit_shipper_rejected_file_bytes", "gauge", OUTPUT, "Size of the file of rejected events."),
+    (
+        "audit_shipper_rejected_file_limit_bytes",
+        "gauge",
+        OUTPUT,
+        "The size that the file of rejected events may have.",
+    ),
+    (
+        "audit_shipper_rejected_file_dropped_events_total",
+        "counter",
+        OUTPUT,
+        "Events that the file of rejected events held and lost, since it was full.",
+    ),
     (
         "audit_shipper_refused_by_endpoint_events_total",
         "counter",
@@ -95,6 +108,12 @@ pub const TABLE: [Row; 33] = [
         "Time that batches were held back by the throttle.",
     ),
     (
+        "audit_shipper_throttle_limit_events_per_second",
+        "gauge",
+        OUTPUT,
+        "What the throttle lets through on average if all batches are full: qps times maxSize; +Inf when it is off.",
+    ),
+    (
         "audit_shipper_lag_bytes",
         "gauge",
         OUTPUT,
@@ -106,12 +125,36 @@ pub const TABLE: [Row; 33] = [
         OUTPUT,
         "Age of the oldest audit event that is not settled; 0 when level.",
     ),
+    (
+        "audit_shipper_waiting_seconds",
+        "gauge",
+        OUTPUT,
+        "Time since anything was settled, while something waits; 0 when nothing does.",
+    ),
+    (
+        "audit_shipper_log_unreadable",
+        "gauge",
+        OUTPUT,
+        "1 while the log cannot be read, or is in another format than was said.",
+    ),
+    (
+        "audit_shipper_retention_grace_seconds",
+        "gauge",
+        OUTPUT,
+        "Time until a rotator deletes the oldest bytes of the log that are not settled, at the rate at which it is written; 0 once they are deleted, +Inf if they never are.",
+    ),
     ("audit_shipper_rotations_total", "counter", &[], "Rotations of the log that were followed."),
     (
         "audit_shipper_gaps_total",
         "counter",
         &["output", "certainty"],
         "Places where audit events are or may be missing: certain, possible.",
+    ),
+    (
+        "audit_shipper_last_gap_timestamp_seconds",
+        "gauge",
+        &["output", "certainty"],
+        "When the last gap was found; 0 if there was none since the start.",
     ),
     ("audit_shipper_lost_bytes_total", "counter", OUTPUT, "Bytes of the log that are certainly lost."),
     (
@@ -128,6 +171,8 @@ pub const TABLE: [Row; 33] = [
     ),
     ("audit_shipper_pinned_bytes", "gauge", &[], "Bytes of deleted log files that are held open."),
     ("audit_shipper_pinned_files", "gauge", &[], "Deleted log files that are held open."),
+    ("audit_shipper_pin_limit_bytes", "gauge", &[], "How many bytes of deleted log files may be held open."),
+    ("audit_shipper_pin_limit_files", "gauge", &[], "How many deleted log files may be held open."),
     (
         "audit_shipper_misconfigured",
         "gauge",
@@ -138,7 +183,7 @@ pub const TABLE: [Row; 33] = [
         "audit_shipper_certificate_expiry_timestamp_seconds",
         "gauge",
         &["output", "certificate"],
-        "When a certificate of the kubeconfig, or of a server's tls, expires: client, authority (the last one to expire).",
+        "When a certificate expires: client and authority (the last one to expire) of the kubeconfig or of a server's tls, server (as the endpoint last showed it).",
     ),
     (
         "audit_shipper_kubeconfig_last_reload_successful",

@@ -1,4 +1,8 @@
+use jiff::Timestamp;
+use tokio::time::Instant;
+
 use super::*;
+use crate::endpoint::Condition;
 
 #[test]
 fn the_contract_counters_are_there_from_the_start() {
@@ -42,4 +46,36 @@ fn two_outputs_that_follow_one_log_see_its_rotations_once() {
     assert!(metrics.render().contains("audit_shipper_rotations_total 3\n"));
     a.rotated(4);
     assert!(metrics.render().contains("audit_shipper_rotations_total 6\n"));
+}
+
+#[test]
+fn an_output_that_is_gone_alarms_nobody() {
+    let metrics = Metrics::new();
+    let route = metrics.route("siem");
+    let as_new = metrics.render();
+    let soon = Some(Timestamp::now());
+    route.misconfigured(true);
+    route.log_unreadable(true);
+    route.waiting_since(Some(Instant::now()));
+    route.unread(9);
+    route.policy_reload(false);
+    route.endpoint(&Condition {
+        is_good: false,
+        client_certificate_expires: soon,
+        authorities_expire: soon,
+        server_certificate_expires: soon,
+    });
+    let changed = metrics.render();
+    let figures = |page: &str| -> Vec<String> {
+        let of_it = |line: &&str| line.contains("{output=\"siem\"") || line.contains("certificate=");
+        page.lines().filter(of_it).map(str::to_owned).collect()
+    };
+    assert_eq!(figures(&changed).len(), figures(&as_new).len() + 4, "{changed}");
+    assert_eq!(
+        figures(&changed).iter().filter(|line| !figures(&as_new).contains(line)).count(),
+        9,
+        "{changed}"
+    );
+    route.is_configured_anew();
+    assert_eq!(figures(&metrics.render()), figures(&as_new));
 }

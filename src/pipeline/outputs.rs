@@ -25,7 +25,7 @@ impl Books {
 
     pub(super) fn of(&mut self, output: &str) -> Arc<RouteMetrics> {
         if let Some(known) = self.routes.get(output) {
-            known.begins_anew();
+            known.is_configured_anew();
             return Arc::clone(known);
         }
         let new = Arc::new(self.metrics.route(output));

@@ -62,6 +62,7 @@ impl Serving {
             Way::Server(endpoint, _) => Some(endpoint),
             Way::Writer(_) => None,
         };
+        metrics.limits(&config, &state_dir);
         show_treatment(&metrics, &config, policy.as_deref());
         let treatment = watch::Sender::new(Treatment { takes: config.takes.clone(), policy, redaction });
         let receiver = treatment.subscribe();

@@ -153,6 +153,7 @@ impl Trail {
     fn lead_to(&self, config: &Config, kept: Vec<Kept>) {
         let mut state = self.state();
         state.lead_to(&config.source);
+        self.gauges.limit(&config.source.pins);
         state.logs().for_each(|log| log.watch().pins().limit(config.source.pins.clone()));
         state.outputs = config.outputs.iter().map(|output| output.name.clone()).collect();
         let written_to = state.number_of_written();

@@ -1,5 +1,6 @@
 //! The near half of a route: the next batch out of the log, ready to be sent.
 
+mod backlog;
 mod blocking;
 mod pace;
 
@@ -10,6 +11,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 
+use self::backlog::Grace;
 use self::blocking::blocking;
 use self::pace::{ACTIVE_TICK, IDLE_AFTER, IDLE_TICK, LONGEST_PACE, pace};
 use crate::batch::{Batch, Limits, Treating, Treatment};
@@ -19,6 +21,7 @@ use crate::config;
 use crate::gap::Gap;
 use crate::health::Health;
 use crate::metrics::{RouteMetrics, Unsettled};
+use crate::retention::Forecast;
 use crate::route::Ends;
 use crate::source::tail::{self, Progress, Tail};
 use crate::source::{Wake, Watch};
@@ -47,6 +50,7 @@ pub struct Reading {
     /// Gap records that are sent before anything more is read.
     records: VecDeque<Batch>,
     measured_at: Option<Instant>,
+    grace: Grace,
     active_at: Instant,
     filled_at: Instant,
     /// Whether the last look found nothing behind what it took.
@@ -108,6 +112,7 @@ impl Reading {
             gap_records: output.gap_records,
             records: VecDeque::new(),
             measured_at: None,
+            grace: Grace::new(Forecast::new(&source.rotation, source.is_of_container())),
             active_at: Instant::now(),
             filled_at: Instant::now(),
             at_end: false,
@@ -241,6 +246,7 @@ impl Reading {
         let measure = self.measured_at.is_none_or(|at| at.elapsed() >= MEASURE_EVERY);
         let bytes_before = filled.log_bytes();
         tail.is_final(is_final);
+        let (surveys, in_flight_bytes) = self.survey();
         let work = blocking(move || {
             let result = tail.fill(&mut filled, &limits);
             let unread = match result {
@@ -249,9 +255,10 @@ impl Reading {
                 Ok(_) if !measure => None,
                 _ => tail.unread_bytes().ok(),
             };
-            (tail, filled, result, unread)
+            let look = surveys.then(|| tail.survey(in_flight_bytes + filled.log_bytes()).ok()).flatten();
+            (tail, filled, result, unread, look)
         });
-        let (tail, filled, result, unread) = self.health.pulse().reading(work).await;
+        let (tail, filled, result, unread, look) = self.health.pulse().reading(work).await;
         *batch = filled;
         self.filled_at = Instant::now();
         // A compressed file counts at its compressed size, so what was taken of it says nothing of what is left.
@@ -260,39 +267,12 @@ impl Reading {
         }
         self.leaves_out = tail.leaves_out_files();
         self.show_unread(unread);
+        self.foresee(look);
         self.health.behind(unread, result.as_ref().err().map(ToString::to_string));
         self.metrics.reading(Unsettled { bytes: batch.log_bytes(), oldest: batch.first_stage_time() });
         self.tail = Some(tail);
         self.report(batch);
         self.progress(result)
-    }
-
-    /// Measures the backlog while nothing can be read, since the log grows meanwhile.
-    pub async fn measure(mut self) -> Self {
-        self.look_behind().await;
-        self
-    }
-
-    async fn look_behind(&mut self) {
-        let Some(mut tail) = self.tail.take() else { return };
-        let work = blocking(move || {
-            let unread = tail.unread_bytes().ok();
-            let news = tail.take_news();
-            (tail, unread, news)
-        });
-        let (tail, unread, news) = self.health.pulse().reading(work).await;
-        self.tail = Some(tail);
-        self.show_unread(unread);
-        for gap in &news {
-            self.tell(gap);
-        }
-    }
-
-    fn show_unread(&mut self, bytes: Option<u64>) {
-        if let Some(bytes) = bytes {
-            self.metrics.unread(bytes);
-            self.measured_at = Some(Instant::now());
-        }
     }
 
     /// A log that cannot be read is tried again, from the same position; it is said once.

@@ -57,6 +57,7 @@ fn route_to(
         start_at: StartAt::Oldest,
         max_line_bytes: config::DEFAULT_MAX_LINE_BYTES,
         pins: Pins::on_any_disk(),
+        rotation: config::Rotation::default(),
     };
     let state = directory.join("state");
     let pins = PinSet::of_one(&source.path);

@@ -142,6 +142,7 @@ impl PinSet {
             .map(|known| Listed {
                 live: known.is_live(),
                 named: known.named,
+                compressed: known.compressed,
                 waiting: known.waiting.contains(&output),
                 entry: known.entry.clone(),
                 sequence: known.sequence,

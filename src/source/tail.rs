@@ -31,6 +31,7 @@ mod ledger;
 mod looks;
 mod open;
 mod records;
+mod survey;
 mod take;
 #[cfg(test)]
 mod tests;
@@ -128,6 +129,7 @@ pub struct Tail {
     told_finished: HashSet<u64>,
     /// Time of the last event that was taken.
     time: Option<Timestamp>,
+    contents: survey::Contents,
     /// What happens between the end of the live file and the look at its name: schedules alone do not hit that instant.
     #[cfg(test)]
     at_end_of_live: Option<Box<dyn FnOnce() + Send>>,
@@ -164,6 +166,7 @@ impl Tail {
             finished: Vec::new(),
             told_finished: HashSet::new(),
             time: cursor.and_then(|cursor| cursor.time),
+            contents: survey::Contents::new(),
             #[cfg(test)]
             at_end_of_live: None,
         }

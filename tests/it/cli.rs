@@ -40,7 +40,7 @@ fn help_and_version_are_no_mistake() {
 fn the_short_help_is_about_what_has_an_effect() {
     let short = audit_shipper(["run", "-h"]).succeeded();
     let long = audit_shipper(["run", "--help"]).succeeded();
-    for flag in ["--audit-log-maxage", "--audit-log-batch-max-size"] {
+    for flag in ["--audit-log-compress", "--audit-log-batch-max-size"] {
         assert!(!short.contains(flag) && long.contains(flag), "{flag}");
     }
     assert!(short.contains("--audit-webhook-config-file") && short.contains("AUDIT_SHIPPER_"));

@@ -184,7 +184,8 @@ fn every_flag_of_run_is_described_and_every_flag_described_exists() {
         "--locked",
         "--all-targets",
         "--document-private-items",
-        "--now", // systemctl
+        "--now",       // systemctl
+        "--from-file", // kubectl
     ];
     let unknown: Vec<_> = described
         .iter()

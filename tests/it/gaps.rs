@@ -67,6 +67,10 @@ fn time(line: &str) -> &str {
 fn assert_one_gap_is_counted(metrics: &Metrics, events: u64) {
     assert_eq!(count(metrics, "audit_shipper_gaps_total", &[("certainty", "possible")]), 1);
     assert_eq!(count(metrics, "audit_shipper_gaps_total", &[]), 1);
+    let found_at =
+        |certainty| count(metrics, "audit_shipper_last_gap_timestamp_seconds", &[("certainty", certainty)]);
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();
+    assert!((now - 300..=now + 1).contains(&found_at("possible")) && found_at("certain") == 0);
     assert_eq!(count(metrics, "error_total", &[("reason", "lost")]), 1);
     assert_eq!(count(metrics, "error_total", &[("reason", "rejected")]), 0);
     assert_eq!(count(metrics, "audit_shipper_lost_bytes_total", &[]), 0);

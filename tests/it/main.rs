@@ -1,6 +1,7 @@
 //! The integration tests: everything from outside, through the real binary.
 #![allow(clippy::unwrap_used, clippy::print_stderr, reason = "a helper that panics is a test that fails")]
 #![allow(clippy::float_cmp, reason = "counters are whole numbers")]
+mod alerts;
 mod any_bytes;
 mod batching;
 mod checkpoint;
@@ -11,12 +12,14 @@ mod connect;
 mod containers;
 mod crash;
 mod cursor;
+mod daemonset;
 mod delivery;
 mod demo;
 mod docs;
 mod filter;
 mod formats;
 mod gaps;
+mod grace;
 mod identity;
 mod instructions;
 mod live;

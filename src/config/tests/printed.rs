@@ -21,6 +21,7 @@ source:
   pinLimit: 2GiB
   pinMaxFiles: 512
   pinMinFree: 10%
+  rotation: { maxSize: ~, maxBackups: ~, maxAge: ~ }
 outputs:
   - name: \"siem\"
     webhook:
@@ -258,6 +259,15 @@ fn pins() -> impl Strategy<Value = Pins> {
     })
 }
 
+fn rotation() -> impl Strategy<Value = Rotation> {
+    let count = || prop::option::of(0..i64::MAX.cast_unsigned());
+    (count(), count(), prop::option::of(duration(0))).prop_map(|(max_size, max_backups, max_age)| Rotation {
+        max_size,
+        max_backups,
+        max_age,
+    })
+}
+
 fn live_view() -> impl Strategy<Value = LiveView> {
     let guarded =
         (any::<(std::net::IpAddr, u16)>(), path(), path(), path()).prop_map(|(address, token, cert, key)| {
@@ -283,11 +293,12 @@ fn config() -> impl Strategy<Value = Config> {
                     outputs.iter().map(|output| &output.name).collect();
                 names.len() == outputs.len()
             });
-        let source = (path(), any::<bool>(), pins(), prop::sample::select(&log_flags::FORMATS[..]));
+        let source =
+            (path(), any::<bool>(), pins(), rotation(), prop::sample::select(&log_flags::FORMATS[..]));
         let served = (any::<(std::net::IpAddr, u16)>(), prop::option::of(live_view()));
         (source, outputs, path(), served, duration(0)).prop_map(
             move |(
-                (path, newest, pins, (_, format)),
+                (path, newest, pins, rotation, (_, format)),
                 outputs,
                 state_dir,
                 (bind_address, live_view),
@@ -301,6 +312,7 @@ fn config() -> impl Strategy<Value = Config> {
                         start_at: if newest { StartAt::Newest } else { StartAt::Oldest },
                         max_line_bytes: NonZeroUsize::new(max_line).unwrap(),
                         pins,
+                        rotation,
                     },
                     outputs,
                     state_dir,

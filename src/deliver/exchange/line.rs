@@ -53,7 +53,13 @@ impl Line {
     /// The server's certificate; `None` over plain http, or if it cannot be read.
     #[must_use]
     pub fn certificate(&self) -> Option<Certificate> {
-        Certificate::read(self.tls.as_ref()?.peer_certificate()?)
+        Certificate::read(self.certificate_bytes()?)
+    }
+
+    /// The same, as it came.
+    #[must_use]
+    pub fn certificate_bytes(&self) -> Option<&[u8]> {
+        self.tls.as_ref()?.peer_certificate()
     }
 }
 

@@ -39,6 +39,7 @@ fn reading(log: &Path, max_wait: Duration) -> Reading {
         gap_records: true,
         records: VecDeque::new(),
         measured_at: None,
+        grace: Grace::new(Forecast::new(&config::Rotation::default(), false)),
         active_at: Instant::now(),
         filled_at: Instant::now(),
         at_end: false,

@@ -9,7 +9,7 @@ use crate::source::series::Entry;
 
 /// One file of the series, as it was when it was listed.
 #[derive(Debug, Clone)]
-#[expect(clippy::struct_excessive_bools, reason = "four facts, all combinations of which exist")]
+#[expect(clippy::struct_excessive_bools, reason = "five facts, nearly all combinations of which exist")]
 pub struct Listed {
     /// What it is called, or was called when it still had a name.
     pub entry: Entry,
@@ -25,6 +25,8 @@ pub struct Listed {
     pub live: bool,
     /// Whether its name still leads to it.
     pub named: bool,
+    /// Whether what it was compressed to has a name.
+    pub compressed: bool,
     /// Whether this output has not settled it.
     pub waiting: bool,
     /// Whether `sequence` was given to this very file, and not to its name.

@@ -1,6 +1,6 @@
 //! One file of a series, by its name.
 
-use std::cmp::Reverse;
+use std::cmp::{Ordering, Reverse};
 use std::path::{Path, PathBuf};
 
 use super::Series;
@@ -45,9 +45,23 @@ impl Entry {
             && !series.has_lumberjack_name(&self.base)
     }
 
+    /// Which of two files of one strand was written first, by their names.
+    #[must_use]
+    pub fn compare(&self, other: &Self) -> Ordering {
+        (&self.order, &self.base).cmp(&(&other.order, &other.base))
+    }
+
     /// A file of this name on the disk.
     pub(super) fn of(directory: &Path, name: &str, base: &str, gz: bool, order: Order) -> Self {
         let name = if gz { format!("{name}.gz") } else { name.to_owned() };
         Self { path: directory.join(name), base: base.to_owned(), gz, order }
+    }
+}
+
+impl Series {
+    /// Whether a file is of a container that has a successor, whose live file is `live`.
+    #[must_use]
+    pub fn is_of_former(&self, entry: &Entry, live: Option<&Entry>) -> bool {
+        self.pattern.is_some() && live.is_some_and(|live| !entry.base.starts_with(&live.base))
     }
 }

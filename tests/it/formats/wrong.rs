@@ -31,13 +31,15 @@ fn it_is_recognised_and_nothing_is_lost() {
         assert!(why.contains(&format!("set source.format: {right}")), "{why}");
         assert_eq!(daemon.metrics().value("audit_shipper_read_events_total", &[]), 0.0);
         assert!(daemon.metrics().value("audit_shipper_lag_bytes", &[]) > 0.0);
+        assert_eq!(daemon.metrics().value("audit_shipper_log_unreadable", &[]), 1.0);
         daemon.terminate();
         assert!(daemon.wait().success());
         let shipper = shipper.source(&format!("format: {right}"));
         let daemon = shipper.start();
         let arrived = endpoint.wait_for_items(*count);
         assert!(arrived.len() == *count && (*right == "legacy" || arrived == plain));
-        wait_until_settled(&daemon, *count);
+        let metrics = wait_until_settled(&daemon, *count);
+        assert_eq!(metrics.value("audit_shipper_log_unreadable", &[]), 0.0);
         assert_eq!(shipper.rejected().len(), 0);
     }
 }

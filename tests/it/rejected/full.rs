@@ -61,6 +61,7 @@ fn drop_oldest_keeps_the_limit_and_counts_what_is_lost() {
     assert!(!kept.is_empty() && kept.iter().map(Rejected::line).eq(newest.iter().copied().cloned()));
     let lost = count(&metrics, "error_total", &[("reason", "lost")]);
     assert_eq!(lost, (poison.len() - kept.len()) as u64);
+    assert_eq!(count(&metrics, "audit_shipper_rejected_file_dropped_events_total", &[]), lost);
     assert!(daemon.log().contains("the file of rejected events is full; its oldest entries are lost"));
     assert_books_balance(&daemon);
 }

@@ -107,13 +107,7 @@ impl Daemon {
 
     /// Status and body of a page, asked for over plain HTTP.
     pub(crate) fn get(&self, path: &str) -> (u16, String) {
-        let mut stream = TcpStream::connect(self.address()).unwrap();
-        // An answer to HTTP/1.0 is neither chunked nor followed by another.
-        write!(stream, "GET {path} HTTP/1.0\r\nHost: test\r\n\r\n").unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).unwrap();
-        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
-        (head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_owned())
+        get(self.address(), path)
     }
 
     /// Its metrics now.
@@ -188,6 +182,17 @@ impl Drop for Daemon {
             eprintln!("--- log of the process ---\n{}", self.log());
         }
     }
+}
+
+/// Status and body of a page of any server, asked for over plain HTTP.
+pub(crate) fn get(address: SocketAddr, path: &str) -> (u16, String) {
+    let mut stream = TcpStream::connect(address).unwrap();
+    // An answer to HTTP/1.0 is neither chunked nor followed by another.
+    write!(stream, "GET {path} HTTP/1.0\r\nHost: test\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    (head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_owned())
 }
 
 /// Metrics in Prometheus' text format.
