@@ -22,7 +22,7 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::signal::unix::Signal;
 use tokio::sync::watch;
-use tokio::task::{JoinError, JoinHandle};
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::admin::Admin;
@@ -36,7 +36,7 @@ use crate::redact::{KeyError, Redaction};
 use crate::serve;
 use crate::source::fdstore::Kept;
 use crate::supervisor;
-use outputs::{Books, Outputs};
+use outputs::{Books, Outputs, Unexpected};
 use reload::Reloads;
 use serving::{Serving, Told};
 use trail::Trail;
@@ -66,7 +66,7 @@ pub enum Fatal {
     LiveView(#[from] live::Unavailable),
     /// A task ended that must not end: a bug of ours.
     #[error("an output stopped unexpectedly: {0}")]
-    Task(JoinError),
+    Task(String),
 }
 
 /// Ships until `stop`, and then until what is in memory is settled or the grace is over.
@@ -190,11 +190,11 @@ impl Daemon {
         }
         // What the file system will forget when we end, and what is not settled, goes to the spool.
         self.trail.keep_nameless();
-        ended.map_err(Fatal::Task)
+        ended.map_err(|Unexpected(what)| Fatal::Task(what))
     }
 
     /// Another configuration is wanted. The outputs for which nothing changes are not interrupted.
-    async fn change(&mut self, New { mut config, prepared }: New) -> Result<(), JoinError> {
+    async fn change(&mut self, New { mut config, prepared }: New) -> Result<(), Unexpected> {
         self.keep_what_cannot_change(&mut config);
         let redactions = match self.redactions(&config) {
             Ok(redactions) => redactions,
@@ -250,18 +250,8 @@ impl Daemon {
         self.shown.send_replace(self.outputs.health(&self.config.outputs));
     }
 
-    /// What a running daemon cannot change is left as it is.
+    /// What a running daemon cannot change is left as it is; `reload` says so.
     fn keep_what_cannot_change(&self, config: &mut Config) {
-        let is_other = [
-            (config.state_dir != self.config.state_dir, "stateDir"),
-            (config.bind_address != self.config.bind_address, "bindAddress"),
-            (config.live_view != self.config.live_view, "liveView"),
-        ];
-        for (is_other, field) in is_other {
-            if is_other {
-                tracing::warn!("{field} has changed, which takes a restart; the old one stays in use");
-            }
-        }
         config.state_dir.clone_from(&self.config.state_dir);
         config.bind_address = self.config.bind_address;
         config.live_view.clone_from(&self.config.live_view);

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use tokio::task::{Id, JoinError, JoinSet};
+use tokio::task::{Id, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use super::serving::{Serving, Told};
@@ -34,6 +34,10 @@ impl Books {
     }
 }
 
+/// An output ended, and nobody had told it to.
+#[derive(Debug)]
+pub(super) struct Unexpected(pub(super) String);
+
 /// The outputs that are at work.
 #[derive(Default)]
 pub(super) struct Outputs {
@@ -62,7 +66,7 @@ impl Outputs {
 
     /// Has those that are meant end in order, and waits for that; the others go on. What is in memory may finish within the
     /// grace.
-    pub(super) async fn end(&mut self, meant: impl Fn(&str) -> bool) -> Result<(), JoinError> {
+    pub(super) async fn end(&mut self, meant: impl Fn(&str) -> bool) -> Result<(), Unexpected> {
         let mut ending: Vec<Id> = Vec::new();
         self.running.retain(|name, running| {
             let goes = meant(name);
@@ -73,19 +77,26 @@ impl Outputs {
             !goes
         });
         while !ending.is_empty() {
-            let Some(ended) = self.tasks.join_next_with_id().await else { return Ok(()) };
-            let (task, ()) = ended?;
+            let Some(task) = self.end_of_one().await? else { return Ok(()) };
             ending.retain(|other| *other != task);
         }
         Ok(())
     }
 
     /// Waits until all of them have ended, as they do on a stop. May be dropped and called again.
-    pub(super) async fn end_of_all(&mut self) -> Result<(), JoinError> {
-        while let Some(ended) = self.tasks.join_next().await {
-            ended?;
-        }
+    pub(super) async fn end_of_all(&mut self) -> Result<(), Unexpected> {
+        while self.end_of_one().await?.is_some() {}
         Ok(())
+    }
+
+    async fn end_of_one(&mut self) -> Result<Option<Id>, Unexpected> {
+        let Some(ended) = self.tasks.join_next_with_id().await else { return Ok(None) };
+        let (task, ()) = ended.map_err(|error| Unexpected(error.to_string()))?;
+        let is_it = |(_, running): &(&String, &Running)| running.task == task && !running.end.is_cancelled();
+        match self.running.iter().find(is_it) {
+            Some((name, _)) => Err(Unexpected(format!("{name} has no log to read"))),
+            None => Ok(Some(task)),
+        }
     }
 
     /// How they do, in the order of the configuration.

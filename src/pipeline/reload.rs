@@ -46,12 +46,15 @@ pub(super) struct Reloads {
     is_asked: bool,
     away_since: Option<Instant>,
     complaints: Vec<String>,
+    /// What has changed and takes a restart.
+    for_restart: Vec<&'static str>,
 }
 
 /// How the configuration was found.
 enum Found {
-    /// The same as it is.
-    Same,
+    /// The same as it is, but for these fields that take a restart.
+    Same(Vec<&'static str>),
+    /// Another one, and warnings.
     Other(Box<New>, Vec<String>),
     /// A file that it is read from is not there.
     Away(Vec<String>),
@@ -66,8 +69,16 @@ impl Reloads {
         hung_up: watch::Receiver<()>,
     ) -> Self {
         let (looks, complaints) = (Vec::new(), Vec::new());
-        let mut reloads =
-            Self { load, looks, metrics, hung_up, is_asked: false, away_since: None, complaints };
+        let mut reloads = Self {
+            load,
+            looks,
+            metrics,
+            hung_up,
+            is_asked: false,
+            away_since: None,
+            complaints,
+            for_restart: Vec::new(),
+        };
         reloads.follow(config);
         reloads
     }
@@ -93,13 +104,16 @@ impl Reloads {
                 continue;
             }
             let last: Vec<Stamp> = self.looks.iter().map(Looks::last).collect();
-            let (load, wanted) = (Arc::clone(&self.load.again), wanted.clone());
+            let (load, before) = (Arc::clone(&self.load.again), wanted.clone());
             let read = move || {
                 let stamps: Vec<Stamp> = last.iter().map(Stamp::now).collect();
-                (stamps, find(&*load, &wanted))
+                (stamps, find(&*load, &before), before)
             };
-            let Ok((stamps, found)) = tokio::task::spawn_blocking(read).await else { continue };
+            let Ok((stamps, found, before)) = tokio::task::spawn_blocking(read).await else { continue };
             self.looks.iter_mut().zip(stamps).for_each(|(looks, stamp)| looks.was_read(stamp));
+            if let Found::Other(new, _) = &found {
+                self.tell_what_takes_a_restart(for_restart(&new.config, &before));
+            }
             if let Some(new) = self.take(found) {
                 self.follow(&new.config);
                 return new;
@@ -132,8 +146,9 @@ impl Reloads {
             self.away_since = None;
         }
         match found {
-            Found::Same => {
+            Found::Same(for_restart) => {
                 self.metrics.read(true);
+                self.tell_what_takes_a_restart(for_restart);
                 if !std::mem::take(&mut self.complaints).is_empty() {
                     tracing::info!("the configuration is right again, and is the one in use");
                 }
@@ -162,6 +177,16 @@ impl Reloads {
         }
     }
 
+    /// Once, until something else of it changes.
+    fn tell_what_takes_a_restart(&mut self, fields: Vec<&'static str>) {
+        if self.for_restart != fields {
+            for field in &fields {
+                tracing::warn!("{field} has changed, which takes a restart; the old one stays in use");
+            }
+            self.for_restart = fields;
+        }
+    }
+
     /// The configuration is not taken over, for these mistakes.
     pub(super) fn refuse(&mut self, mistakes: Vec<String>) {
         self.metrics.read(false);
@@ -185,7 +210,7 @@ fn find(load: &dyn Fn() -> Result<Loaded, Errors>, wanted: &Config) -> Found {
         }
     };
     if is_same(&loaded.config, wanted) {
-        return Found::Same;
+        return Found::Same(for_restart(&loaded.config, wanted));
     }
     match prepare::prepare(&mut loaded) {
         Ok(prepared) => Found::Other(Box::new(New { config: loaded.config, prepared }), loaded.warnings),
@@ -198,4 +223,14 @@ fn is_same(config: &Config, wanted: &Config) -> bool {
     config.source == wanted.source
         && config.outputs == wanted.outputs
         && config.shutdown_grace == wanted.shutdown_grace
+}
+
+/// What has changed that takes a restart.
+fn for_restart(config: &Config, wanted: &Config) -> Vec<&'static str> {
+    let fields = [
+        (config.state_dir != wanted.state_dir, "stateDir"),
+        (config.bind_address != wanted.bind_address, "bindAddress"),
+        (config.live_view != wanted.live_view, "liveView"),
+    ];
+    fields.into_iter().filter_map(|(is_other, field)| is_other.then_some(field)).collect()
 }

@@ -185,11 +185,87 @@ fn the_address_and_the_state_directory_take_a_restart() {
     taken_over(&daemon, 1);
     daemon.wait_for_line("bindAddress has changed, which takes a restart");
     daemon.wait_for_line("stateDir has changed, which takes a restart");
+    // If there is nothing else, it is told as well; once.
+    replace(&files.path(), &other.replace("127.0.0.2:0", "127.0.0.3:0"));
+    daemon.hang_up();
+    daemon.wait_for_line("SIGHUP");
+    daemon.hang_up();
     files.workdir.append(&events[10..]);
     two.wait_for_items(10);
+    assert_eq!(daemon.log().matches("bindAddress has changed").count(), 1, "{}", daemon.log());
     assert!(one.items() == events[..10] && two.items() == events[10..]);
     assert_eq!(daemon.address(), address);
     assert!(!files.workdir.path("elsewhere").exists());
+}
+
+/// A directory gets another name, which the file is to say too: that is no other log.
+#[test]
+fn a_log_by_another_name_goes_on_where_it_is() {
+    let gate = Gate::closed();
+    let endpoint = Endpoint::start({
+        let gate = gate.clone();
+        move |_, _| if gate.is_open() { Answer::ok() } else { Answer::status(503) }
+    });
+    let files = Files::new();
+    let events = real_events(60);
+    let output = files.output("siem", &endpoint, "maxInFlight: 1");
+    files.write(&[&output]);
+    let log = files.workdir.log();
+    let mut daemon = Daemon::start(files.args());
+    daemon.address();
+    let holds = |daemon: &Daemon| daemon.wait_until_holds(&log);
+    files.workdir.append(&events[..10]);
+    holds(&daemon);
+    // Nobody but the daemon has it.
+    let backup = log.with_file_name("audit-2026-01-02T03-04-05.000.log");
+    fs::rename(&log, &backup).unwrap();
+    files.workdir.append(&events[10..20]);
+    holds(&daemon);
+    fs::remove_file(backup).unwrap();
+    let other = files.workdir.path("other");
+    std::os::unix::fs::symlink(log.parent().unwrap(), &other).unwrap();
+    let text = fs::read_to_string(files.path()).unwrap();
+    let renamed = text.replace(&*log.to_string_lossy(), &other.join("audit.log").to_string_lossy());
+    assert_ne!(text, renamed);
+    replace(&files.path(), &renamed);
+    taken_over(&daemon, 1);
+    files.workdir.append(&events[20..40]);
+    wait_until("a look by the other name", || {
+        (daemon.log().matches(" shipping ").count() == 2 && daemon.log().contains("/other/audit.log"))
+            .then_some(())
+    });
+    daemon.terminate();
+    assert!(daemon.wait().success());
+    let daemon = Daemon::start(files.args());
+    daemon.address();
+    gate.open();
+    files.workdir.append(&events[40..]);
+    endpoint.wait_for_items(60);
+    assert!(endpoint.items() == events, "one event after the other, and each once");
+    assert_eq!(count(&daemon.metrics(), "audit_shipper_gaps_total", &[]), 0);
+    assert!(!daemon.log().contains("the log is another one"), "{}", daemon.log());
+}
+
+/// A log that nobody writes any more, after another one that nobody writes any more.
+#[test]
+fn an_archive_is_shipped_though_nobody_writes_to_it() {
+    let endpoint = Endpoint::start(|_, _| Answer::ok());
+    let files = Files::new();
+    let events = real_events(20);
+    let output = files.output("siem", &endpoint, "");
+    for (name, lines) in [("one.log", &events[..10]), ("two.log", &events[10..])] {
+        let path = files.workdir.log().with_file_name(name);
+        fs::write(&path, lines.concat()).unwrap();
+        let hour_ago = std::time::SystemTime::now() - std::time::Duration::from_secs(3600);
+        fs::File::options().append(true).open(&path).unwrap().set_modified(hour_ago).unwrap();
+    }
+    files.write_of_log("one.log", "", &[&output]);
+    let daemon = Daemon::start(files.args());
+    endpoint.wait_for_items(10);
+    files.write_of_log("two.log", "", &[&output]);
+    endpoint.wait_for_items(20);
+    assert!(endpoint.items() == events, "one event after the other, and each once");
+    assert_eq!(count(&daemon.metrics(), "audit_shipper_gaps_total", &[]), 0);
 }
 
 /// Somebody names another log in the file, while events flow; and once more while nothing runs.
