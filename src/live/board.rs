@@ -177,7 +177,8 @@ fn output(story: &Story, health: &Health, position: Position) -> Output {
         not_ready: health.not_ready(),
         current: story.current(health),
         history: story.history(),
-        retention_grace_seconds: None,
+        retention_grace_seconds: Some(health.metrics().retention_grace_seconds())
+            .filter(|grace| grace.is_finite()),
         position,
         counts: health.metrics().counts(),
         errors: story.errors(),

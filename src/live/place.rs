@@ -57,8 +57,9 @@ fn file_of(mark: &Mark, listed: &[Listed]) -> Option<usize> {
 fn shown(listed: &Listed, settled: Option<u64>) -> File {
     let progress = match settled {
         _ if !listed.waiting => Progress::Settled,
-        Some(_) => Progress::Reading,
-        None => Progress::Unread,
+        // There is nothing to be read in an empty one.
+        Some(settled) if settled > 0 || listed.size == 0 => Progress::Reading,
+        _ => Progress::Unread,
     };
     let name = listed.entry.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
     File {
@@ -83,7 +84,8 @@ fn without_the_most(mut files: Vec<File>) -> Position {
         surplus -= usize::from(goes);
         !goes
     });
-    files.drain(MOST_FILES / 2..MOST_FILES / 2 + surplus);
+    let middle = (MOST_FILES / 2).min(files.len());
+    files.drain(middle..middle + surplus);
     Position { left_out: all - files.len(), files, problem: None }
 }
 
@@ -119,6 +121,7 @@ mod tests {
         };
         let few = without_the_most(settled_first(3, MOST_FILES));
         assert_eq!((few.files.len(), few.left_out), (MOST_FILES, 0));
+        assert_eq!(without_the_most(settled_first(1, 2)).files.len(), 2);
         let settled = without_the_most(settled_first(10, MOST_FILES + 4));
         assert_eq!((settled.files.len(), settled.left_out, &*settled.files[0].name), (MOST_FILES, 4, "4"));
         let many = without_the_most(settled_first(10, 1000));

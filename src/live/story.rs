@@ -199,3 +199,74 @@ fn state_of(health: &Health) -> State {
 fn tenths(number: f64) -> f64 {
     (number * 10.0).round() / 10.0
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::body::Size;
+    use crate::metrics::Metrics;
+
+    fn health() -> Health {
+        Health::new("siem", Duration::ZERO, Arc::new(Metrics::new().route("siem")))
+    }
+
+    async fn step(story: &mut Story, health: &Health, seconds: u64, events: u64) {
+        tokio::time::advance(Duration::from_secs(seconds)).await;
+        let size = Size { body_bytes: 100 * events, sent_bytes: events };
+        health.metrics().settled(events, 0, size, &[]);
+        story.step(health);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_hour_of_points_is_kept_and_where_nobody_looked_there_is_none() {
+        let health = health();
+        let mut story = Story::of(&health);
+        assert!(story.history().events_per_second.is_empty());
+        step(&mut story, &health, 10, 5).await;
+        // The machine slept for two of three steps.
+        step(&mut story, &health, 30, 60).await;
+        assert_eq!(story.history().events_per_second, [Some(0.5), None, None, Some(2.0)]);
+        assert_eq!(story.history().bytes_per_second, [Some(50.0), None, None, Some(200.0)]);
+        assert_eq!(story.current(&health).events_per_second, 2.0);
+        for _ in 0..400 {
+            step(&mut story, &health, 10, 10).await;
+        }
+        let history = story.history();
+        assert_eq!(history.events_per_second, vec![Some(1.0); POINTS]);
+        assert_eq!((history.lag_bytes.len(), history.lag_seconds.len()), (POINTS, POINTS));
+        assert!(story.slices.len() <= SLICES);
+        assert!((3300..=3600).contains(&story.top().seconds), "{}", story.top().seconds);
+        step(&mut story, &health, 1 << 30, 0).await;
+        assert_eq!(story.history().events_per_second.iter().flatten().count(), 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_state_is_told_with_its_beginning_and_what_went_wrong_is_kept() {
+        let health = health();
+        let mut story = Story::of(&health);
+        story.look(&health);
+        let told = |story: &Story| {
+            let (state, since, reason) = story.state(&health);
+            (state, Timestamp::now().duration_since(since).as_secs(), reason)
+        };
+        assert_eq!(told(&story), (State::Level, 0, None));
+        health.metrics().unread(1 << 20);
+        story.look(&health);
+        assert_eq!(told(&story), (State::Shipping, 0, None));
+        for reason in ["503", "503", "connection refused"] {
+            health.unavailable(reason);
+        }
+        tokio::time::advance(Duration::from_secs(90)).await;
+        story.look(&health);
+        assert_eq!(told(&story), (State::Waiting, 90, Some("connection refused".to_owned())));
+        health.accepted(health.now());
+        health.metrics().unread(0);
+        story.look(&health);
+        assert_eq!(told(&story), (State::Level, 0, None));
+        let errors = story.errors();
+        let shown: Vec<_> = errors.iter().map(|error| (error.what.as_str(), error.count)).collect();
+        assert_eq!(shown, [("connection refused", 1), ("503", 2)]);
+    }
+}

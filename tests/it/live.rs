@@ -91,7 +91,8 @@ fn an_endpoint_that_is_down_is_waited_for_and_the_lag_is_told() {
 #[test]
 fn who_is_refused_needs_attention() {
     let endpoint = Endpoint::start(|_, _| Answer::with_body(401, SECRET));
-    let daemon = with_secrets(&endpoint.url()).log(&real_events(5)).start();
+    let shipper = with_secrets(&endpoint.url()).log(&real_events(5));
+    let daemon = shipper.start();
     let status = wait_for(&daemon, "misconfigured", |output| output.state == State::Misconfigured);
     let output = only(&status);
     assert!(output.reason.as_ref().is_some_and(|reason| reason.contains("401")), "{output:?}");
@@ -113,7 +114,8 @@ fn what_is_set_aside_is_counted_by_its_reason() {
     let mut events = real_events(20);
     events[7] = poisoned(&events[7]);
     events.push("no event\n".to_owned());
-    let daemon = with_secrets(&endpoint.url()).log(&events).start();
+    let shipper = with_secrets(&endpoint.url()).log(&events);
+    let daemon = shipper.start();
     let status = wait_for(&daemon, "all of it settled", |output| output.counts.delivered == 19);
     let counts = &only(&status).counts;
     let aside = |reason| counts.set_aside.get(reason).copied();
@@ -124,7 +126,8 @@ fn what_is_set_aside_is_counted_by_its_reason() {
 #[test]
 fn only_names_of_this_machine_are_answered() {
     let endpoint = Endpoint::start(|_, _| Answer::ok());
-    let daemon = Shipper::new(&endpoint).start();
+    let shipper = Shipper::new(&endpoint);
+    let daemon = shipper.start();
     let port = daemon.address().port();
     for host in ["localhost", &format!("localhost:{port}"), "127.0.0.1:8080", "[::1]"] {
         for path in ["/", "/api/v1/status"] {
@@ -158,7 +161,8 @@ fn only_names_of_this_machine_are_answered() {
 #[test]
 fn an_admin_address_that_others_reach_has_no_view() {
     let endpoint = Endpoint::start(|_, _| Answer::ok());
-    let daemon = Shipper::new(&endpoint).flag("bind-address", "0.0.0.0:0").start();
+    let shipper = Shipper::new(&endpoint).flag("bind-address", "0.0.0.0:0");
+    let daemon = shipper.start();
     for path in ["/", "/api/v1/status"] {
         let answered = ask(&daemon, path, "Host: localhost\r\n");
         assert_eq!((answered.status, answered.body.as_str()), (404, "/metrics /healthz /livez /readyz\n"));
@@ -191,7 +195,8 @@ fn elsewhere_it_is_seen_with_the_token_over_tls() {
         cert.display(),
         key.display()
     );
-    let daemon = shipper.live_view(&view).start();
+    let shipper = shipper.live_view(&view);
+    let daemon = shipper.start();
     let address = format!("https://localhost:{}", on_its_own(&daemon).rsplit_once(':').unwrap().1);
     let status = |token: &[&str]| {
         let args = ["status", "--address", &address, "--ca-file", &ca];
@@ -218,7 +223,9 @@ fn elsewhere_it_is_seen_with_the_token_over_tls() {
 #[test]
 fn a_socket_is_for_its_owner_and_group_and_goes_with_the_daemon() {
     let endpoint = Endpoint::start(|_, _| Answer::ok());
-    let shipper = Shipper::new(&endpoint).log(&real_events(3));
+    // A file that says it all without flags.
+    let url = format!("url: '{}'", endpoint.url());
+    let shipper = Shipper::new(&endpoint).log(&real_events(3)).sink("ndjson", &url);
     let socket = shipper.workdir.path("view.sock");
     let shipper = shipper.live_view(&format!("{{ bindAddress: 'unix://{}' }}", socket.display()));
     let mut daemon = shipper.start();
@@ -228,10 +235,13 @@ fn a_socket_is_for_its_owner_and_group_and_goes_with_the_daemon() {
     let mut json = Daemon::command();
     json.args(["status", "--config", &config, "--json"]);
     assert!(finish(json).succeeded().starts_with("{\"schemaVersion\":1,"));
-    let mut table = Daemon::command();
-    table.args(["status", "--config", &config]).env("COLUMNS", "80").env("LC_ALL", "C");
-    let table = finish(table).succeeded();
-    assert!(table.contains("\nOUTPUT  STATE ") && table.contains("\nsiem    "), "{table}");
+    // At the very beginning there is no output.
+    let table = wait_until("a row of the output", || {
+        let mut table = Daemon::command();
+        table.args(["status", "--config", &config]).env("COLUMNS", "80").env("LC_ALL", "C");
+        Some(finish(table).succeeded()).filter(|table| table.contains("\nsiem    "))
+    });
+    assert!(table.contains("\nOUTPUT  STATE "), "{table}");
     assert!(table.lines().all(|line| line.len() <= 80) && !table.contains('\u{1b}'), "{table}");
     daemon.terminate();
     assert!(daemon.wait().success());
@@ -293,7 +303,8 @@ fn the_document_is_as_it_is_described() {
     // Something of everything: what went wrong before, and what ships now.
     let endpoint =
         Endpoint::start(|_, earlier| if earlier == 0 { Answer::status(503) } else { Answer::ok() });
-    let daemon = Shipper::new(&endpoint).log(&real_events(10)).start();
+    let shipper = Shipper::new(&endpoint).log(&real_events(10));
+    let daemon = shipper.start();
     wait_for(&daemon, "a point, an error and all events", |output| {
         output.counts.delivered == 10 && !output.errors.is_empty() && !output.history.lag_bytes.is_empty()
     });

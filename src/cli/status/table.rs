@@ -10,7 +10,12 @@ use crate::shown::{Screen, count, duration, fitted, grouped, size};
 
 /// Columns of a state's name.
 const STATE: usize = 13;
-const NUMBER: usize = 10;
+/// Of a rate, of a size, of a time.
+const RATE: usize = 9;
+const SIZE: usize = 9;
+const TIME: usize = 7;
+/// Of all that stands beside a name and a sparkline.
+const OTHERS: usize = STATE + RATE + SIZE + 2 * TIME + 8;
 /// Columns of a sparkline at most.
 const LONGEST_SPARK: usize = 60;
 const SHORTEST_SPARK: usize = 8;
@@ -24,8 +29,9 @@ pub(super) fn table(status: &Status, screen: &Screen, has_colours: bool) -> Stri
         return text + "No output runs at the moment.\n";
     }
     let longest = status.outputs.iter().map(|output| output.name.len()).max().unwrap_or_default();
-    let name = longest.clamp("OUTPUT".len(), screen.columns / 4);
-    let spark = screen.columns.saturating_sub(name + STATE + 4 * NUMBER + 7).min(LONGEST_SPARK);
+    let room = screen.columns.saturating_sub(OTHERS).min(screen.columns / 4);
+    let name = longest.clamp("OUTPUT".len(), room.max("OUTPUT".len()));
+    let spark = screen.columns.saturating_sub(name + OTHERS).min(LONGEST_SPARK);
     let columns = Columns { name, spark: if spark < SHORTEST_SPARK { 0 } else { spark } };
     columns.row(["OUTPUT", "STATE", "EVENTS/S", "BEHIND", "AGE", "GRACE", "LAST HOUR"], &mut text);
     for output in &status.outputs {
@@ -40,8 +46,9 @@ pub(super) fn table(status: &Status, screen: &Screen, has_colours: bool) -> Stri
 fn head(status: &Status, screen: &Screen) -> String {
     let up = between(status.started_at, status.now);
     let node = status.node.as_deref().map(|node| format!(" on {node}")).unwrap_or_default();
-    let logs = status.logs.join(", ");
-    let head = format!("audit-shipper {}{node}, up {up}, reads {logs}", status.version);
+    let logs =
+        if status.logs.is_empty() { String::new() } else { format!(", reads {}", status.logs.join(", ")) };
+    let head = format!("audit-shipper {}{node}, up {up}{logs}", status.version);
     let mut text = format!("{}\n", fitted(&head, screen.columns));
     if !status.configuration.is_right {
         let ago = between(status.configuration.right_at, status.now);
@@ -62,7 +69,7 @@ struct Columns {
 impl Columns {
     fn row(&self, [name, state, rate, behind, age, grace, spark]: [&str; 7], text: &mut String) {
         let row = format!(
-            "{name:<width$}  {state:<STATE$} {rate:>NUMBER$} {behind:>NUMBER$} {age:>NUMBER$} {grace:>NUMBER$}  {}",
+            "{name:<width$}  {state:<STATE$} {rate:>RATE$} {behind:>SIZE$} {age:>TIME$} {grace:>TIME$}  {}",
             if self.spark > 0 { spark } else { "" },
             width = self.name,
         );
@@ -203,10 +210,10 @@ mod tests {
         status.outputs[1].counts.set_aside.insert("malformed".into(), 2);
         let expected = r"audit-shipper 0.1.0 on m0, up 1h30m, reads /audit.log
 
-OUTPUT  STATE           EVENTS/S     BEHIND        AGE      GRACE  LAST HOUR
-siem    waiting             12.3     2.0 kB         3s          -             @
+OUTPUT  STATE          EVENTS/S    BEHIND     AGE   GRACE  LAST HOUR
+siem    waiting            12.3    2.0 kB      3s       -                      @
   status 503\u{1b}[2J (for 2m)
-loki    level               12.3     2.0 kB         3s       2h1m             @
+loki    level              12.3    2.0 kB      3s    2h1m                      @
   2 events set aside
 ";
         let shown = table(&status, &screen(80, false), false);
@@ -221,7 +228,7 @@ loki    level               12.3     2.0 kB         3s       2h1m             @
     }
 
     #[test]
-    fn a_hour_fits_into_any_room() {
+    fn an_hour_fits_into_any_room() {
         let values: Vec<Option<f64>> = (0..360).map(|point| Some(f64::from(point))).collect();
         assert_eq!(sparkline(&values, 8, &screen(80, true)), "▁▂▃▄▅▆▇█");
         let mut late = vec![None; 90];

@@ -38,11 +38,11 @@ fn it_is_seen_on_this_machine_or_with_a_token_and_tls() {
 #[test]
 fn its_mistakes_are_told_at_once() {
     check(
-        with("{bearerTokenFile: t, tls: {certFile: c, caFile: x}, token: y}"),
+        with("{bearerTokenFile: t, tls: {certFile: c, zzz: x}, token: y}"),
         &[
             "f.yaml:3: liveView.bindAddress: must be given",
             "f.yaml:3: liveView.tls.certFile: needs keyFile beside it",
-            "f.yaml:3: liveView.tls.caFile: is not a known field; legal are certFile, keyFile",
+            "f.yaml:3: liveView.tls.zzz: is not a known field; legal are certFile, keyFile",
             "f.yaml:3: liveView.token: is not a known field; legal are bindAddress, bearerTokenFile, tls",
         ],
     );

@@ -103,7 +103,8 @@ fn a_browser_shows_it_in_light_and_dark_and_asks_nobody_else() {
         let (head, tail) = event.split_once("\"username\":\"").unwrap();
         *event = format!("{head}\"username\":\"{HOSTILE}{tail}");
     }
-    let daemon = Shipper::new(&endpoint).log(&events).batches_of(100).start();
+    let shipper = Shipper::new(&endpoint).log(&events).batches_of(100);
+    let daemon = shipper.start();
     wait_for(&daemon, "all events delivered", |output| {
         output.counts.delivered == 400 && output.state == State::Level && output.current.lag_bytes == 0
     });
@@ -138,7 +139,8 @@ fn a_browser_shows_it_in_light_and_dark_and_asks_nobody_else() {
 fn a_browser_shows_what_hinders_an_output() {
     let Some(browser) = browser() else { return leave_out("there is no Chromium to show the live view") };
     let endpoint = Endpoint::start(|_, _| Answer::status(401));
-    let daemon = Shipper::new(&endpoint).log(&real_events(40)).start();
+    let shipper = Shipper::new(&endpoint).log(&real_events(40));
+    let daemon = shipper.start();
     wait_for(&daemon, "misconfigured", |output| output.state == State::Misconfigured);
     let shown = show(browser, &daemon, "hindered", &["--blink-settings=preferredColorScheme=0"]);
     assert_well(&shown, &daemon);
