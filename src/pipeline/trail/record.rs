@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io;
+use std::io::{self, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -69,8 +70,11 @@ pub(super) fn remembered(state_dir: &Path) -> Option<Record> {
 pub(super) fn remember(state_dir: &Path, record: &Record) -> io::Result<()> {
     let text = serde_json::to_vec(record).map_err(io::Error::other)?;
     let (path, new) = (path(state_dir), state_dir.join("log.json.new"));
-    fs::write(&new, text)?;
-    fs::File::open(&new)?.sync_all()?;
+    // A link must not lead us elsewhere.
+    let _ = fs::remove_file(&new);
+    let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&new)?;
+    file.write_all(&text)?;
+    file.sync_all()?;
     fs::rename(new, path)?;
     fs::File::open(state_dir)?.sync_all()
 }
