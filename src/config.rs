@@ -176,6 +176,17 @@ pub enum MinFree {
     Bytes(u64),
 }
 
+impl MinFree {
+    /// The same in bytes, of a file system of this size.
+    #[must_use]
+    pub fn bytes_of(self, file_system_bytes: u64) -> u64 {
+        match self {
+            Self::Percent(percent) => file_system_bytes / 100 * u64::from(percent),
+            Self::Bytes(bytes) => bytes,
+        }
+    }
+}
+
 /// Where an output begins that has never had a cursor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StartAt {

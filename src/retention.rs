@@ -146,6 +146,14 @@ impl Forecast {
         grace_seconds(self.rule(look), self.bytes_per_second(), look)
     }
 
+    /// The same for one who has settled everything, at this rate.
+    #[must_use]
+    pub fn level_seconds(&self, look: &Look, bytes_per_second: f64) -> f64 {
+        let files = look.files.iter().map(|file| LogFile { unread_bytes: 0, ..*file }).collect();
+        let level = Look { files, in_memory_bytes: 0, ..*look };
+        grace_seconds(self.rule(&level), bytes_per_second, &level)
+    }
+
     /// The rate at which the log is written.
     #[must_use]
     pub fn bytes_per_second(&self) -> f64 {

@@ -1,11 +1,13 @@
-//! `check`: the configuration as `run` would load it, and with `--connect` whether its destinations are there for events.
+//! `check`: the configuration as `run` would load it, whether this node is ready for it, and with `--connect` whether its
+//! destinations are there for events.
 //!
-//! The standard output holds the YAML and nothing else, also with `--connect`: what was found of the destinations is for
-//! people, and goes to the standard error.
+//! The standard output holds the YAML and nothing else: what was found of the node and of the destinations is for people, and
+//! goes to the standard error.
 
 mod connect;
 mod file;
 mod found;
+mod node;
 
 use std::io::Write as _;
 
@@ -35,6 +37,20 @@ pub(super) struct Args {
         value_name = "true|false"
     )]
     connect: bool,
+    /// Also look at this node: log, state directory, rotation, rates; what was found goes to the standard error, and changes no
+    /// exit status [default: true]
+    #[arg(
+        long,
+        action = ArgAction::Set,
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "true",
+        default_value = "true",
+        hide_default_value = true,
+        overrides_with = "node",
+        value_name = "true|false"
+    )]
+    node: bool,
 }
 
 pub(super) fn check(args: &Args) -> Result<(), Failure> {
@@ -46,6 +62,9 @@ pub(super) fn check(args: &Args) -> Result<(), Failure> {
     let mut stdout = std::io::stdout();
     stdout.write_all(config::to_yaml(&loaded.config).as_bytes())?;
     stdout.flush()?;
+    if args.node {
+        write!(stderr, "{}", node::look(&loaded.config))?;
+    }
     if !args.connect {
         return Ok(());
     }

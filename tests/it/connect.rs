@@ -29,7 +29,7 @@ pub(crate) fn connect_with(shipper: &Shipper, more: &[&str]) -> Ended {
 /// The arguments that `run` would have.
 fn args(shipper: &Shipper) -> Vec<String> {
     let args = shipper.args().into_iter().skip(1);
-    ["check".to_owned(), "--connect".to_owned()].into_iter().chain(args).collect()
+    ["check", "--connect", "--node=false"].map(str::to_owned).into_iter().chain(args).collect()
 }
 
 fn checked(shipper: &Shipper, ended: Ended) -> Ended {

@@ -87,6 +87,7 @@ fn effective_example_with(from: &str, to: &str) -> String {
     std::fs::write(&example, read("config/audit-shipper.yaml").replacen(from, to, 1)).unwrap();
     let ended = audit_shipper([
         "check".to_owned(),
+        "--node=false".to_owned(),
         format!("--config={}", example.display()),
         format!("--audit-webhook-config-file={}", kubeconfig.display()),
     ]);
@@ -186,6 +187,7 @@ fn every_flag_of_run_is_described_and_every_flag_described_exists() {
         "--document-private-items",
         "--now",       // systemctl
         "--from-file", // kubectl
+        "--wait",      // systemd-run
     ];
     let unknown: Vec<_> = described
         .iter()

@@ -4,6 +4,7 @@
 mod alerts;
 mod any_bytes;
 mod batching;
+mod check;
 mod checkpoint;
 mod cli;
 mod compression;

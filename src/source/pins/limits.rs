@@ -9,7 +9,7 @@ use std::sync::Arc;
 use super::known::Known;
 use super::{Missing, PinSet, State};
 use crate::checkpoint::HEAD_BYTES;
-use crate::config::{self, MinFree};
+use crate::config;
 use crate::source::held::Held;
 use crate::source::reader;
 
@@ -58,10 +58,7 @@ fn missing_free_bytes(state: &State) -> u64 {
     // Through links the files may lie on another file system than the log's name.
     let of_file = |held: &Arc<Held>| held.with(|file| Ok(rustix::fs::fstatvfs(file)?)).ok();
     let Some(disk) = alone.find_map(|known| of_file(known.held.as_ref()?)) else { return 0 };
-    let wanted = match state.limits.min_free {
-        MinFree::Percent(percent) => disk.f_blocks.saturating_mul(disk.f_frsize) / 100 * u64::from(percent),
-        MinFree::Bytes(bytes) => bytes,
-    };
+    let wanted = state.limits.min_free.bytes_of(disk.f_blocks.saturating_mul(disk.f_frsize));
     wanted.saturating_sub(disk.f_bavail.saturating_mul(disk.f_frsize))
 }
 

@@ -20,7 +20,7 @@ fn with_outputs(shipper: &Shipper, outputs: &[(&str, String)]) -> Vec<String> {
         outputs.concat()
     );
     std::fs::write(path, text).unwrap();
-    args.into_iter().take(3).collect()
+    args.into_iter().take(4).collect()
 }
 
 #[test]

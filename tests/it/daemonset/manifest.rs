@@ -54,6 +54,9 @@ pub(crate) struct Metadata {
     pub(crate) namespace: Option<String>,
     #[serde(default)]
     pub(crate) labels: BTreeMap<String, String>,
+    /// Debian 12's kubectl says that there are none.
+    #[serde(rename = "annotations", default)]
+    _annotations: IgnoredAny,
 }
 
 #[derive(Deserialize)]
