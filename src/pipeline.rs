@@ -260,7 +260,8 @@ impl Daemon {
 
 /// Whether what is read of a log is to be read otherwise. Which log it is does not matter here, nor how much of it is held.
 fn is_read_otherwise(before: &Source, after: &Source) -> bool {
-    let of = |source: &Source| (source.format, source.start_at, source.max_line_bytes);
+    let of =
+        |source: &Source| (source.format, source.start_at, source.max_line_bytes, source.rotation.clone());
     // Another log has its own format from its beginning on.
     before.path == after.path && of(before) != of(after)
         || (before.start_at, before.max_line_bytes) != (after.start_at, after.max_line_bytes)

@@ -13,6 +13,27 @@ const CONFIGURATION: &str = "/etc/logrotate.conf";
 const DIRECTORY: &str = "/etc/logrotate.d";
 const LONGEST_FILE: u64 = 256 << 10;
 const MOST_FILES: usize = 500;
+/// What it leaves out of a directory, by how a name ends (`tabooext`).
+const LEFT_OUT: [&str; 18] = [
+    ",v",
+    ".bak",
+    ".cfsaved",
+    ".disabled",
+    ".dpkg-bak",
+    ".dpkg-del",
+    ".dpkg-dist",
+    ".dpkg-new",
+    ".dpkg-old",
+    ".dpkg-tmp",
+    ".rpmnew",
+    ".rpmorig",
+    ".rpmsave",
+    ".swp",
+    ".ucf-dist",
+    ".ucf-new",
+    ".ucf-old",
+    "~",
+];
 /// What begins a script in a stanza; it ends with `endscript`.
 const SCRIPTS: [&str; 5] = ["prerotate", "postrotate", "firstaction", "lastaction", "preremove"];
 
@@ -71,7 +92,8 @@ fn files() -> Vec<PathBuf> {
     for path in included {
         match fs::read_dir(&path) {
             Ok(names) => {
-                let mut found: Vec<PathBuf> = names.flatten().map(|name| name.path()).collect();
+                let mut found: Vec<PathBuf> =
+                    names.flatten().map(|name| name.path()).filter(|path| !is_left_out(path)).collect();
                 found.sort();
                 files.extend(found);
             }
@@ -80,6 +102,11 @@ fn files() -> Vec<PathBuf> {
     }
     files.truncate(MOST_FILES);
     files
+}
+
+fn is_left_out(path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    LEFT_OUT.iter().any(|end| name.ends_with(end))
 }
 
 fn read(path: &Path) -> Option<String> {
