@@ -4,7 +4,7 @@
 //! It may be anything, so what is read is bounded.
 
 use std::fs::{self, File};
-use std::io::Read as _;
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
 use super::Findings;
@@ -48,8 +48,22 @@ pub(super) fn look(log: &Path, findings: &mut Findings) {
     let mut names = vec![log.to_owned()];
     names.extend(fs::canonicalize(log).ok().filter(|real| real != log));
     let mut is_had = false;
+    if ![CONFIGURATION, DIRECTORY].iter().any(|path| Path::new(path).exists()) {
+        findings.not_shown(
+            "whether logrotate has the log: it is not configured here; from within a pod, look at the node",
+        );
+        return;
+    }
+    let mut unread = None;
     for file in files() {
-        let Some(text) = read(&file) else { continue };
+        let text = match read(&file) {
+            Ok(Some(text)) => text,
+            Ok(None) => continue,
+            Err(error) => {
+                unread = unread.or(Some((file, error)));
+                continue;
+            }
+        };
         for stanza in stanzas(&text) {
             let has = |name: &PathBuf| {
                 stanza.patterns.iter().any(|pattern| matches(pattern, &name.to_string_lossy()))
@@ -60,8 +74,11 @@ pub(super) fn look(log: &Path, findings: &mut Findings) {
             }
         }
     }
-    if !is_had {
-        findings.shown("logrotate does not have the log");
+    match unread {
+        Some((file, error)) => findings
+            .not_shown(format!("whether logrotate has the log: {} cannot be read: {error}", file.display())),
+        None if is_had => {}
+        None => findings.shown("logrotate does not have the log"),
     }
 }
 
@@ -84,7 +101,8 @@ fn tell(file: &Path, stanza: &Stanza, findings: &mut Findings) {
 /// The configuration, and what it includes; at least what the usual directory holds.
 fn files() -> Vec<PathBuf> {
     let main = PathBuf::from(CONFIGURATION);
-    let mut included: Vec<PathBuf> = read(&main).iter().flat_map(|text| includes(text)).collect();
+    let text = read(&main).ok().flatten();
+    let mut included: Vec<PathBuf> = text.iter().flat_map(|text| includes(text)).collect();
     if !included.iter().any(|path| path == Path::new(DIRECTORY)) {
         included.push(DIRECTORY.into());
     }
@@ -109,14 +127,15 @@ fn is_left_out(path: &Path) -> bool {
     LEFT_OUT.iter().any(|end| name.ends_with(end))
 }
 
-fn read(path: &Path) -> Option<String> {
+/// `None` of what is no file, or not there.
+fn read(path: &Path) -> io::Result<Option<String>> {
     // Not a pipe, which might never end.
-    if !fs::metadata(path).ok()?.is_file() {
-        return None;
+    if !fs::metadata(path).is_ok_and(|metadata| metadata.is_file()) {
+        return Ok(None);
     }
     let mut text = Vec::new();
-    File::open(path).ok()?.take(LONGEST_FILE).read_to_end(&mut text).ok()?;
-    Some(String::from_utf8_lossy(&text).into_owned())
+    File::open(path)?.take(LONGEST_FILE).read_to_end(&mut text)?;
+    Ok(Some(String::from_utf8_lossy(&text).into_owned()))
 }
 
 /// What `include` lines outside of stanzas name.
