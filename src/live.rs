@@ -129,12 +129,13 @@ impl Live {
     /// Ends its listener in order.
     pub async fn end(self) {
         self.keeping.abort();
+        // While we listen there it is ours; later it may be that of whoever comes next.
+        if let Some(socket) = self.socket {
+            let _ = std::fs::remove_file(socket);
+        }
         self.stop.cancel();
         if let Some(listening) = self.listening {
             let _ = listening.await;
-        }
-        if let Some(socket) = self.socket {
-            let _ = std::fs::remove_file(socket);
         }
     }
 }

@@ -2,6 +2,7 @@
 //! and the end. Below it what tells clients from strangers: `tls` and `token`.
 
 mod listener;
+mod patience;
 pub(crate) mod tls;
 pub(crate) mod token;
 
@@ -27,6 +28,7 @@ use tracing::{debug, warn};
 
 use listener::Stream;
 pub(crate) use listener::{Listener, bind_socket};
+use patience::Patient;
 
 /// Connections at a time; others wait in the kernel's queue.
 const MAX_CONNECTIONS: usize = 512;
@@ -129,7 +131,38 @@ where
         let answer = answer.clone();
         async move { Ok::<_, Infallible>(answer.answer(request).await) }
     });
-    if let Err(error) = watcher.watch(builder.serve_connection(TokioIo::new(stream), service)).await {
+    if let Err(error) =
+        watcher.watch(builder.serve_connection(TokioIo::new(Patient::new(stream)), service)).await
+    {
         debug!(%error, "a connection ended early");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::AsyncWriteExt as _;
+    use tokio::time::Instant;
+
+    use super::*;
+
+    #[derive(Clone)]
+    struct Megabyte;
+
+    impl Answer for Megabyte {
+        async fn answer(&self, _: Request<Incoming>) -> Response<Full<Bytes>> {
+            Response::new(Full::new(Bytes::from(vec![b'x'; 1 << 20])))
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_takes_no_answer_is_not_waited_for() {
+        let (mut client, server) = tokio::io::duplex(1 << 10);
+        client.write_all(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
+        let graceful = GracefulShutdown::new();
+        let (began, served) = (Instant::now(), requests(server, false, Megabyte, graceful.watcher()));
+        let hour = Duration::from_secs(3600);
+        timeout(hour, served).await.expect("the connection is ended");
+        assert_eq!(began.elapsed().as_secs(), patience::TAKEN_WITHIN.as_secs());
+        drop(client);
     }
 }

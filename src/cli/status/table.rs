@@ -6,7 +6,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use crate::live::status::{Output, Progress, State, Status};
-use crate::shown::{Screen, count, duration, fitted, grouped, size};
+use crate::shown::{Screen, count, duration, fitted, grouped, printable, size};
 
 /// Columns of a state's name.
 const STATE: usize = 13;
@@ -28,7 +28,8 @@ pub(super) fn table(status: &Status, screen: &Screen, has_colours: bool) -> Stri
     if status.outputs.is_empty() {
         return text + "No output runs at the moment.\n";
     }
-    let longest = status.outputs.iter().map(|output| output.name.len()).max().unwrap_or_default();
+    let longest =
+        status.outputs.iter().map(|output| printable(&output.name).chars().count()).max().unwrap_or_default();
     let room = screen.columns.saturating_sub(OTHERS).min(screen.columns / 4);
     let name = longest.clamp("OUTPUT".len(), room.max("OUTPUT".len()));
     let spark = screen.columns.saturating_sub(name + OTHERS).min(LONGEST_SPARK);
@@ -90,8 +91,9 @@ impl Columns {
         let mut row = String::new();
         self.row([&fitted(&output.name, self.name), word, &rate, &behind, &age, &grace, &spark], &mut row);
         if has_colours {
-            // The name is not coloured, though it may hold the word.
-            let at = (self.name + 2).min(row.len());
+            // The name is not coloured, though it may hold the word. What answers is not known to be a daemon of ours, so the
+            // name may be anything.
+            let at = row.char_indices().nth(self.name + 2).map_or(row.len(), |(at, _)| at);
             let (before, after) = row.split_at(at);
             let after = after.replacen(word, &format!("\x1b[{colour}m{word}\x1b[0m"), 1);
             row = format!("{before}{after}");
@@ -221,6 +223,9 @@ loki    level              12.3    2.0 kB      3s    2h1m                      @
         assert!(shown.lines().all(|line| line.chars().count() <= 80));
         let coloured = table(&status, &screen(80, false), true);
         assert!(coloured.contains("\x1b[33mwaiting\x1b[0m  ") && coloured.contains("\x1b[32mlevel\x1b[0m  "));
+        let odd =
+            table(&self::status(&[output("日本語のノード level", "level", "")]), &screen(80, true), true);
+        assert!(odd.contains("日本語のノード level  \x1b[32mlevel\x1b[0m "), "{odd}");
         assert_eq!(
             table(&self::status(&[]), &screen(80, true), true).lines().last(),
             Some("No output runs at the moment.")
