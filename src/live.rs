@@ -227,6 +227,14 @@ mod tests {
     use super::*;
 
     #[test]
+    fn without_its_script_the_page_says_what_it_needs_and_promises_nothing() {
+        let (before, _) = PAGE.split_once("<script>").unwrap();
+        let (seen, said) = before.split_once("<noscript>").unwrap();
+        assert!(said.contains(STATUS) && said.contains("`audit-shipper status`"), "{said}");
+        assert!(seen.contains("id=\"summary\" aria-live=\"polite\"></h2>"), "{seen}");
+    }
+
+    #[test]
     fn the_page_is_one_file_and_names_nobody_else() {
         for tag in ["script", "style"] {
             assert_eq!(PAGE.matches(&format!("<{tag}")).count(), 1, "{tag}");

@@ -119,8 +119,11 @@ fn state(state: State) -> (&'static str, u8) {
 /// What is worth more words.
 fn notes(output: &Output, now: Timestamp) -> Vec<String> {
     let mut notes = Vec::new();
-    if let Some(reason) = output.reason.as_ref().or(output.not_ready.as_ref()) {
-        notes.push(format!("{reason} (for {})", between(output.since, now)));
+    match (&output.reason, &output.not_ready) {
+        (Some(reason), _) => notes.push(format!("{reason} (for {})", between(output.since, now))),
+        // The state began for another reason.
+        (None, Some(reason)) => notes.push(reason.clone()),
+        (None, None) => {}
     }
     let behind = output.position.files.iter().filter(|file| file.progress == Progress::Unread).count();
     let nameless = output.position.files.iter().filter(|file| file.is_nameless).count();
@@ -208,6 +211,7 @@ mod tests {
     fn an_output_is_a_line_and_what_hinders_it_another() {
         let mut status = status(&[output("siem", "waiting", ""), output("loki", "level", "")]);
         status.outputs[0].reason = Some("status 503\u{1b}[2J".into());
+        status.outputs[1].not_ready = Some("loki: nothing was taken for 5m".into());
         status.outputs[1].retention_grace_seconds = Some(7260.0);
         status.outputs[1].counts.set_aside.insert("malformed".into(), 2);
         let expected = r"audit-shipper 0.1.0 on m0, up 1h30m, reads /audit.log
@@ -216,6 +220,7 @@ OUTPUT  STATE          EVENTS/S    BEHIND     AGE   GRACE  LAST HOUR
 siem    waiting            12.3    2.0 kB      3s       -                      @
   status 503\u{1b}[2J (for 2m)
 loki    level              12.3    2.0 kB      3s    2h1m                      @
+  loki: nothing was taken for 5m
   2 events set aside
 ";
         let shown = table(&status, &screen(80, false), false);
