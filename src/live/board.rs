@@ -189,3 +189,33 @@ fn output(story: &Story, health: &Health, position: Position) -> Output {
         top: story.top(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::watch;
+    use tokio::task::yield_now;
+    use tokio::time::advance;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_place_that_was_found_long_ago_for_nobody_is_not_shown() {
+        let (_outputs, shown) = watch::channel(Arc::from([]));
+        let board = Board::new(Metrics::new(), shown, PathBuf::from("/nonexistent"));
+        for (age, is_shown) in [(LONGEST_LOOK / 2, true), (LONGEST_LOOK * 2, false)] {
+            let place = HashMap::from([("siem".to_owned(), place::unknown("it was so"))]);
+            let looking = tokio::spawn(async { place });
+            while !looking.is_finished() {
+                yield_now().await;
+            }
+            let mut made = Made { looking: Some((Instant::now(), looking)), ..Made::default() };
+            advance(age).await;
+            board.look_where_outputs_are(&mut made).await;
+            assert_eq!(
+                (made.positions.len(), made.looking.is_some()),
+                (usize::from(is_shown), false),
+                "{age:?}"
+            );
+        }
+    }
+}
