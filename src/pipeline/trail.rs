@@ -85,10 +85,16 @@ pub(super) struct Section {
     pub(super) is_over: CancellationToken,
 }
 
-/// Whether these are two logs, and not one by two names.
+/// Whether these are two logs, and not one by two names, or one that has more files by its new name.
 fn is_another_log(former: &Source, new: &Source) -> bool {
     let id = |path: &Path| fs::metadata(path).ok().map(|found| (found.dev(), found.ino()));
-    former.path != new.path && (id(&former.path).is_none() || id(&former.path) != id(&new.path))
+    let is_same_file = || id(&former.path).is_some() && id(&former.path) == id(&new.path);
+    let is_among_them = || is_pattern(new) && Series::new(&new.path).entry_at(&former.path).is_some();
+    former.path != new.path && !is_same_file() && !is_among_them()
+}
+
+fn is_pattern(source: &Source) -> bool {
+    source.path.to_string_lossy().contains('*')
 }
 
 /// Whether it has no file at all: its files may lie elsewhere now, where they are known by their content.

@@ -57,8 +57,9 @@ fn rotated_as_told() -> String {
     format!("rotation: {{ maxSize: {FILE_BYTES}, maxBackups: {BACKUPS} }}")
 }
 
+/// The rate falls a little while nothing is written, and what is told apart here differs by far more.
 fn is_near(found: f64, expected: f64) -> bool {
-    (found - expected).abs() < 0.05 * expected
+    (found - expected).abs() < 0.2 * expected
 }
 
 #[test]
