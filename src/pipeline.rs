@@ -194,7 +194,7 @@ impl Daemon {
     }
 
     /// Another configuration is wanted. The outputs for which nothing changes are not interrupted.
-    async fn change(&mut self, New { mut config, prepared }: New) -> Result<(), Unexpected> {
+    async fn change(&mut self, New { mut config, prepared, warnings }: New) -> Result<(), Unexpected> {
         self.keep_what_cannot_change(&mut config);
         let redactions = match self.redactions(&config) {
             Ok(redactions) => redactions,
@@ -203,12 +203,18 @@ impl Daemon {
                 return Ok(());
             }
         };
+        self.reloads.take_over(&config, warnings);
         self.grace.send_replace(config.shutdown_grace);
         let is_renamed = self.trail.is_renamed(&config.source);
         let all_change = is_renamed || is_read_otherwise(&self.config.source, &config.source);
         let goes_on =
             |name: &str| config.output(name).is_some_and(|new| self.config.output(name) == Some(new));
-        self.outputs.end(|name| all_change || !goes_on(name)).await?;
+        let end = self.outputs.end(|name| all_change || !goes_on(name));
+        // That takes as long as the grace; the logs are looked after meanwhile.
+        tokio::select! {
+            ended = end => ended?,
+            never = self.trail.keep_looking() => match never {},
+        }
         if is_renamed {
             self.trail.rename(&config.source);
         }
@@ -260,11 +266,10 @@ impl Daemon {
 
 /// Whether what is read of a log is to be read otherwise. Which log it is does not matter here, nor how much of it is held.
 fn is_read_otherwise(before: &Source, after: &Source) -> bool {
-    let of =
-        |source: &Source| (source.format, source.start_at, source.max_line_bytes, source.rotation.clone());
-    // Another log has its own format from its beginning on.
-    before.path == after.path && of(before) != of(after)
-        || (before.start_at, before.max_line_bytes) != (after.start_at, after.max_line_bytes)
+    let of = |source: &Source| (source.start_at, source.max_line_bytes);
+    // Another log has its own format and its own rotation from its beginning on.
+    let is_other_of_path = (before.format, &before.rotation) != (after.format, &after.rotation);
+    of(before) != of(after) || before.path == after.path && is_other_of_path
 }
 
 /// Ends a task when it is dropped.

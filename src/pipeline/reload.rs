@@ -33,6 +33,8 @@ pub struct New {
     pub config: Config,
     /// See [`prepare::prepare`].
     pub prepared: Vec<Prepared>,
+    /// What is to be said of it.
+    pub warnings: Vec<String>,
 }
 
 /// Reads it, and remembers what was said of it.
@@ -54,8 +56,7 @@ pub(super) struct Reloads {
 enum Found {
     /// The same as it is, but for these fields that take a restart.
     Same(Vec<&'static str>),
-    /// Another one, and warnings.
-    Other(Box<New>, Vec<String>),
+    Other(Box<New>),
     /// A file that it is read from is not there.
     Away(Vec<String>),
     Wrong(Vec<String>),
@@ -88,13 +89,14 @@ impl Reloads {
         self.looks = self.load.file.iter().chain(&config.source.manifest).cloned().map(Looks::at).collect();
     }
 
-    /// Waits for a configuration that is right and is not `wanted`. Whoever gets one says when it is in effect.
+    /// Waits for a configuration that is right and is not `wanted`. Whoever gets one says whether it is taken over, and when
+    /// it is in effect. May be dropped and called again.
     pub(super) async fn next(&mut self, wanted: &Config) -> New {
         let mut ticks = tokio::time::interval(LOOK_EVERY);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             let is_due = tokio::select! {
-                _ = ticks.tick() => self.is_due().await,
+                _ = ticks.tick() => self.is_due().await || self.is_asked,
                 Ok(()) = self.hung_up.changed() => {
                     self.is_asked = true;
                     true
@@ -111,11 +113,10 @@ impl Reloads {
             };
             let Ok((stamps, found, before)) = tokio::task::spawn_blocking(read).await else { continue };
             self.looks.iter_mut().zip(stamps).for_each(|(looks, stamp)| looks.was_read(stamp));
-            if let Found::Other(new, _) = &found {
+            if let Found::Other(new) = &found {
                 self.tell_what_takes_a_restart(for_restart(&new.config, &before));
             }
             if let Some(new) = self.take(found) {
-                self.follow(&new.config);
                 return new;
             }
             self.is_done();
@@ -154,15 +155,7 @@ impl Reloads {
                 }
                 None
             }
-            Found::Other(new, warnings) => {
-                self.complaints.clear();
-                self.metrics.read(true);
-                tracing::info!("the configuration has changed, and is taken over");
-                for warning in warnings {
-                    tracing::warn!("{warning}");
-                }
-                Some(*new)
-            }
+            Found::Other(new) => Some(*new),
             Found::Away(mistakes) => {
                 let since = *self.away_since.get_or_insert_with(Instant::now);
                 if since.elapsed() >= MAY_BE_AWAY_FOR {
@@ -175,6 +168,17 @@ impl Reloads {
                 None
             }
         }
+    }
+
+    /// This configuration is taken over.
+    pub(super) fn take_over(&mut self, config: &Config, warnings: Vec<String>) {
+        self.complaints.clear();
+        self.metrics.read(true);
+        tracing::info!("the configuration has changed, and is taken over");
+        for warning in warnings {
+            tracing::warn!("{warning}");
+        }
+        self.follow(config);
     }
 
     /// Once, until something else of it changes.
@@ -213,7 +217,9 @@ fn find(load: &dyn Fn() -> Result<Loaded, Errors>, wanted: &Config) -> Found {
         return Found::Same(for_restart(&loaded.config, wanted));
     }
     match prepare::prepare(&mut loaded) {
-        Ok(prepared) => Found::Other(Box::new(New { config: loaded.config, prepared }), loaded.warnings),
+        Ok(prepared) => {
+            Found::Other(Box::new(New { config: loaded.config, prepared, warnings: loaded.warnings }))
+        }
         Err(mistakes) => Found::Wrong(mistakes),
     }
 }

@@ -13,27 +13,32 @@
 //! that it left is kept too, for the day when somebody leads back to it (`cursors`).
 
 mod cursors;
+mod left_out;
 mod record;
 mod step;
+mod which;
 
 use std::collections::{BTreeMap, VecDeque};
-use std::fs;
-use std::os::unix::fs::MetadataExt as _;
-use std::path::{Path, PathBuf};
+use std::convert::Infallible;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use super::log::{Heritage, Log};
 use crate::checkpoint::Store;
 use crate::config::{Config, Source};
 use crate::metrics::PinMetrics;
-use crate::source::fdstore::Kept;
+use crate::source::fdstore::{FdStore, Kept};
 use crate::source::keep::LogId;
-use crate::source::series::Series;
+use left_out::LeftOut;
 use record::{Record, Stand, remember, remembered};
 use step::Step;
+use which::{is_another_log, is_own, steps_of};
+
+pub(crate) use which::log_of_cursor;
 
 /// Between two looks whether a new log has begun.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
@@ -43,6 +48,8 @@ pub(super) struct Trail {
     state_dir: PathBuf,
     gauges: PinMetrics,
     state: Mutex<State>,
+    /// There is more to be looked at than there was.
+    look_again: Notify,
 }
 
 struct State {
@@ -54,7 +61,11 @@ struct State {
     standing: BTreeMap<String, Standing>,
     /// The outputs that are configured.
     outputs: Vec<String>,
+    /// What nobody had written to when somebody led elsewhere.
+    left_out: Vec<LeftOut>,
     remembered: Option<Record>,
+    /// What is to be remembered could not be written, which is said.
+    is_forgetful: bool,
 }
 
 #[derive(Clone)]
@@ -85,50 +96,6 @@ pub(super) struct Section {
     pub(super) is_over: CancellationToken,
 }
 
-/// Whether these are two logs, and not one by two names, or one that has more files by its new name.
-fn is_another_log(former: &Source, new: &Source) -> bool {
-    let id = |path: &Path| fs::metadata(path).ok().map(|found| (found.dev(), found.ino()));
-    let is_same_file = || id(&former.path).is_some() && id(&former.path) == id(&new.path);
-    let is_among_them = || is_pattern(new) && Series::new(&new.path).entry_at(&former.path).is_some();
-    former.path != new.path && !is_same_file() && !is_among_them()
-}
-
-fn is_pattern(source: &Source) -> bool {
-    source.path.to_string_lossy().contains('*')
-}
-
-/// Whether it has no file at all: its files may lie elsewhere now, where they are known by their content.
-fn is_empty(source: &Source) -> bool {
-    Series::new(&source.path).list().is_ok_and(|files| files.is_empty())
-}
-
-/// The log that the cursor of an output is of, and of which logs the copies of nameless files are its own.
-pub(crate) fn log_of_cursor(config: &Config, output: &str) -> (Source, impl Fn(LogId) -> bool + use<>) {
-    let record = remembered(&config.state_dir);
-    let logs: Vec<Source> = steps_of(record.as_ref(), &config.source);
-    let at = record.and_then(|record| record.outputs.get(output).map(|stand| stand.log)).unwrap_or_default();
-    let log = logs.get(at).unwrap_or(&config.source).clone();
-    let is_own = is_own(&log.path, at == 0, logs.iter().map(|log| LogId::of(&log.path)).collect());
-    (log, is_own)
-}
-
-/// The logs of a record. One alone that is empty is not looked for any more.
-fn steps_of(record: Option<&Record>, wanted: &Source) -> Vec<Source> {
-    let logs = record.map(|record| record.logs.iter().map(|place| place.source(wanted)).collect());
-    let logs: Vec<Source> = logs.unwrap_or_default();
-    match &logs[..] {
-        [] => vec![wanted.clone()],
-        [only] if is_empty(only) || !is_another_log(only, wanted) => vec![wanted.clone()],
-        _ => logs,
-    }
-}
-
-/// Copies that are of none of these logs are of the first: its directory has moved.
-fn is_own(path: &Path, is_first: bool, all: Vec<LogId>) -> impl Fn(LogId) -> bool + use<> {
-    let own = LogId::of(path);
-    move |log| log == own || is_first && !all.contains(&log)
-}
-
 impl Trail {
     /// Goes on where the process before us was; `kept` is what systemd held for us.
     pub(super) fn at_start(config: &Config, kept: Vec<Kept>, gauges: PinMetrics) -> Self {
@@ -145,8 +112,16 @@ impl Trail {
             }
             standing.insert(output, Standing { step: log as u64, left: None });
         }
-        let state = State { steps, first: 0, standing, outputs: Vec::new(), remembered: record };
-        let trail = Self { state_dir, gauges, state: Mutex::new(state) };
+        let state = State {
+            steps,
+            first: 0,
+            standing,
+            outputs: Vec::new(),
+            left_out: Vec::new(),
+            remembered: record,
+            is_forgetful: false,
+        };
+        let trail = Self { state_dir, gauges, state: Mutex::new(state), look_again: Notify::new() };
         trail.lead_to(config, kept);
         trail
     }
@@ -231,15 +206,30 @@ impl Trail {
             let trail = Arc::clone(self);
             match tokio::task::spawn_blocking(move || trail.look()).await {
                 Ok(Look::HasBegun) => return,
-                Ok(Look::Nothing) => return std::future::pending().await,
+                Ok(Look::Nothing) => self.look_again.notified().await,
                 Ok(Look::Again) | Err(_) => tokio::time::sleep(LOOK_EVERY).await,
             }
         }
     }
 
+    /// The same, again and again.
+    pub(super) async fn keep_looking(self: &Arc<Self>) -> Infallible {
+        loop {
+            self.next_has_begun().await;
+        }
+    }
+
     fn look(&self) -> Look {
         let mut state = self.state();
-        let mut look = Look::Nothing;
+        if state.take_in_what_was_left_out() {
+            self.bring_in_order(&mut state, Vec::new());
+            return Look::HasBegun;
+        }
+        if state.is_forgetful {
+            self.remember(&mut state);
+        }
+        let is_awaited = state.is_forgetful || !state.left_out.is_empty();
+        let mut look = if is_awaited { Look::Again } else { Look::Nothing };
         for log in state.not_yet_read().filter_map(|step| step.log.as_ref()) {
             log.watch().look();
             look = Look::Again;
@@ -248,6 +238,8 @@ impl Trail {
             Some(last) if !last.has_begun && last.begins() => {
                 last.has_begun = true;
                 tracing::info!(log = %last.source.path.display(), "the new log has begun");
+                // Who writes it writes no other.
+                state.left_out.clear();
                 self.bring_in_order(&mut state, Vec::new());
                 Look::HasBegun
             }
@@ -309,6 +301,13 @@ impl Trail {
             }
             state.steps[index].log = Some(log);
         }
+        if !kept.is_empty() {
+            // Nobody is to read what it is of, and nobody else will ever let go of it.
+            let systemd = FdStore::from_env();
+            for kept in &kept {
+                systemd.drop_kept(&kept.key);
+            }
+        }
     }
 
     fn remember(&self, state: &mut State) {
@@ -317,9 +316,17 @@ impl Trail {
             return;
         }
         match remember(&self.state_dir, &record) {
-            Ok(()) => state.remembered = Some(record),
+            Ok(()) => {
+                state.remembered = Some(record);
+                if std::mem::take(&mut state.is_forgetful) {
+                    tracing::warn!("which log is read can be remembered again");
+                }
+            }
             Err(error) => {
-                tracing::error!(%error, "which log is read cannot be remembered; if it moves while nothing runs, a gap is possible");
+                if !std::mem::replace(&mut state.is_forgetful, true) {
+                    tracing::error!(%error, "which log is read cannot be remembered, which is tried again; a restart before would send events again, and if the log moves while nothing runs, a gap is possible");
+                }
+                self.look_again.notify_one();
             }
         }
     }

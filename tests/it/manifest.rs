@@ -1,6 +1,7 @@
 //! kube-apiserver's static pod manifest: imported, and followed while the daemon runs.
 
 mod apart;
+mod astray;
 mod import;
 mod moving;
 

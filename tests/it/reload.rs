@@ -1,5 +1,7 @@
 //! The configuration file changes while the daemon runs.
 
+mod refused;
+
 use std::fs;
 use std::path::PathBuf;
 

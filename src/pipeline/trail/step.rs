@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
+use super::State;
 use super::record::{Place, Record, Stand};
-use super::{State, is_another_log};
+use super::which::is_another_log;
 use crate::config::Source;
 use crate::pipeline::log::Log;
 use crate::source::series::Series;
@@ -44,6 +45,26 @@ impl Step {
         Self { has_begun: false, before, ..Self::begun(source) }
     }
 
+    /// The same, as it looks now, whatever was written to it after the manifest.
+    pub(super) fn awaited_from_now(source: Source, former: &Source) -> Self {
+        let before = Some((Stamp::of(live(&source)), live(former)));
+        Self { has_begun: false, before, ..Self::begun(source) }
+    }
+
+    /// It comes after this one.
+    pub(super) fn comes_after(&mut self, source: &Source) {
+        if let Some((_, former)) = &mut self.before {
+            *former = live(source);
+        }
+    }
+
+    /// Whether something was written to it since it was waited for.
+    pub(super) fn is_written(&self) -> bool {
+        let is_written =
+            |(before, _): &(Stamp, PathBuf)| Stamp::of(live(&self.source)).is_written_since(before);
+        self.before.as_ref().is_some_and(is_written)
+    }
+
     /// Whether it is written to now.
     pub(super) fn begins(&self) -> bool {
         let Some((before, former)) = &self.before else { return true };
@@ -74,8 +95,9 @@ impl State {
                 .back()
                 .is_some_and(|last| !last.has_begun && last.source.path != wanted.path && !last.begins())
         {
-            self.steps.pop_back();
+            self.leave_out_last();
         }
+        self.left_out.retain(|left_out| left_out.step.source.path != wanted.path);
         let Some(last) = self.steps.back_mut() else { return };
         if !is_another_log(&last.source, wanted) {
             last.source = Source { path: last.source.path.clone(), ..wanted.clone() };

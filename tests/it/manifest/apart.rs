@@ -13,7 +13,7 @@ use crate::support::workdir::{real_events, replace};
 
 impl Node {
     /// These outputs, to webhooks without long waits, one request after the other.
-    fn config_of(&self, outputs: &[(&str, &Endpoint)]) -> std::path::PathBuf {
+    pub(super) fn config_of(&self, outputs: &[(&str, &Endpoint)]) -> std::path::PathBuf {
         let output = |(name, endpoint): &(&str, &Endpoint)| {
             let kubeconfig = self.workdir.path(&format!("{name}.kubeconfig"));
             fs::rename(self.workdir.kubeconfig(&endpoint.url()), &kubeconfig).unwrap();
@@ -28,7 +28,7 @@ impl Node {
 }
 
 /// Waits until `output` has settled so many events.
-fn settled(daemon: &Daemon, output: &str, events: u64) {
+pub(super) fn settled(daemon: &Daemon, output: &str, events: u64) {
     daemon.wait_for_metrics(&format!("{events} events of {output}"), |metrics| {
         let of = [("output", output)];
         let settled = count(metrics, "audit_shipper_delivered_events_total", &of) >= events
@@ -38,7 +38,7 @@ fn settled(daemon: &Daemon, output: &str, events: u64) {
     });
 }
 
-fn remembered(node: &Node) -> String {
+pub(super) fn remembered(node: &Node) -> String {
     fs::read_to_string(node.workdir.state().join("log.json")).unwrap()
 }
 
