@@ -47,7 +47,7 @@ const EXIT_CONFIG: u8 = 78;
 enum Cli {
     /// Tail, batch, throttle, truncate, ship; until SIGTERM
     Run(RunArgs),
-    /// Load the configuration as `run` would and print the effective one as YAML; try its destinations
+    /// Load the configuration as `run` would and print the effective one as YAML; look at the node, and try its destinations
     Check(check::Args),
     /// Make a configuration of kube-apiserver's static pod manifest
     Import(import::Args),

@@ -129,12 +129,13 @@ impl Live {
     /// Ends its listener in order.
     pub async fn end(self) {
         self.keeping.abort();
+        // While we listen there it is ours; later it may be that of whoever comes next.
+        if let Some(socket) = self.socket {
+            let _ = std::fs::remove_file(socket);
+        }
         self.stop.cancel();
         if let Some(listening) = self.listening {
             let _ = listening.await;
-        }
-        if let Some(socket) = self.socket {
-            let _ = std::fs::remove_file(socket);
         }
     }
 }
@@ -224,6 +225,14 @@ fn answer(status: StatusCode, content_type: &'static str, body: Bytes) -> Respon
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn without_its_script_the_page_says_what_it_needs_and_promises_nothing() {
+        let (before, _) = PAGE.split_once("<script>").unwrap();
+        let (seen, said) = before.split_once("<noscript>").unwrap();
+        assert!(said.contains(STATUS) && said.contains("`audit-shipper status`"), "{said}");
+        assert!(seen.contains("id=\"summary\" aria-live=\"polite\"></h2>"), "{seen}");
+    }
 
     #[test]
     fn the_page_is_one_file_and_names_nobody_else() {

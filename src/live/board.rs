@@ -42,7 +42,8 @@ struct Inner {
 struct Made {
     json: Option<(Instant, Bytes)>,
     positions: HashMap<String, Position>,
-    looking: Option<JoinHandle<HashMap<String, Position>>>,
+    /// A look at the disk that is under way or that nobody has waited for to its end, and when it was begun.
+    looking: Option<(Instant, JoinHandle<HashMap<String, Position>>)>,
 }
 
 impl Board {
@@ -88,16 +89,19 @@ impl Board {
     /// Finds the places of the outputs, off the async threads. One look at a time: what hangs in a disk is waited for but
     /// once.
     async fn look_where_outputs_are(&self, made: &mut Made) {
-        let looking = made.looking.get_or_insert_with(|| {
+        // What was seen while nobody waited may be of long ago.
+        made.looking.take_if(|(begun, looking)| looking.is_finished() && begun.elapsed() > LONGEST_LOOK);
+        let (_, looking) = made.looking.get_or_insert_with(|| {
             let (outputs, state_dir) = (Arc::clone(&*self.0.outputs.borrow()), self.0.state_dir.clone());
-            tokio::task::spawn_blocking(move || {
+            let looking = tokio::task::spawn_blocking(move || {
                 let place = |health: &Arc<Health>| {
                     let name = health.output();
                     let course = health.course()?;
                     Some((name.to_owned(), position(&course, &state_dir, name)))
                 };
                 outputs.iter().filter_map(place).collect()
-            })
+            });
+            (Instant::now(), looking)
         });
         match timeout(LONGEST_LOOK, looking).await {
             Ok(found) => {
@@ -183,5 +187,35 @@ fn output(story: &Story, health: &Health, position: Position) -> Output {
         counts: health.metrics().counts(),
         errors: story.errors(),
         top: story.top(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::watch;
+    use tokio::task::yield_now;
+    use tokio::time::advance;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_place_that_was_found_long_ago_for_nobody_is_not_shown() {
+        let (_outputs, shown) = watch::channel(Arc::from([]));
+        let board = Board::new(Metrics::new(), shown, PathBuf::from("/nonexistent"));
+        for (age, is_shown) in [(LONGEST_LOOK / 2, true), (LONGEST_LOOK * 2, false)] {
+            let place = HashMap::from([("siem".to_owned(), place::unknown("it was so"))]);
+            let looking = tokio::spawn(async { place });
+            while !looking.is_finished() {
+                yield_now().await;
+            }
+            let mut made = Made { looking: Some((Instant::now(), looking)), ..Made::default() };
+            advance(age).await;
+            board.look_where_outputs_are(&mut made).await;
+            assert_eq!(
+                (made.positions.len(), made.looking.is_some()),
+                (usize::from(is_shown), false),
+                "{age:?}"
+            );
+        }
     }
 }

@@ -75,9 +75,12 @@ impl Story {
     /// A step is over.
     pub(super) fn step(&mut self, health: &Health) {
         self.look(health);
-        // The process may have been stopped, or the machine asleep.
-        let steps = self.pointed_at.elapsed().as_secs() / STEP.as_secs();
-        let missed = usize::try_from(steps).unwrap_or(POINTS).saturating_sub(1).min(POINTS);
+        // A tick that was late is followed by one in a moment. Points keep their distance, so that is none of its own: a rate
+        // over a moment says nothing.
+        let steps = (self.pointed_at.elapsed() + STEP / 2).as_secs() / STEP.as_secs();
+        let Some(missed) = steps.checked_sub(1) else { return };
+        // The process may have been stopped.
+        let missed = usize::try_from(missed).unwrap_or(POINTS).min(POINTS);
         (0..missed).for_each(|_| self.push(None));
         let now = self.point(health);
         self.push(Some(now));
@@ -225,7 +228,7 @@ mod tests {
         let mut story = Story::of(&health);
         assert!(story.history().events_per_second.is_empty());
         step(&mut story, &health, 10, 5).await;
-        // The machine slept for two of three steps.
+        // The process stood still for two of three steps.
         step(&mut story, &health, 30, 60).await;
         assert_eq!(story.history().events_per_second, [Some(0.5), None, None, Some(2.0)]);
         assert_eq!(story.history().bytes_per_second, [Some(50.0), None, None, Some(200.0)]);
@@ -240,6 +243,20 @@ mod tests {
         assert!((3300..=3600).contains(&story.top().seconds), "{}", story.top().seconds);
         step(&mut story, &health, 1 << 30, 0).await;
         assert_eq!(story.history().events_per_second.iter().flatten().count(), 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_late_tick_makes_no_point_too_few_and_none_too_many() {
+        let health = health();
+        let mut story = Story::of(&health);
+        step(&mut story, &health, 10, 10).await;
+        // The second tick comes with almost two steps over, and the third one at once.
+        tokio::time::advance(Duration::from_millis(9_900)).await;
+        step(&mut story, &health, 10, 199).await;
+        tokio::time::advance(Duration::from_millis(100)).await;
+        step(&mut story, &health, 0, 100).await;
+        step(&mut story, &health, 10, 1).await;
+        assert_eq!(story.history().events_per_second, [Some(1.0), None, Some(10.0), Some(10.0)]);
     }
 
     #[tokio::test(start_paused = true)]

@@ -250,6 +250,10 @@ fn copy(dir: &Path, job: &Job<'_>, room: u64, min_free_bytes: u64) -> Result<u64
         if rest == most && pin.file.read_at(&mut [0], settled.saturating_add(rest))? > 0 {
             return Err(Failure::Grew);
         }
+        // By when files ended, the next start knows how fast the log is written.
+        if let Ok(modified) = pin.file.metadata().and_then(|found| found.modified()) {
+            let _ = to.set_modified(modified);
+        }
         to.sync_all()?;
         std::fs::rename(&unfinished, path(dir, key, COPY))?;
         Ok(identity + rest)

@@ -1,7 +1,7 @@
 //! What `check` finds of the node, with each finding brought about.
 
 use std::fs::{self, Permissions};
-use std::os::unix::fs::{PermissionsExt as _, chown};
+use std::os::unix::fs::{PermissionsExt as _, chown, symlink};
 use std::process::{Command, Stdio};
 
 use crate::support::cli::{Ended, finish};
@@ -83,7 +83,6 @@ fn a_node_that_is_ready_is_good() {
     assert_says(&said, if is_on_disk { "shown" } else { "warning" }, "/state can be written to");
     assert_says(&said, "shown", "audit.log (mode 0");
     assert_says(&said, "shown", "are free on the log's file system");
-    assert_says(&said, "shown", "logrotate does not have the log");
     assert_says(&said, "shown", "retention deletes an event after ");
     assert_says(&said, "shown", "siem: up to ");
 }
@@ -95,7 +94,38 @@ fn a_log_that_is_yet_to_be_made_is_told() {
     assert_says(&said, "not shown", "how fast the log is written");
     let directory = shipper();
     fs::create_dir(directory.workdir.log()).unwrap();
-    assert_says(&check(&directory), "wrong", "audit.log is no file");
+    let said = check(&directory);
+    assert_says(&said, "wrong", "audit.log is no regular file");
+    // Nothing is said of what is in it.
+    assert!(!said.contains("how fast the log is written"), "{said}");
+}
+
+#[test]
+fn a_path_that_leads_in_a_circle_is_no_matter_of_permissions() {
+    let shipper = shipper();
+    symlink("audit.log", shipper.workdir.log()).unwrap();
+    let said = check(&shipper);
+    assert_says(&said, "wrong", "audit.log: Too many levels of symbolic links");
+    assert!(
+        said.contains("look at what the path leads to") && !said.contains("run it as the user"),
+        "{said}"
+    );
+}
+
+#[test]
+fn a_log_without_events() {
+    let klog = |_| "I1122 02:16:11.462030   12676 flags.go:59] FLAG: --address=\"127.0.0.1\"".to_owned();
+    let lines: Vec<String> = (0..100).map(klog).collect();
+    let of_container = shipper().log(&lines).source("format: auto");
+    let said = check(&of_container);
+    // It has just begun.
+    assert!(!said.contains("there are no audit events"), "{said}");
+    assert_says(&said, "not shown", "less than ten seconds of events");
+    assert_says(
+        &check(&shipper().log(&lines)),
+        "warning",
+        "there are no audit events in 7.0 kB of the newest files",
+    );
 }
 
 #[test]
@@ -133,6 +163,33 @@ fn a_state_directory_that_nobody_may_write_to() {
     let said = check(&shipper);
     assert!(said.contains("/state can be made") && !said.contains("cannot be made"), "{said}");
     assert!(!shipper.workdir.state().exists());
+}
+
+/// The user of the unit, before its first start.
+#[test]
+fn a_state_directory_that_systemd_makes() {
+    let shipper = shipper().log(&real_events(10)).flag("state-dir", "/var/lib/audit-shipper-of-nobody");
+    let Some(command) = as_nobody(&shipper.workdir, &["--bounding-set=-all"]) else { return };
+    let said = check_by(command, &shipper).stderr;
+    assert!(said.starts_with("node: good\n"), "{said}");
+    assert_says(
+        &said,
+        "not shown",
+        "whether the state directory /var/lib/audit-shipper-of-nobody can be written",
+    );
+}
+
+#[test]
+fn a_state_directory_that_is_a_file() {
+    let shipper = shipper().log(&real_events(10));
+    let state = shipper.workdir.state();
+    fs::remove_dir(&state).unwrap();
+    fs::write(&state, "").unwrap();
+    // Which may be executed, as a directory may be searched.
+    fs::set_permissions(&state, Permissions::from_mode(0o755)).unwrap();
+    assert_says(&check(&shipper), "wrong", "/state is no directory");
+    let below = shipper.flag("state-dir", state.join("below").display());
+    assert_says(&check(&below), "wrong", "/state is no directory");
 }
 
 #[test]
@@ -181,6 +238,10 @@ fn logrotate_that_has_the_log_too() {
     }
     let said = || check_by(Daemon::command_behind(&namespace, &bind), &shipper).stderr;
     assert_says(&said(), "shown", "logrotate does not have the log");
+    // As in a pod.
+    fs::rename(etc.join("logrotate.d"), etc.join("x")).unwrap();
+    assert_says(&said(), "not shown", "whether logrotate has the log");
+    fs::rename(etc.join("x"), etc.join("logrotate.d")).unwrap();
     let pattern = shipper.workdir.log_dir().join("*.log");
     let stanza = |directives: &str| format!("{} {{\n  daily\n{directives}}}\n", pattern.display());
     let file = etc.join("logrotate.d/kubernetes");
@@ -188,7 +249,9 @@ fn logrotate_that_has_the_log_too() {
     assert_says(&said(), "warning", "copies and truncates the log (/etc/logrotate.d/kubernetes)");
     fs::write(&file, stanza("")).unwrap();
     assert_says(&said(), "warning", "renames the log (/etc/logrotate.d/kubernetes)");
-    fs::remove_file(&file).unwrap();
+    // What a package leaves there does not count.
+    fs::rename(&file, file.with_extension("dpkg-old")).unwrap();
+    assert_says(&said(), "shown", "logrotate does not have the log");
     fs::write(etc.join("more"), stanza("")).unwrap();
     fs::write(etc.join("logrotate.conf"), "weekly\ninclude /etc/more\n").unwrap();
     assert_says(&said(), "warning", "renames the log (/etc/more)");
@@ -201,6 +264,23 @@ fn a_log_that_is_rotated_away_too_soon() {
     assert!(said.starts_with("node: ") && said.contains(" warning"), "{said}");
     // 2.5 MB in 11.3 s, and five files of 10 MiB after what is left of the live one.
     assert_says(&said, "warning", "retention deletes an event after 4m");
+}
+
+/// Whole files are written within seconds: of one alone there is too little to know its pace.
+#[test]
+fn a_log_that_is_rotated_every_few_seconds() {
+    let shipper = shipper().source("rotation: { maxSize: 1MiB, maxBackups: 3 }");
+    let workdir = &shipper.workdir;
+    let events = large_events();
+    let count = events.len().div_ceil(4);
+    for (number, lines) in events.chunks(count).enumerate() {
+        workdir.append(lines);
+        if (number + 1) * count < events.len() {
+            let name = format!("audit-2026-07-18T04-24-{number:02}.000.log");
+            fs::rename(workdir.log(), workdir.log().with_file_name(name)).unwrap();
+        }
+    }
+    assert_says(&check(&shipper), "warning", "retention deletes an event after 1");
 }
 
 #[test]

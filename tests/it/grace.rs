@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 use crate::support::endpoint::{Answer, Endpoint, Gate};
 use crate::support::rotators::bytes_of;
 use crate::support::shipper::Shipper;
-use crate::support::workdir::{Workdir, lines_of, real_events};
+use crate::support::workdir::{Workdir, lines_of, real_events, replace};
 
 const GRACE: &str = "audit_shipper_retention_grace_seconds";
 const FILE_BYTES: u64 = 200_000;
@@ -74,6 +74,26 @@ fn a_level_output_has_the_whole_of_it() {
     daemon.wait_for_metrics(&format!("a grace of {whole} s"), |metrics| {
         metrics.value("audit_shipper_lag_bytes", &[]) == 0.0 && is_near(metrics.value(GRACE, &[]), whole)
     });
+}
+
+/// As somebody does who was told that it is short.
+#[test]
+fn more_backups_count_without_a_restart() {
+    let endpoint = Endpoint::start(|_, _| Answer::ok());
+    let shipper = Shipper::new(&endpoint).source(&rotated_as_told());
+    let (_, rate) = log(&shipper.workdir);
+    let daemon = shipper.start();
+    let whole = |backups: f64| (room(&shipper.workdir) + backups * 200_000.0) / rate;
+    let wait_for = |grace: f64| {
+        daemon.wait_for_metrics(&format!("a grace of {grace} s"), |metrics| {
+            is_near(metrics.value(GRACE, &[]), grace)
+        });
+    };
+    wait_for(whole(3.0));
+    let config = shipper.workdir.path("audit-shipper.yaml");
+    let text = std::fs::read_to_string(&config).unwrap();
+    replace(&config, &text.replace("maxBackups: 3", "maxBackups: 30"));
+    wait_for(whole(30.0));
 }
 
 #[test]

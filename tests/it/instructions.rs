@@ -12,12 +12,14 @@ use std::io::Read as _;
 use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use audit_shipper::batch::{Batch, Limits};
 use audit_shipper::buffers::Buffers;
 use audit_shipper::config::{Redact, StartAt};
 use audit_shipper::event::Event;
+use audit_shipper::health::Health;
+use audit_shipper::metrics::Metrics;
 use audit_shipper::redact::{Key, Redaction};
 use audit_shipper::sink::webhook::Webhook;
 use audit_shipper::sink::{Events, HttpSink as _};
@@ -47,7 +49,7 @@ fn check(log: &Path) {
     });
 }
 
-/// From the file to the bodies of requests.
+/// From the file to the bodies of requests, with the look at a few events of each batch that the live view shows.
 fn batch(log: &Path) {
     drain(log, None);
 }
@@ -86,12 +88,14 @@ fn drain(log: &Path, max_event_size: Option<usize>) {
         Limits { max_lines: 400, max_bytes: 10 << 20, max_first_line_bytes: usize::MAX, max_event_size };
     let buffers = Buffers::new(8 << 20);
     let mut tail = Tail::new(PinSet::of_one(log), 0, None, StartAt::Oldest, 16 << 20);
+    let health = Health::new("siem", Duration::ZERO, Arc::new(Metrics::new().route("siem")));
     counted(|| {
         let mut progress = Progress::Full;
         while progress != Progress::AtEnd {
             let mut batch = Batch::new(buffers.clone());
             progress = tail.fill(&mut batch, &limits).unwrap();
             batch.seal();
+            health.took(&batch);
             let events = Events::all(Arc::new(batch));
             black_box(Webhook::default().request(&events, SystemTime::UNIX_EPOCH));
         }

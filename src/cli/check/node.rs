@@ -39,12 +39,16 @@ pub(super) struct Findings(Vec<Finding>);
 /// Looks at everything that the configuration needs of this machine but for its destinations.
 pub(super) fn look(config: &Config) -> Findings {
     let mut findings = Findings::default();
-    if log::look(&config.source, &mut findings) == log::Seen::Elsewhere {
+    let seen = log::look(&config.source, &mut findings);
+    if seen == log::Seen::Elsewhere {
         return findings;
     }
     state::look(config, &mut findings);
     logrotate::look(&config.source.path, &mut findings);
-    pace::look(config, &mut findings);
+    // Of a log that cannot be read it would say that there is nothing in it.
+    if seen == log::Seen::Here {
+        pace::look(config, &mut findings);
+    }
     findings
 }
 

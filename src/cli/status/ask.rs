@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, anyhow, bail};
 use reqwest::header::{AUTHORIZATION, HeaderValue};
+use reqwest::redirect::Policy;
 use reqwest::{Certificate, Client, ClientBuilder, StatusCode, Url};
 
 use super::Args;
@@ -48,7 +49,7 @@ impl Daemon {
     }
 
     fn at(shown: String, token_file: Option<&Path>, ca_file: Option<&Path>) -> anyhow::Result<Self> {
-        let client = Client::builder().no_proxy().timeout(TIMEOUT);
+        let client = Client::builder().no_proxy().redirect(Policy::none()).timeout(TIMEOUT);
         let (client, url) = match shown.strip_prefix(SOCKET) {
             Some(path) => (client.unix_socket(path), Url::parse("http://localhost")),
             None => (client, Url::parse(&shown)),

@@ -6,7 +6,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use crate::live::status::{Output, Progress, State, Status};
-use crate::shown::{Screen, count, duration, fitted, grouped, size};
+use crate::shown::{Screen, count, duration, fitted, grouped, printable, size};
 
 /// Columns of a state's name.
 const STATE: usize = 13;
@@ -28,7 +28,8 @@ pub(super) fn table(status: &Status, screen: &Screen, has_colours: bool) -> Stri
     if status.outputs.is_empty() {
         return text + "No output runs at the moment.\n";
     }
-    let longest = status.outputs.iter().map(|output| output.name.len()).max().unwrap_or_default();
+    let longest =
+        status.outputs.iter().map(|output| printable(&output.name).chars().count()).max().unwrap_or_default();
     let room = screen.columns.saturating_sub(OTHERS).min(screen.columns / 4);
     let name = longest.clamp("OUTPUT".len(), room.max("OUTPUT".len()));
     let spark = screen.columns.saturating_sub(name + OTHERS).min(LONGEST_SPARK);
@@ -90,8 +91,9 @@ impl Columns {
         let mut row = String::new();
         self.row([&fitted(&output.name, self.name), word, &rate, &behind, &age, &grace, &spark], &mut row);
         if has_colours {
-            // The name is not coloured, though it may hold the word.
-            let at = (self.name + 2).min(row.len());
+            // The name is not coloured, though it may hold the word. What answers is not known to be a daemon of ours, so the
+            // name may be anything.
+            let at = row.char_indices().nth(self.name + 2).map_or(row.len(), |(at, _)| at);
             let (before, after) = row.split_at(at);
             let after = after.replacen(word, &format!("\x1b[{colour}m{word}\x1b[0m"), 1);
             row = format!("{before}{after}");
@@ -117,8 +119,11 @@ fn state(state: State) -> (&'static str, u8) {
 /// What is worth more words.
 fn notes(output: &Output, now: Timestamp) -> Vec<String> {
     let mut notes = Vec::new();
-    if let Some(reason) = output.reason.as_ref().or(output.not_ready.as_ref()) {
-        notes.push(format!("{reason} (for {})", between(output.since, now)));
+    match (&output.reason, &output.not_ready) {
+        (Some(reason), _) => notes.push(format!("{reason} (for {})", between(output.since, now))),
+        // The state began for another reason.
+        (None, Some(reason)) => notes.push(reason.clone()),
+        (None, None) => {}
     }
     let behind = output.position.files.iter().filter(|file| file.progress == Progress::Unread).count();
     let nameless = output.position.files.iter().filter(|file| file.is_nameless).count();
@@ -206,6 +211,7 @@ mod tests {
     fn an_output_is_a_line_and_what_hinders_it_another() {
         let mut status = status(&[output("siem", "waiting", ""), output("loki", "level", "")]);
         status.outputs[0].reason = Some("status 503\u{1b}[2J".into());
+        status.outputs[1].not_ready = Some("loki: nothing was taken for 5m".into());
         status.outputs[1].retention_grace_seconds = Some(7260.0);
         status.outputs[1].counts.set_aside.insert("malformed".into(), 2);
         let expected = r"audit-shipper 0.1.0 on m0, up 1h30m, reads /audit.log
@@ -214,6 +220,7 @@ OUTPUT  STATE          EVENTS/S    BEHIND     AGE   GRACE  LAST HOUR
 siem    waiting            12.3    2.0 kB      3s       -                      @
   status 503\u{1b}[2J (for 2m)
 loki    level              12.3    2.0 kB      3s    2h1m                      @
+  loki: nothing was taken for 5m
   2 events set aside
 ";
         let shown = table(&status, &screen(80, false), false);
@@ -221,6 +228,9 @@ loki    level              12.3    2.0 kB      3s    2h1m                      @
         assert!(shown.lines().all(|line| line.chars().count() <= 80));
         let coloured = table(&status, &screen(80, false), true);
         assert!(coloured.contains("\x1b[33mwaiting\x1b[0m  ") && coloured.contains("\x1b[32mlevel\x1b[0m  "));
+        let odd =
+            table(&self::status(&[output("日本語のノード level", "level", "")]), &screen(80, true), true);
+        assert!(odd.contains("日本語のノード level  \x1b[32mlevel\x1b[0m "), "{odd}");
         assert_eq!(
             table(&self::status(&[]), &screen(80, true), true).lines().last(),
             Some("No output runs at the moment.")

@@ -70,7 +70,7 @@ impl State {
         if self.unseen.take_forgotten(|base| is_it(base) || base == live.base) {
             return;
         }
-        if let Some(index) = self.nameless_live() {
+        if let Some(index) = self.nameless_live(live) {
             // It was the live file when it was opened, and has been deleted since.
             self.rename(index, to);
         } else {
@@ -81,8 +81,8 @@ impl State {
     /// The live file was removed under its name.
     pub(super) fn live_removed(&mut self, live: &Entry) {
         let index = self
-            .nameless_live()
-            .or_else(|| self.known.iter().position(|known| self.may_have_been_live(known)));
+            .nameless_live(live)
+            .or_else(|| self.known.iter().position(|known| self.may_have_been(live, known)));
         if let Some(index) = index {
             let sequence = self.known[index].sequence;
             self.unseen.buried.push(sequence);
@@ -91,13 +91,15 @@ impl State {
         }
     }
 
-    /// The oldest file that was deleted while we knew it as the live one.
-    fn nameless_live(&self) -> Option<usize> {
-        self.known.iter().position(|known| known.alone && self.may_have_been_live(known))
+    /// The oldest file that was deleted while we knew it under this live name.
+    fn nameless_live(&self, live: &Entry) -> Option<usize> {
+        self.known.iter().position(|known| known.alone && self.may_have_been(live, known))
     }
 
-    fn may_have_been_live(&self, known: &Known) -> bool {
-        !known.named && known.entry.is_live() && !self.unseen.buried.contains(&known.sequence)
+    /// Whether that live name may have led to it. Each container has one of its own.
+    fn may_have_been(&self, live: &Entry, known: &Known) -> bool {
+        let is_live = known.entry.is_live() && known.entry.base == live.base;
+        !known.named && is_live && !self.unseen.buried.contains(&known.sequence)
     }
 
     fn came_and_went(&mut self, base: &str) {

@@ -1,5 +1,6 @@
 use std::os::unix::fs::PermissionsExt as _;
 use std::process::Command;
+use std::time::{Duration, UNIX_EPOCH};
 
 use tempfile::TempDir;
 
@@ -86,6 +87,18 @@ fn a_deleted_file_comes_back_with_its_offsets_and_its_identity() {
         remove(path);
         assert!(load(&spool).is_empty());
     }
+}
+
+#[test]
+fn a_copy_is_as_old_as_its_original() {
+    let (dir, spool) = place();
+    let original = deleted(dir.path(), b"abc");
+    let ended = UNIX_EPOCH + Duration::from_secs(1_000_000_000);
+    original.set_modified(ended).unwrap();
+    save(&spool, &[unsettled(7, &original, 1)], ROOMY);
+    let loaded = load(&spool);
+    let [Spooled::File { file, .. }] = loaded.as_slice() else { panic!("{loaded:?}") };
+    assert_eq!(file.metadata().unwrap().modified().unwrap(), ended);
 }
 
 #[test]

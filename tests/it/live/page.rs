@@ -3,12 +3,14 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use audit_shipper::live::status::State;
 
-use super::seen::wait_for;
+use super::seen::{document, wait_for};
 use crate::support::daemon::Daemon;
 use crate::support::endpoint::{Answer, Endpoint};
+use crate::support::http1::Recorded;
 use crate::support::leave_out;
 use crate::support::shipper::Shipper;
 use crate::support::workdir::{Workdir, real_events};
@@ -33,6 +35,11 @@ fn browser() -> Option<&'static str> {
 
 /// Shows the page of a daemon, some polls long.
 fn show(browser: &str, daemon: &Daemon, name: &str, theme: &[&str]) -> Shown {
+    show_at(browser, &format!("http://{}/", daemon.address()), name, theme)
+}
+
+/// Shows the page that is there.
+fn show_at(browser: &str, url: &str, name: &str, theme: &[&str]) -> Shown {
     let workdir = Workdir::new();
     let picture = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("live-view-{name}.png"));
     let _ = fs::remove_file(&picture);
@@ -58,7 +65,7 @@ fn show(browser: &str, daemon: &Daemon, name: &str, theme: &[&str]) -> Shown {
         .arg(format!("--log-net-log={}", log.display()))
         .arg(format!("--screenshot={}", picture.display()))
         .arg("--dump-dom")
-        .arg(format!("http://{}/", daemon.address()))
+        .arg(url)
         .stdin(Stdio::null())
         .output()
         .unwrap();
@@ -147,4 +154,108 @@ fn a_browser_shows_what_hinders_an_output() {
     for text in ["The output needs attention", ">Needs attention<", "status 401", "waiting · live"] {
         assert!(shown.dom.contains(text), "{text}\n{}", shown.dom);
     }
+}
+
+/// A server that has the page, and answers as it likes when it is asked for the document for the n-th time.
+fn pretending(status: impl Fn(&Recorded, usize) -> Answer + Send + Sync + 'static) -> Endpoint {
+    let asked = AtomicUsize::new(0);
+    Endpoint::start(move |request, _| match request.target.as_str() {
+        "/" => Answer::Status {
+            code: 200,
+            headers: vec![("Content-Type".to_owned(), "text/html; charset=utf-8".to_owned())],
+            body: include_str!("../../../src/live/page.html").to_owned(),
+        },
+        "/api/v1/status" => status(request, asked.fetch_add(1, Ordering::Relaxed)),
+        _ => Answer::status(404),
+    })
+}
+
+/// The document of a daemon that is level, up to its output, and the output.
+fn level_document() -> (String, String) {
+    let endpoint = Endpoint::start(|_, _| Answer::ok());
+    let shipper = Shipper::new(&endpoint).log(&real_events(40));
+    let daemon = shipper.start();
+    wait_for(&daemon, "all events delivered", |output| {
+        output.counts.delivered == 40 && output.state == State::Level && output.current.lag_bytes == 0
+    });
+    let text = document(&daemon).1;
+    let (head, outputs) = text.split_once("\"outputs\":[").unwrap();
+    (format!("{head}\"outputs\":["), outputs.strip_suffix("]}").unwrap().to_owned())
+}
+
+/// The element with this `id`, with its attributes and what is in it.
+fn element<'a>(shown: &'a Shown, id: &str) -> &'a str {
+    let at = shown.dom.find(&format!("id=\"{id}\"")).unwrap();
+    let end = shown.dom[at..].find("</").unwrap();
+    &shown.dom[at..at + end]
+}
+
+#[test]
+fn a_browser_says_that_what_it_shows_is_old_and_asks_for_the_token() {
+    let Some(browser) = browser() else { return leave_out("there is no Chromium to show the live view") };
+    let (head, output) = level_document();
+    let whole = format!("{head}{output}]}}");
+    let show =
+        |server: &Endpoint, name: &str| show_at(browser, &format!("http://{}/", server.address()), name, &[]);
+    // It hangs up, it is another one by now, it wants a token that nobody has given.
+    let other = whole.replace("\"schemaVersion\":1", "\"schemaVersion\":2");
+    for (then, said) in [
+        (Answer::Close, "The daemon does not answer. Trying again. What is shown is as it was"),
+        (Answer::CutOff, "The daemon does not answer. Trying again."),
+        (Answer::with_body(200, other), "load it again"),
+        (Answer::status(500), "The daemon answers 500."),
+        (Answer::status(401), "The token is not the one it wants any more."),
+    ] {
+        let (first, then_again) = (whole.clone(), then.clone());
+        let server =
+            pretending(
+                move |_, asked| {
+                    if asked == 0 { Answer::with_body(200, first.clone()) } else { then_again.clone() }
+                },
+            );
+        let shown = show(&server, "lost");
+        assert!(shown.dom.contains("<main id=\"main\" class=\"stale\">"), "{then:?}\n{}", shown.dom);
+        assert!(!element(&shown, "lost").contains("hidden"), "{then:?}");
+        assert!(element(&shown, "lost-why").contains(said), "{then:?}: {}", element(&shown, "lost-why"));
+        assert!(shown.dom.contains(">siem<") && !element(&shown, "summary").contains("level"), "{then:?}");
+        let wants_token = matches!(then, Answer::Status { code: 401, .. });
+        assert_eq!(element(&shown, "login").contains("hidden"), !wants_token, "{then:?}");
+    }
+    // And it comes back.
+    let server = pretending(
+        move |_, asked| {
+            if asked == 0 { Answer::Close } else { Answer::with_body(200, whole.clone()) }
+        },
+    );
+    let shown = show(&server, "back");
+    assert!(element(&shown, "lost").contains("hidden") && element(&shown, "summary").contains("is level"));
+}
+
+#[test]
+fn a_browser_shows_none_and_many_outputs() {
+    let Some(browser) = browser() else { return leave_out("there is no Chromium to show the live view") };
+    let (head, output) = level_document();
+    let hostile = format!("\"reason\":\"\u{202e}{HOSTILE}\"");
+    let named = |number| {
+        let own = output.replacen("\"name\":\"siem\"", &format!("\"name\":\"siem-{number}\""), 1);
+        if number == 7 { own.replacen("\"reason\":null", &hostile, 1) } else { own }
+    };
+    let outputs: Vec<String> = (0..64).map(named).collect();
+    let many = format!("{head}{}]}}", outputs.join(","));
+    let server = pretending(move |_, _| Answer::with_body(200, many.clone()));
+    let url = format!("http://{}/", server.address());
+    let shown = show_at(browser, &url, "many", &[]);
+    assert!(
+        element(&shown, "summary").contains("All 64 outputs are level"),
+        "{}",
+        element(&shown, "summary")
+    );
+    assert_eq!(shown.dom.matches("<section class=\"output good\"").count(), 64);
+    assert!(shown.dom.contains("\\u{202e}&lt;img src=x onerror=alert(1)&gt;"), "{}", shown.dom);
+    assert!(!shown.dom.contains("<img") && !shown.dom.contains('\u{202e}'));
+    let none = format!("{head}]}}");
+    let server = pretending(move |_, _| Answer::with_body(200, none.clone()));
+    let shown = show_at(browser, &format!("http://{}/", server.address()), "none", &[]);
+    assert!(element(&shown, "summary").contains("No output runs at the moment"));
+    assert!(shown.console.is_empty(), "{:?}", shown.console);
 }

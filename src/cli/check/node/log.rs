@@ -21,7 +21,10 @@ const LONGEST_LABEL: usize = 256;
 /// Whether this is the machine that has the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Seen {
+    /// Or will have it.
     Here,
+    /// It has it, and keeps it from us.
+    Unreadable,
     Elsewhere,
 }
 
@@ -36,35 +39,42 @@ pub(super) fn look(source: &Source, findings: &mut Findings) -> Seen {
     }
     for directory in series.directories() {
         if let Err((place, error)) = list(&directory) {
-            cannot_read(&place, &error, "x and r on each directory of the log", findings);
-            return Seen::Here;
+            return cannot_read(&place, &error, "x and r on each directory of the log", findings);
         }
     }
     // With a `*` the name of the live file shows with a listing.
     let _ = series.list();
     let live = series.live_path();
     match fs::metadata(&live) {
-        Err(error) if error.kind() == ErrorKind::NotFound => findings.not_shown(format!(
-            "whether the log can be read: {} does not exist yet; kube-apiserver makes it with mode 0600 when it starts",
-            live.display()
-        )),
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            findings.not_shown(format!(
+                "whether the log can be read: {} does not exist yet; kube-apiserver makes it with mode 0600 when it starts",
+                live.display()
+            ));
+            Seen::Here
+        }
         Err(error) => cannot_read(&live, &error, "x on each directory of the log", findings),
-        Ok(metadata) if !metadata.is_file() => findings.wrong(
-            format!("{} is no file", live.display()),
-            "name the file that kube-apiserver writes in source.path",
-        ),
+        Ok(metadata) if !metadata.is_file() => {
+            findings.wrong(
+                format!("{} is no regular file", live.display()),
+                "name the file that kube-apiserver writes in source.path",
+            );
+            Seen::Unreadable
+        }
         Ok(metadata) => match Held::open(&live) {
-            Ok(_) => findings.shown(format!(
-                "{} ({}) can be read as {}{}",
-                live.display(),
-                mode_and_owner(&metadata),
-                who(),
-                label(&live)
-            )),
+            Ok(_) => {
+                findings.shown(format!(
+                    "{} ({}) can be read as {}{}",
+                    live.display(),
+                    mode_and_owner(&metadata),
+                    who(),
+                    label(&live)
+                ));
+                Seen::Here
+            }
             Err(error) => cannot_read(&live, &error, "r on the log", findings),
         },
     }
-    Seen::Here
 }
 
 /// The first directory on the way that is not there.
@@ -96,17 +106,20 @@ fn list(directory: &Path) -> Result<(), (PathBuf, io::Error)> {
     }
 }
 
-fn cannot_read(path: &Path, error: &io::Error, needs: &str, findings: &mut Findings) {
+fn cannot_read(path: &Path, error: &io::Error, needs: &str, findings: &mut Findings) -> Seen {
     let what = fs::metadata(path)
         .map_or_else(|_| String::new(), |metadata| format!(" ({})", mode_and_owner(&metadata)));
     let path_and_error = format!("{}{what}: {error}, as {}{}", path.display(), who(), label(path));
-    findings.wrong(
-        path_and_error,
+    let to_do = if error.kind() == ErrorKind::PermissionDenied {
         format!(
             "run it as the user of the unit, which has CAP_DAC_READ_SEARCH, or give this user {needs} (a group of its own, mode 0640); \
              where SELinux is enforcing, its rules have to allow it too"
-        ),
-    );
+        )
+    } else {
+        "look at what the path leads to, and at source.path".to_owned()
+    };
+    findings.wrong(path_and_error, to_do);
+    Seen::Unreadable
 }
 
 fn mode_and_owner(metadata: &Metadata) -> String {

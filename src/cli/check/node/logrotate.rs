@@ -4,7 +4,7 @@
 //! It may be anything, so what is read is bounded.
 
 use std::fs::{self, File};
-use std::io::Read as _;
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
 use super::Findings;
@@ -13,6 +13,27 @@ const CONFIGURATION: &str = "/etc/logrotate.conf";
 const DIRECTORY: &str = "/etc/logrotate.d";
 const LONGEST_FILE: u64 = 256 << 10;
 const MOST_FILES: usize = 500;
+/// What it leaves out of a directory, by how a name ends (`tabooext`).
+const LEFT_OUT: [&str; 18] = [
+    ",v",
+    ".bak",
+    ".cfsaved",
+    ".disabled",
+    ".dpkg-bak",
+    ".dpkg-del",
+    ".dpkg-dist",
+    ".dpkg-new",
+    ".dpkg-old",
+    ".dpkg-tmp",
+    ".rpmnew",
+    ".rpmorig",
+    ".rpmsave",
+    ".swp",
+    ".ucf-dist",
+    ".ucf-new",
+    ".ucf-old",
+    "~",
+];
 /// What begins a script in a stanza; it ends with `endscript`.
 const SCRIPTS: [&str; 5] = ["prerotate", "postrotate", "firstaction", "lastaction", "preremove"];
 
@@ -27,8 +48,22 @@ pub(super) fn look(log: &Path, findings: &mut Findings) {
     let mut names = vec![log.to_owned()];
     names.extend(fs::canonicalize(log).ok().filter(|real| real != log));
     let mut is_had = false;
+    if ![CONFIGURATION, DIRECTORY].iter().any(|path| Path::new(path).exists()) {
+        findings.not_shown(
+            "whether logrotate has the log: it is not configured here; from within a pod, look at the node",
+        );
+        return;
+    }
+    let mut unread = None;
     for file in files() {
-        let Some(text) = read(&file) else { continue };
+        let text = match read(&file) {
+            Ok(Some(text)) => text,
+            Ok(None) => continue,
+            Err(error) => {
+                unread = unread.or(Some((file, error)));
+                continue;
+            }
+        };
         for stanza in stanzas(&text) {
             let has = |name: &PathBuf| {
                 stanza.patterns.iter().any(|pattern| matches(pattern, &name.to_string_lossy()))
@@ -39,8 +74,11 @@ pub(super) fn look(log: &Path, findings: &mut Findings) {
             }
         }
     }
-    if !is_had {
-        findings.shown("logrotate does not have the log");
+    match unread {
+        Some((file, error)) => findings
+            .not_shown(format!("whether logrotate has the log: {} cannot be read: {error}", file.display())),
+        None if is_had => {}
+        None => findings.shown("logrotate does not have the log"),
     }
 }
 
@@ -63,7 +101,8 @@ fn tell(file: &Path, stanza: &Stanza, findings: &mut Findings) {
 /// The configuration, and what it includes; at least what the usual directory holds.
 fn files() -> Vec<PathBuf> {
     let main = PathBuf::from(CONFIGURATION);
-    let mut included: Vec<PathBuf> = read(&main).iter().flat_map(|text| includes(text)).collect();
+    let text = read(&main).ok().flatten();
+    let mut included: Vec<PathBuf> = text.iter().flat_map(|text| includes(text)).collect();
     if !included.iter().any(|path| path == Path::new(DIRECTORY)) {
         included.push(DIRECTORY.into());
     }
@@ -71,7 +110,8 @@ fn files() -> Vec<PathBuf> {
     for path in included {
         match fs::read_dir(&path) {
             Ok(names) => {
-                let mut found: Vec<PathBuf> = names.flatten().map(|name| name.path()).collect();
+                let mut found: Vec<PathBuf> =
+                    names.flatten().map(|name| name.path()).filter(|path| !is_left_out(path)).collect();
                 found.sort();
                 files.extend(found);
             }
@@ -82,14 +122,20 @@ fn files() -> Vec<PathBuf> {
     files
 }
 
-fn read(path: &Path) -> Option<String> {
+fn is_left_out(path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    LEFT_OUT.iter().any(|end| name.ends_with(end))
+}
+
+/// `None` of what is no file, or not there.
+fn read(path: &Path) -> io::Result<Option<String>> {
     // Not a pipe, which might never end.
-    if !fs::metadata(path).ok()?.is_file() {
-        return None;
+    if !fs::metadata(path).is_ok_and(|metadata| metadata.is_file()) {
+        return Ok(None);
     }
     let mut text = Vec::new();
-    File::open(path).ok()?.take(LONGEST_FILE).read_to_end(&mut text).ok()?;
-    Some(String::from_utf8_lossy(&text).into_owned())
+    File::open(path)?.take(LONGEST_FILE).read_to_end(&mut text)?;
+    Ok(Some(String::from_utf8_lossy(&text).into_owned()))
 }
 
 /// What `include` lines outside of stanzas name.

@@ -16,6 +16,8 @@ use crate::source::tail::Tail;
 const SHORTEST_GRACE: Duration = Duration::from_secs(60 * 60);
 /// Of what the throttle lets through; the rule of Kubernetes' own guide to auditing.
 const HIGHEST_SHARE: f64 = 0.8;
+/// So many bytes of a container without an event are odd.
+const MUCH_WITHOUT_EVENTS: u64 = 1 << 20;
 /// Clocks of one machine differ by less.
 const CLOCK_TOLERANCE: Duration = Duration::from_secs(5);
 
@@ -32,10 +34,19 @@ pub(super) fn look(config: &Config, findings: &mut Findings) {
             );
         }
     }
+    // Beside events a container writes much else when it starts.
+    let is_enough = config.source.format.is_plain() || sampled.bytes >= MUCH_WITHOUT_EVENTS;
+    if sampled.events == 0 && sampled.bytes > 0 && is_enough {
+        findings.warning(
+            format!("there are no audit events in {} of the newest files", size(sampled.bytes)),
+            "look at source.path, and at source.format, which says what the files are made of",
+        );
+        return;
+    }
     let Some(pace) = sampled.pace else {
         findings.not_shown(
-            "how fast the log is written: its newest files hold no events of ten seconds or more; so neither whether retention \
-             leaves time nor whether the throttle does",
+            "how fast the log is written: its newest files hold less than ten seconds of events; so neither whether \
+             retention leaves time, nor whether the throttle does",
         );
         return;
     };

@@ -18,13 +18,13 @@ use crate::source::series::{Entry, Series};
 const MOST_FILES: usize = 8;
 /// And so much of each end of one: a single large event must not count for all the others.
 const PIECE_BYTES: usize = 4 << 20;
-/// Less time between two ends of a file tells nothing of its pace.
+/// Less time tells nothing of a pace.
 const SHORTEST_SECONDS: f64 = 10.0;
 
 /// What was seen of the pace of a log.
 #[derive(Debug)]
 pub(super) struct Pace {
-    /// Of the fastest of the newest files.
+    /// Of the fastest of the newest files; of several in a row, where one is written within seconds.
     pub(super) bytes_per_second: f64,
     /// The same in events.
     pub(super) events_per_second: f64,
@@ -39,6 +39,9 @@ pub(super) struct Sampled {
     pub(super) pace: Option<Pace>,
     /// Time of the last event.
     pub(super) newest: Option<Timestamp>,
+    /// How much was looked at.
+    pub(super) bytes: u64,
+    pub(super) events: u64,
 }
 
 /// Some events.
@@ -68,19 +71,26 @@ pub(super) fn sample(source: &Source, outputs: &[Output]) -> Sampled {
         files.extend(begun(entry, source.format, &mut matchers, &mut all).ok());
     }
     let newest = files.iter().rev().find_map(|file| file.end.or(file.begin));
-    let begin_behind = |index: usize| files[index + 1..].iter().find_map(|file| file.begin);
-    let speeds = files.iter().enumerate().filter_map(|(index, file)| {
-        let end = begin_behind(index).or(file.end)?;
-        let seconds = end.duration_since(file.begin?).as_secs_f64();
-        (seconds >= SHORTEST_SECONDS).then(|| float(file.content_bytes) / seconds)
-    });
+    let speeds = (0..files.len()).filter_map(|first| bytes_per_second_from(&files[first..]));
     let bytes_per_second = speeds.fold(0.0, f64::max);
     let pace = (bytes_per_second > 0.0 && all.events > 0).then(|| Pace {
         bytes_per_second,
         events_per_second: bytes_per_second * float(all.events) / float(all.bytes),
         taken: all.taken.iter().map(|taken| float(*taken) / float(all.events)).collect(),
     });
-    Sampled { pace, newest }
+    Sampled { pace, newest, bytes: all.bytes, events: all.events }
+}
+
+/// Of the first of these files, and of as many behind it as it takes to have time enough.
+fn bytes_per_second_from(files: &[Begun]) -> Option<f64> {
+    let begin = files.first()?.begin?;
+    let mut content_bytes: u64 = 0;
+    files.iter().enumerate().find_map(|(index, file)| {
+        content_bytes = content_bytes.saturating_add(file.content_bytes);
+        let end = files[index + 1..].iter().find_map(|file| file.begin).or(file.end)?;
+        let seconds = end.duration_since(begin).as_secs_f64();
+        (seconds >= SHORTEST_SECONDS).then(|| float(content_bytes) / seconds)
+    })
 }
 
 /// Adds what is at the ends of a file to `all`.

@@ -3,13 +3,15 @@
 use std::path::Path;
 
 use rustix::fs::{Access, AtFlags, CWD, accessat, statfs, statvfs};
-use rustix::process::{Resource, getrlimit};
+use rustix::process::{Resource, geteuid, getrlimit};
 
 use super::Findings;
 use crate::config::Config;
 use crate::shown::size;
 use crate::source::series::directory_of;
 
+/// Where `StateDirectory=` of a unit makes directories.
+const OF_SYSTEMD: &str = "/var/lib";
 /// File systems by the number that statfs gives, and what they do to what is kept.
 const UNFIT: [(u64, &str, &str); 8] = [
     (0x0102_1994, "tmpfs", "is gone with a restart of the machine"),
@@ -47,7 +49,23 @@ fn state_directory(config: &Config, findings: &mut Findings) {
         return;
     };
     let name = path.display();
+    if !existing.is_dir() {
+        findings.wrong(
+            format!("the state directory {name} cannot be there: {} is no directory", existing.display()),
+            "name another in stateDir",
+        );
+        return;
+    }
     if let Err(error) = accessat(CWD, existing, Access::WRITE_OK | Access::EXEC_OK, AtFlags::EACCESS) {
+        // A user of its own may make nothing there, and need not.
+        if existing != path && path.starts_with(OF_SYSTEMD) {
+            findings.not_shown(format!(
+                "whether the state directory {name} can be written to: it is yet to be made, as systemd does \
+                 (StateDirectory=); uid {} may not",
+                geteuid().as_raw()
+            ));
+            return;
+        }
         let what = if existing == path {
             format!("the state directory {name} cannot be written to: {error}")
         } else {

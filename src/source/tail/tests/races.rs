@@ -352,3 +352,33 @@ fn where_there_can_be_no_further_thread_everything_waits() {
     assert!(!tail.leaves_out_files());
     assert_eq!(read_all(&mut tail).0, [0, 1, 2, 3, 4]);
 }
+
+/// Which of the files that nobody else has any more a late message means: one of the same container.
+#[test]
+fn the_backup_of_one_container_gives_its_name_to_no_file_of_another() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = |name: &str| dir.path().join(name);
+    let link = |id: u64| format!("kube-apiserver-n_kube-system_kube-apiserver-{id:064x}.log");
+    fs::create_dir(path("containers")).unwrap();
+    let pins = PinSet::of_one(&path("containers/kube-apiserver-*_kube-system_kube-apiserver-*.log"));
+    for id in [1, 2] {
+        fs::create_dir(path(&id.to_string())).unwrap();
+        fs::write(path(&format!("{id}/0.log")), "a line\n").unwrap();
+        std::os::unix::fs::symlink(path(&format!("{id}/0.log")), path("containers").join(link(id))).unwrap();
+        pins.list(0).unwrap();
+        if id == 1 {
+            // It was the one that is written to when it was seen last.
+            fs::remove_file(path("1/0.log")).unwrap();
+            fs::remove_file(path("containers").join(link(1))).unwrap();
+        }
+    }
+    let backup = path("2/0.log.20260723-100000");
+    fs::rename(path("2/0.log"), &backup).unwrap();
+    fs::write(path("2/0.log"), "another\n").unwrap();
+    fs::remove_file(&backup).unwrap();
+    pins.renamed(&path("2/0.log"), &backup);
+    let mut listed = pins.list(0).unwrap();
+    listed.sort_by_key(|listed| listed.sequence);
+    let names: Vec<&str> = listed.iter().map(|listed| listed.entry.base.as_str()).collect();
+    assert_eq!(names, [link(1), link(2) + ".20260723-100000", link(2)]);
+}
