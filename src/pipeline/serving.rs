@@ -150,10 +150,10 @@ impl Serving {
 
     /// A route on this log, from the cursor that is there.
     fn route(&self, section: Section, transport: Transport) -> Route {
-        let Section { source, log, number, .. } = section;
+        let Section { source, log, number, is_unturned, .. } = section;
         let output = &self.config;
         let (store, loaded) = Store::open(&self.state_dir, &output.name);
-        let cursor = cursor_of(&output.name, loaded);
+        let cursor = if is_unturned { Some(Cursor::default()) } else { cursor_of(&output.name, loaded) };
         let reading = Reading::new(
             &source,
             output,

@@ -92,6 +92,8 @@ pub(super) struct Section {
     pub(super) log: Arc<Log>,
     /// The output's number in its pins.
     pub(super) number: usize,
+    /// Its cursor is still of the log before, and tells nothing of this one.
+    pub(super) is_unturned: bool,
     /// Nobody writes to it any more, once this is so.
     pub(super) is_over: CancellationToken,
 }
@@ -106,11 +108,10 @@ impl Trail {
         let mut standing = BTreeMap::new();
         for (output, Stand { log, left }) in record.iter().flat_map(|record| record.outputs.clone()) {
             let log = log.min(steps.len() - 1);
-            if let Some(left) = left {
-                // It ended between the two logs.
-                cursors::turn(&state_dir, &output, &left, &steps[log].source.path);
-            }
-            standing.insert(output, Standing { step: log as u64, left: None });
+            // It ended between the two logs.
+            let new = &steps[log].source.path;
+            let left = left.filter(|left| !cursors::turn(&state_dir, &output, left, new));
+            standing.insert(output, Standing { step: log as u64, left });
         }
         let state = State {
             steps,
@@ -177,11 +178,21 @@ impl Trail {
 
     /// What a configured output is to read now.
     pub(super) fn section(&self, output: &str) -> Option<Section> {
-        let state = self.state();
+        let mut state = self.state();
+        let is_unturned = !self.turn(&mut state, output);
         let step = state.step_of(output)?;
         let log = Arc::clone(step.log.as_ref()?);
         let number = log.join(output);
-        Some(Section { source: step.source.clone(), log, number, is_over: step.is_over.clone() })
+        let (source, is_over) = (step.source.clone(), step.is_over.clone());
+        Some(Section { source, log, number, is_unturned, is_over })
+    }
+
+    /// Has the cursor of an output be of the log that it stands in. Says whether it is.
+    fn turn(&self, state: &mut State, output: &str) -> bool {
+        let new = state.step_of(output).map(|step| step.source.path.clone());
+        let Some((standing, new)) = state.standing.get_mut(output).zip(new) else { return true };
+        standing.left.take_if(|left| cursors::turn(&self.state_dir, output, left, &new));
+        standing.left.is_none()
     }
 
     /// An output has settled all of the log that it stands in, and goes on with the next one.
@@ -192,10 +203,9 @@ impl Trail {
         let (Some(left), Some(next)) = (path(standing.step), path(standing.step + 1)) else { return };
         cursors::put_aside(&self.state_dir, output, &left);
         let step = standing.step + 1;
-        state.standing.insert(output.to_owned(), Standing { step, left: Some(left.clone()) });
+        state.standing.insert(output.to_owned(), Standing { step, left: Some(left) });
         self.remember(&mut state);
-        cursors::turn(&self.state_dir, output, &left, &next);
-        state.standing.insert(output.to_owned(), Standing { step, left: None });
+        self.turn(&mut state, output);
         self.bring_in_order(&mut state, Vec::new());
         tracing::info!(output, log = %next.display(), "the old log is settled; going on with the new one");
     }

@@ -32,11 +32,13 @@ pub(super) fn put_aside(state_dir: &Path, output: &str, left: &Path) {
 }
 
 /// Begins the log `new` with a cursor that is still of the log `left`: where it was left when it was read before, or at its
-/// oldest file.
-pub(super) fn turn(state_dir: &Path, output: &str, left: &Path, new: &Path) {
-    if let Err(error) = try_to_turn(state_dir, output, left, new) {
-        tracing::error!(output, %error, "the cursor cannot be begun anew; a possible gap will be reported");
+/// oldest file. Says whether it is one of the new log now.
+pub(super) fn turn(state_dir: &Path, output: &str, left: &Path, new: &Path) -> bool {
+    let turned = try_to_turn(state_dir, output, left, new);
+    if let Err(error) = &turned {
+        tracing::error!(output, %error, "the cursor cannot be begun anew; a restart before it can be written would send events again");
     }
+    turned.is_ok()
 }
 
 fn try_to_turn(state_dir: &Path, output: &str, left: &Path, new: &Path) -> io::Result<()> {

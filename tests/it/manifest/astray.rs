@@ -127,20 +127,31 @@ fn which_log_is_read_is_remembered_as_soon_as_it_can_be() {
     let mut daemon = Node::start(&config);
     node.append("old.log", &events[..10]);
     settled(&daemon, "siem", 10);
-    let in_the_way = node.workdir.state().join("log.json.new");
-    fs::create_dir(&in_the_way).unwrap();
+    let in_the_way = ["log.json.new", "siem.cursor.json.new"].map(|name| node.workdir.state().join(name));
+    for path in &in_the_way {
+        fs::create_dir(path).unwrap();
+    }
     node.lead_to("new.log");
     wait_for_lines(&daemon, "the log is another one", 1);
     node.append("new.log", &events[10..20]);
     settled(&daemon, "siem", 20);
     assert!(!remembered(&node).contains("new.log"), "{}", remembered(&node));
     assert_eq!(daemon.log().matches("cannot be remembered").count(), 1, "{}", daemon.log());
-    fs::remove_dir(in_the_way).unwrap();
+    no_gaps(&daemon);
+    for path in &in_the_way {
+        fs::remove_dir(path).unwrap();
+    }
     wait_until("the new log", || remembered(&node).contains("new.log").then_some(()));
+    daemon.wait_for_line("the cursor can be written again");
+    let text = fs::read_to_string(&config).unwrap();
+    replace(&config, &text.replace("maxInFlight: 1", "maxInFlight: 2"));
+    wait_for_lines(&daemon, "shipping output", 3);
+    node.append("new.log", &events[20..30]);
+    settled(&daemon, "siem", 30);
     daemon.kill9();
     let daemon = Node::start(&config);
-    node.append("new.log", &events[20..]);
-    settled(&daemon, "siem", 20);
+    node.append("new.log", &events[30..]);
+    settled(&daemon, "siem", 10);
     assert!(endpoint.items() == events, "one event after the other, and each once");
     no_gaps(&daemon);
 }
