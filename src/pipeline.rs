@@ -146,6 +146,9 @@ async fn say_stopping(stop: CancellationToken) {
     supervisor::stopping().await;
 }
 
+/// What an output needs to be put to work, by its name.
+type Parts = (String, Prepared, Option<Arc<Redaction>>);
+
 /// What runs, and what it may become.
 struct Daemon {
     /// As it is in effect.
@@ -163,8 +166,8 @@ struct Daemon {
 impl Daemon {
     /// Puts all outputs to work.
     fn begin(&mut self, prepared: Vec<Prepared>) -> Result<(), KeyError> {
-        let redactions = self.redactions(&self.config)?;
-        self.start_what_is_not_running(prepared, redactions);
+        let mut parts = self.parts(&self.config, prepared)?;
+        self.start_what_can_start(&mut parts);
         Ok(())
     }
 
@@ -196,8 +199,8 @@ impl Daemon {
     /// Another configuration is wanted. The outputs for which nothing changes are not interrupted.
     async fn change(&mut self, New { mut config, prepared, warnings }: New) -> Result<(), Unexpected> {
         self.keep_what_cannot_change(&mut config);
-        let redactions = match self.redactions(&config) {
-            Ok(redactions) => redactions,
+        let mut parts = match self.parts(&config, prepared) {
+            Ok(parts) => parts,
             Err(error) => {
                 self.reloads.refuse(vec![error.to_string()]);
                 return Ok(());
@@ -209,43 +212,52 @@ impl Daemon {
         let all_change = is_renamed || is_read_otherwise(&self.config.source, &config.source);
         let goes_on =
             |name: &str| config.output(name).is_some_and(|new| self.config.output(name) == Some(new));
-        let end = self.outputs.end(|name| all_change || !goes_on(name));
-        // That takes as long as the grace; the logs are looked after meanwhile.
-        tokio::select! {
-            ended = end => ended?,
-            never = self.trail.keep_looking() => match never {},
-        }
+        self.outputs.tell_to_end(|name| all_change || !goes_on(name));
         if is_renamed {
+            while self.next_end(&config).await? {}
             self.trail.rename(&config.source);
         }
-        let is_gone = |output: &&config::Output| config.output(&output.name).is_none();
-        for output in self.config.outputs.iter().filter(is_gone) {
-            // It waits for nothing any more.
-            self.books.of(&output.name);
+        self.config = config.clone();
+        self.trail.follow(&config);
+        self.start_what_can_start(&mut parts);
+        while self.next_end(&config).await? {
+            self.start_what_can_start(&mut parts);
         }
-        self.config = config;
-        self.trail.follow(&self.config);
-        self.start_what_is_not_running(prepared, redactions);
         Ok(())
     }
 
-    /// What masks values, for each output of a configuration.
-    fn redactions(&self, config: &Config) -> Result<Vec<Option<Arc<Redaction>>>, KeyError> {
-        let of = |output: &config::Output| Redaction::of_output(&output.redact, &self.config.state_dir);
-        config.outputs.iter().map(of).collect()
+    /// Waits for the end of an output that was told to, and says whether there was one. That takes as long as the grace; the
+    /// logs are looked after meanwhile.
+    async fn next_end(&mut self, config: &Config) -> Result<bool, Unexpected> {
+        let ended = tokio::select! {
+            ended = self.outputs.next_end() => ended?,
+            never = self.trail.keep_looking() => match never {},
+        };
+        if let Some(gone) = ended.as_ref().filter(|name| config.output(name).is_none()) {
+            // It waits for nothing any more.
+            self.books.of(gone);
+        }
+        Ok(ended.is_some())
     }
 
-    fn start_what_is_not_running(
-        &mut self,
-        prepared: Vec<Prepared>,
-        redactions: Vec<Option<Arc<Redaction>>>,
-    ) {
-        for ((output, prepared), redaction) in self.config.outputs.iter().zip(prepared).zip(redactions) {
-            if self.outputs.is_running(&output.name) {
-                continue;
-            }
-            let (metrics, state_dir) = (self.books.of(&output.name), self.config.state_dir.clone());
-            let serving = Serving::new(output.clone(), state_dir, prepared, redaction, metrics);
+    /// What the outputs of a configuration need.
+    fn parts(&self, config: &Config, prepared: Vec<Prepared>) -> Result<Vec<Parts>, KeyError> {
+        let state_dir = &self.config.state_dir;
+        let part = |(output, prepared): (&config::Output, Prepared)| {
+            let redaction = Redaction::of_output(&output.redact, state_dir)?;
+            Ok((output.name.clone(), prepared, redaction))
+        };
+        config.outputs.iter().zip(prepared).map(part).collect()
+    }
+
+    /// Puts those to work whose predecessors have ended, and leaves the parts of the others.
+    fn start_what_can_start(&mut self, parts: &mut Vec<Parts>) {
+        let can_start = |(name, ..): &mut Parts| !self.outputs.has(name);
+        let ready: Vec<Parts> = parts.extract_if(.., can_start).collect();
+        for (name, prepared, redaction) in ready {
+            let Some(output) = self.config.output(&name).cloned() else { continue };
+            let (metrics, state_dir) = (self.books.of(&name), self.config.state_dir.clone());
+            let serving = Serving::new(output, state_dir, prepared, redaction, metrics);
             let told = Told {
                 end: self.stop.child_token(),
                 grace: self.grace.subscribe(),

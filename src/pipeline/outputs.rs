@@ -42,6 +42,8 @@ pub(super) struct Unexpected(pub(super) String);
 #[derive(Default)]
 pub(super) struct Outputs {
     running: HashMap<String, Running>,
+    /// Those that were told to end, and have not yet.
+    ending: HashMap<String, Running>,
     tasks: JoinSet<()>,
 }
 
@@ -60,27 +62,28 @@ impl Outputs {
         self.running.insert(name, Running { health, end, task });
     }
 
-    pub(super) fn is_running(&self, output: &str) -> bool {
-        self.running.contains_key(output)
+    /// Whether one of this name is at work, or has not yet ended.
+    pub(super) fn has(&self, output: &str) -> bool {
+        self.running.contains_key(output) || self.ending.contains_key(output)
     }
 
-    /// Has those that are meant end in order, and waits for that; the others go on. What is in memory may finish within the
-    /// grace.
-    pub(super) async fn end(&mut self, meant: impl Fn(&str) -> bool) -> Result<(), Unexpected> {
-        let mut ending: Vec<Id> = Vec::new();
-        self.running.retain(|name, running| {
-            let goes = meant(name);
-            if goes {
-                running.end.cancel();
-                ending.push(running.task);
+    /// Tells those that are meant to end in order; the others go on. What is in memory may finish within the grace.
+    pub(super) fn tell_to_end(&mut self, meant: impl Fn(&str) -> bool) {
+        let told = self.running.extract_if(|name, _| meant(name));
+        self.ending.extend(told.inspect(|(_, running)| running.end.cancel()));
+    }
+
+    /// Waits until one has ended that was told to. Returns its name; `None` if there is none. May be dropped and called again.
+    pub(super) async fn next_end(&mut self) -> Result<Option<String>, Unexpected> {
+        while !self.ending.is_empty() {
+            let Some(task) = self.end_of_one().await? else { break };
+            let name = self.ending.iter().find(|(_, running)| running.task == task);
+            if let Some(name) = name.map(|(name, _)| name.clone()) {
+                self.ending.remove(&name);
+                return Ok(Some(name));
             }
-            !goes
-        });
-        while !ending.is_empty() {
-            let Some(task) = self.end_of_one().await? else { return Ok(()) };
-            ending.retain(|other| *other != task);
         }
-        Ok(())
+        Ok(None)
     }
 
     /// Waits until all of them have ended, as they do on a stop. May be dropped and called again.
@@ -99,11 +102,10 @@ impl Outputs {
         }
     }
 
-    /// How they do, in the order of the configuration.
+    /// How they do, in the order of the configuration; of one that is about to be replaced, how the one before does.
     pub(super) fn health(&self, configured: &[config::Output]) -> Arc<[Arc<Health>]> {
-        let health = |output: &config::Output| {
-            self.running.get(&output.name).map(|running| Arc::clone(&running.health))
-        };
+        let of = |name: &str| self.running.get(name).or_else(|| self.ending.get(name));
+        let health = |output: &config::Output| of(&output.name).map(|running| Arc::clone(&running.health));
         configured.iter().filter_map(health).collect()
     }
 }

@@ -118,6 +118,42 @@ fn outputs_that_did_not_change_are_not_interrupted() {
     assert_books_balance(&daemon);
 }
 
+/// One that is removed, and one that is changed, are in their grace; a new one and another that is changed are at work
+/// meanwhile.
+#[test]
+fn a_dead_endpoint_holds_up_no_other_output_of_the_new_file() {
+    let dead = Endpoint::start(|_, _| Answer::Hang);
+    let (one, two) = (Endpoint::start(|_, _| Answer::ok()), Endpoint::start(|_, _| Answer::ok()));
+    let files = Files::new();
+    let events = real_events(40);
+    let grace = "shutdownGrace: 10m\n";
+    let [removed, changed] = ["removed", "changed"].map(|name| files.output(name, &dead, ""));
+    let write = |outputs: &[&str]| files.write_of_log("audit.log", grace, outputs);
+    write(&[&removed, &changed, &files.output("one", &one, "")]);
+    let daemon = Daemon::start(files.args());
+    daemon.address();
+    files.workdir.append(&events[..20]);
+    one.wait_for_items(20);
+    dead.wait_for("a request of each", |requests| requests.len() >= 2);
+    write(&[
+        &files.output("changed", &one, "maxInFlight: 1"),
+        &files.output("one", &one, "maxInFlight: 1"),
+        &files.output("two", &two, ""),
+    ]);
+    taken_over(&daemon, 1);
+    two.wait_for_items(20);
+    files.workdir.append(&events[20..]);
+    two.wait_for_items(40);
+    one.wait_for_items(40);
+    let mut arrived = one.items();
+    arrived.sort();
+    let mut written = events.clone();
+    written.sort();
+    assert!(arrived == written, "each once");
+    let (code, body) = daemon.get("/readyz");
+    assert!(code == 503 && body.contains("changed: stopping"), "{code} {body}");
+}
+
 #[test]
 fn a_wrong_file_keeps_what_is_in_use_and_says_why() {
     let endpoint = Endpoint::start(|_, _| Answer::ok());
