@@ -105,8 +105,8 @@ fn kill_under_short_retention(kills: usize) {
         }
         writer.write(120);
         oldest.push(wait_until("retention", || oldest_line(&workdir, &writer)));
-        let mut daemon = Daemon::start(arguments(&workdir, &endpoint.url(), &more));
         let accepted = endpoint.items().len();
+        let mut daemon = Daemon::start(arguments(&workdir, &endpoint.url(), &more));
         let cursor = workdir.state().join("webhook.cursor.json");
         wait_until("some batches of this life, and a cursor", || {
             (endpoint.items().len() > accepted + BATCH && cursor.exists()).then_some(())
