@@ -134,6 +134,7 @@ impl Inner {
         if attached.as_ref().is_some_and(|attached| attached.directories == directories) {
             return false;
         }
+        let is_gone = directories.first().is_some_and(|(_, inode)| inode.is_none());
         *attached = match self.start(&directories) {
             Ok(watcher) => Some(Attached { directories, _watcher: watcher }),
             Err(error) => {
@@ -142,6 +143,9 @@ impl Inner {
             }
         };
         self.pins.watched(attached.is_some());
+        if is_gone {
+            self.pins.directory_gone();
+        }
         self.sender.send_modify(|count| *count = count.wrapping_add(1));
         attached.is_some()
     }

@@ -218,6 +218,11 @@ impl PinSet {
         self.state().unseen.watched(is);
     }
 
+    /// The directory is not there, and whatever comes will be in another one.
+    pub fn directory_gone(&self) {
+        self.state().unseen.another_story();
+    }
+
     /// Some changes of names were not told.
     pub fn lost_track(&self) {
         self.changes.fetch_add(1, Ordering::AcqRel);

@@ -35,8 +35,13 @@ impl Unseen {
     pub(super) fn watched(&mut self, is: bool) {
         (self.watched, self.lost_track) = (is, true);
         if is {
-            self.last_live = None;
+            self.another_story();
         }
+    }
+
+    /// What is found from now on has nothing to do with what was live before.
+    pub(super) fn another_story(&mut self) {
+        self.last_live = None;
     }
 
     /// Some changes were not told.
