@@ -21,7 +21,7 @@ use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::signal::unix::Signal;
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -102,10 +102,12 @@ pub async fn run(
     let hung_up = watch::Sender::new(());
     let reloads = Reloads::new(load, &config, metrics.config(), hung_up.subscribe());
     let hearing = tokio::spawn(hear(hangups, hung_up.clone()));
-    let stopping = tokio::spawn(say_stopping(stop.clone()));
+    let (told, is_told) = oneshot::channel();
+    let stopping = tokio::spawn(say_stopping(stop.clone(), told));
     let trail = Arc::new(Trail::at_start(&config, kept, metrics.pins()));
     let grace = watch::Sender::new(config.shutdown_grace);
     let (books, outputs) = (Books::new(metrics), Outputs::default());
+    let stopped = stop.clone();
     let mut daemon = Daemon { config, trail, outputs, reloads, books, shown, hung_up, grace, stop };
     let began = || {
         tracing::info!(%address, "serving metrics and health");
@@ -119,6 +121,10 @@ pub async fn run(
         Err(error) => Err(error.into()),
     };
 
+    if stopped.is_cancelled() {
+        // With nothing in memory a stop is over before it is told.
+        let _ = is_told.await;
+    }
     status.abort();
     hearing.abort();
     admin_stop.cancel();
@@ -140,10 +146,12 @@ async fn hear(mut hangups: Signal, hung_up: watch::Sender<()>) {
     }
 }
 
-async fn say_stopping(stop: CancellationToken) {
+async fn say_stopping(stop: CancellationToken, told: oneshot::Sender<()>) {
     stop.cancelled().await;
     tracing::info!("stopping");
-    supervisor::stopping().await;
+    supervisor::stopping();
+    let _ = told.send(());
+    supervisor::ask_for_time().await;
 }
 
 /// What an output needs to be put to work, by its name.

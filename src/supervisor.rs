@@ -44,10 +44,14 @@ pub fn reloaded() {
     notify(&[NotifyState::Ready]);
 }
 
-/// Tells that we stop, and asks for the time that takes, for as long as it takes. Until then `TimeoutStopSec=` of the unit
-/// would end us, though the grace may be longer.
-pub async fn stopping() {
+/// Tells that we stop.
+pub fn stopping() {
     notify(&[NotifyState::Stopping]);
+}
+
+/// Asks for the time that a stop takes, for as long as it takes. Until then `TimeoutStopSec=` of the unit would end us, though
+/// the grace may be longer.
+pub async fn ask_for_time() {
     let mut ticks = tokio::time::interval(EXTEND_EVERY);
     loop {
         ticks.tick().await;
