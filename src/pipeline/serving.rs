@@ -98,6 +98,10 @@ impl Serving {
             if let Err(error) = tokio::task::spawn_blocking(move || trail.go_on(&output)).await {
                 std::panic::resume_unwind(error.into_panic());
             }
+            if told.end.is_cancelled() {
+                // It may be no reader any more, and nothing is to be held for it.
+                return;
+            }
             self.health.metrics().begins_anew();
         }
     }

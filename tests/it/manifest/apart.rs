@@ -138,6 +138,47 @@ fn an_output_that_comes_back_goes_on_in_the_log_that_it_left() {
     no_gaps(&daemon);
 }
 
+/// It settles the last of the old log when it has been taken out already.
+#[test]
+fn nothing_is_held_for_an_output_that_ends_between_two_logs() {
+    let (gate, away) = gated();
+    let endpoint = Endpoint::start(|_, _| Answer::ok());
+    let node = Node::new();
+    let events = real_events(40);
+    node.lead_to("old.log");
+    let config = node.config_of(&[("away", &away), ("siem", &endpoint)]);
+    let mut daemon = Node::start(&config);
+    node.append("old.log", &events[..10]);
+    settled(&daemon, "siem", 10);
+    node.lead_to("new.log");
+    daemon.wait_for_line("the log is another one");
+    node.append("new.log", &events[10..20]);
+    settled(&daemon, "siem", 20);
+    // It knows from the first line on that nobody writes to the old log any more, and has read all of it.
+    daemon.kill9();
+    let daemon = Node::start(&config);
+    daemon.wait_for_metrics("all of the old log to be read", |metrics| {
+        count(metrics, "audit_shipper_buffered_events", &[("output", "away")]) == 10
+    });
+    let both = fs::read_to_string(&config).unwrap();
+    let (head, outputs) = both.split_once("- name: away").unwrap();
+    let alone = format!("{head}{}", &outputs[outputs.find("- name: siem").unwrap()..]);
+    replace(&config, &alone.replace("shutdownGrace: 1s", "shutdownGrace: 1m"));
+    daemon.wait_for_line("taken over");
+    gate.open();
+    wait_until("the end of the other", || (away.items().len() == 10).then_some(()));
+    for (number, part) in events[20..].chunks(10).enumerate() {
+        node.append("new.log", part);
+        let backup = node.log(&format!("new-2026-01-02T03-04-0{number}.000.log"));
+        wait_until("a hold on it", || holds(&daemon, &node.log("new.log")).then_some(()));
+        fs::rename(node.log("new.log"), &backup).unwrap();
+        node.append("new.log", &[]);
+        settled(&daemon, "siem", 10 + 10 * number as u64);
+        wait_until("nobody to hold it", || (!holds(&daemon, &backup)).then_some(()));
+    }
+    no_gaps(&daemon);
+}
+
 /// A crash in the middle of the way, with files of both logs that no name leads to any more.
 #[test]
 fn what_systemd_holds_of_several_logs_comes_back_to_each() {
