@@ -37,7 +37,7 @@ fn assert_no_secrets(daemon: &Daemon) {
 fn an_output_that_ships_is_level_and_its_place_is_the_end_of_the_log() {
     let endpoint = Endpoint::start(|_, _| Answer::ok());
     let events = real_events(300);
-    let shipper = with_secrets(&endpoint.url()).log(&events).batches_of(100);
+    let shipper = with_secrets(&endpoint.url()).log(&events).full_batches_of(100);
     let daemon = shipper.start();
     let status = wait_for(&daemon, "300 delivered events", |output| {
         output.counts.delivered == 300

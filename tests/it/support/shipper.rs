@@ -134,6 +134,11 @@ impl Shipper {
         self.flag("audit-webhook-batch-max-size", events)
     }
 
+    /// Events in a batch, of which there are a whole number. However slow the machine is, none goes before it is full.
+    pub(crate) fn full_batches_of(self, events: usize) -> Self {
+        self.batches_of(events).flag("audit-webhook-batch-max-wait", "10m")
+    }
+
     /// One request at a time, so that requests arrive in the order of the log.
     pub(crate) fn one_at_a_time(self) -> Self {
         self.output("maxInFlight: 1")
