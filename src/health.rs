@@ -85,8 +85,11 @@ impl Health {
     /// The endpoint has acknowledged a request that was begun at this moment.
     pub fn accepted(&self, began: u64) {
         self.newest_accepted.send_modify(|newest| *newest = began.max(*newest));
-        let Some(trouble) = self.lock().trouble.take() else { return };
+        let mut state = self.lock();
+        let Some(trouble) = state.trouble.take() else { return };
+        // Under the lock: what other requests show at the same time must not leave the metric at something else.
         self.metrics.misconfigured(false);
+        drop(state);
         if trouble.was_told() {
             let (lag_bytes, lag_seconds) = self.metrics.lag();
             tracing::warn!(
@@ -108,13 +111,15 @@ impl Health {
     /// The endpoint refuses what has nothing to do with single events.
     pub fn misconfigured(&self, reason: &str) {
         self.failed(Kind::Misconfigured, reason);
-        self.metrics.misconfigured(true);
     }
 
     fn failed(&self, kind: Kind, reason: &str) {
         let mut state = self.lock();
         let State { trouble, beginnings, notes, .. } = &mut *state;
         notes.add(reason);
+        if kind == Kind::Misconfigured {
+            self.metrics.misconfigured(true);
+        }
         let trouble = trouble.get_or_insert_with(|| Trouble::new(kind));
         let news = trouble.failed(kind, reason, beginnings);
         let (kind, tries, seconds) = (trouble.kind, trouble.tries, trouble.since.elapsed().as_secs());

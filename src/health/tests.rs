@@ -62,3 +62,24 @@ fn what_was_begun_before_is_no_evidence() {
     health.accepted(health.now());
     assert!(health.take_credit() && !health.take_credit());
 }
+
+/// One request is refused at the very moment at which another is taken.
+#[test]
+fn what_is_shown_is_what_is_so_whoever_comes_last() {
+    let metrics = Metrics::new();
+    let health = Health::new("siem", Duration::from_secs(300), Arc::new(metrics.route("siem")));
+    for _ in 0..2000 {
+        let barrier = std::sync::Barrier::new(2);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                barrier.wait();
+                health.misconfigured("404");
+            });
+            barrier.wait();
+            health.accepted(health.now());
+        });
+        let is_shown = metrics.render().contains("audit_shipper_misconfigured{output=\"siem\"} 1");
+        assert_eq!(is_shown, health.trouble().is_some());
+        health.accepted(health.now());
+    }
+}
