@@ -6,7 +6,7 @@ received=/var/log/received.ndjson
 
 # Waits until a command succeeds.
 wait_for() {
-    local tries=600
+    local tries=2400
     until "$@" &>/dev/null; do
         ((tries-- > 0)) || return 1
         sleep 0.05
