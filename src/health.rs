@@ -85,8 +85,7 @@ impl Health {
     /// The endpoint has acknowledged a request that was begun at this moment.
     pub fn accepted(&self, began: u64) {
         self.newest_accepted.send_modify(|newest| *newest = began.max(*newest));
-        let Some(trouble) = self.lock().trouble.take() else { return };
-        self.metrics.misconfigured(false);
+        let Some(trouble) = self.end_trouble() else { return };
         if trouble.was_told() {
             let (lag_bytes, lag_seconds) = self.metrics.lag();
             tracing::warn!(
@@ -100,6 +99,14 @@ impl Health {
         }
     }
 
+    fn end_trouble(&self) -> Option<Trouble> {
+        let mut state = self.lock();
+        let trouble = state.trouble.take()?;
+        // Not later, here and where it begins: another delivery's word in between would stand for ever.
+        self.metrics.misconfigured(false);
+        Some(trouble)
+    }
+
     /// The endpoint cannot take anything now.
     pub fn unavailable(&self, reason: &str) {
         self.failed(Kind::Unavailable, reason);
@@ -108,13 +115,15 @@ impl Health {
     /// The endpoint refuses what has nothing to do with single events.
     pub fn misconfigured(&self, reason: &str) {
         self.failed(Kind::Misconfigured, reason);
-        self.metrics.misconfigured(true);
     }
 
     fn failed(&self, kind: Kind, reason: &str) {
         let mut state = self.lock();
         let State { trouble, beginnings, notes, .. } = &mut *state;
         notes.add(reason);
+        if kind == Kind::Misconfigured {
+            self.metrics.misconfigured(true);
+        }
         let trouble = trouble.get_or_insert_with(|| Trouble::new(kind));
         let news = trouble.failed(kind, reason, beginnings);
         let (kind, tries, seconds) = (trouble.kind, trouble.tries, trouble.since.elapsed().as_secs());
@@ -298,4 +307,4 @@ impl Health {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
