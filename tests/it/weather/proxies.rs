@@ -73,7 +73,7 @@ impl Site {
         for request in self.endpoint.requests() {
             let token = self.is_https().then(|| format!("Bearer {TOKEN}"));
             assert_eq!(request.header("authorization"), token.as_deref());
-            let target = if self.is_https() { "/audit?timeout=10s" } else { "/audit" };
+            let target = if self.is_https() { "/audit?timeout=30s" } else { "/audit" };
             assert_eq!(request.target, target);
             assert!(!request.headers.iter().any(|(name, _)| name.starts_with("proxy-")), "{request:?}");
         }

@@ -238,7 +238,7 @@ fn an_http2_connection_that_hangs_is_left() {
         wait_until_settled(&daemon, written + 2 * BATCH);
         assert!(network.connections() > round, "round {round}");
         assert!(endpoint.items() == real_events(written + 2 * BATCH));
-        assert!(started.elapsed() < Duration::from_secs(15), "{:?}", started.elapsed());
+        assert!(started.elapsed() < Duration::from_secs(40), "{:?}", started.elapsed());
     }
     assert!(endpoint.requests().iter().all(|request| request.header(":authority").is_some()));
 }
