@@ -18,7 +18,7 @@ After=multi-user.target
 Type=oneshot
 ExecStart=/trial/run.sh
 ExecStopPost=/bin/systemctl poweroff --no-block
-TimeoutStartSec=180
+TimeoutStartSec=600
 ";
 
 const CONFIG: &str = "\
@@ -27,7 +27,7 @@ outputs:
 - name: webhook
   webhook: { kubeconfig: /etc/audit-shipper/webhook.kubeconfig, initialBackoff: 100ms }
   batch: { maxWait: 100ms }
-shutdownGrace: 3s
+shutdownGrace: 12s
 ";
 
 /// A file of the repository, or what `.ci/run` makes beside it.
@@ -41,7 +41,7 @@ fn boot(tree: &Path, trial: &Path, out: &Path) {
     let unit = trial.join("trial.service");
     let console = File::create(out.join("console")).unwrap();
     let status = Command::new("timeout")
-        .args(["240", "systemd-nspawn", "--quiet", "--boot", "--private-network", "--register=no"])
+        .args(["900", "systemd-nspawn", "--quiet", "--boot", "--private-network", "--register=no"])
         .args(["--keep-unit", "--console=pipe", "--volatile=overlay"])
         .arg(format!("--directory={}", tree.display()))
         .arg(format!("--bind-ro={}", bind(trial, "/trial")))
