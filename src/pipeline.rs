@@ -8,6 +8,7 @@
 //! stay. Where the log itself is another one now, each output reads the old one to its end first (`trail`).
 
 mod endpoints;
+mod hangup;
 mod log;
 mod outputs;
 mod policies;
@@ -36,6 +37,7 @@ use crate::redact::{KeyError, Redaction};
 use crate::serve;
 use crate::source::fdstore::Kept;
 use crate::supervisor;
+use hangup::Hangups;
 use outputs::{Books, Outputs, Unexpected};
 use reload::Reloads;
 use serving::{Serving, Told};
@@ -99,16 +101,16 @@ pub async fn run(
     let admin = serve::serve(listener, None, admin, admin_stop.clone().cancelled_owned());
     let admin = tokio::spawn(admin);
 
-    let hung_up = watch::Sender::new(());
-    let reloads = Reloads::new(load, &config, metrics.config(), hung_up.subscribe());
-    let hearing = tokio::spawn(hear(hangups, hung_up.clone()));
+    let (signals, hangups) = (hangups, Hangups::new());
+    let reloads = Reloads::new(load, &config, metrics.config(), hangups.listen());
+    let hearing = tokio::spawn(hangups.clone().hear(signals));
     let (told, is_told) = oneshot::channel();
     let stopping = tokio::spawn(say_stopping(stop.clone(), told));
     let trail = Arc::new(Trail::at_start(&config, kept, metrics.pins()));
     let grace = watch::Sender::new(config.shutdown_grace);
     let (books, outputs) = (Books::new(metrics), Outputs::default());
     let stopped = stop.clone();
-    let mut daemon = Daemon { config, trail, outputs, reloads, books, shown, hung_up, grace, stop };
+    let mut daemon = Daemon { config, trail, outputs, reloads, books, shown, hangups, grace, stop };
     let began = || {
         tracing::info!(%address, "serving metrics and health");
         supervisor::notify(&[sd_notify::NotifyState::Ready]);
@@ -135,17 +137,6 @@ pub async fn run(
     result
 }
 
-/// Has everything be read again at each signal, until it is dropped.
-async fn hear(mut hangups: Signal, hung_up: watch::Sender<()>) {
-    while hangups.recv().await.is_some() {
-        tracing::info!(
-            "SIGHUP: reading the configuration, the kubeconfigs, their files and the policies again"
-        );
-        supervisor::reloading();
-        hung_up.send_replace(());
-    }
-}
-
 async fn say_stopping(stop: CancellationToken, told: oneshot::Sender<()>) {
     stop.cancelled().await;
     tracing::info!("stopping");
@@ -166,7 +157,7 @@ struct Daemon {
     reloads: Reloads,
     books: Books,
     shown: watch::Sender<Arc<[Arc<Health>]>>,
-    hung_up: watch::Sender<()>,
+    hangups: Hangups,
     grace: watch::Sender<Duration>,
     stop: CancellationToken,
 }
@@ -269,7 +260,7 @@ impl Daemon {
             let told = Told {
                 end: self.stop.child_token(),
                 grace: self.grace.subscribe(),
-                hung_up: self.hung_up.subscribe(),
+                hangups: self.hangups.clone(),
             };
             self.outputs.start(serving, &self.trail, told);
         }

@@ -18,10 +18,9 @@ use std::sync::Arc;
 
 use tokio::net::TcpListener;
 use tokio::task::spawn_blocking;
-use tokio_rustls::TlsAcceptor;
 use tracing::info;
 
-use crate::serve::tls::{self, Named};
+use crate::serve::tls::{Files, Named, Tls};
 use crate::serve::token::TokenFile;
 use metrics::Metrics;
 use output::Output;
@@ -46,7 +45,7 @@ pub struct ReceiveArgs {
     /// File that events are appended to, one line each; - is the standard output
     #[arg(long, value_name = "FILE")]
     pub output: PathBuf,
-    /// Certificate chain to serve TLS with (PEM); needs --tls-key
+    /// Certificate chain to serve TLS with (PEM); needs --tls-key. Renewed files count from the next connection on
     #[arg(long, value_name = "FILE")]
     pub tls_cert: Option<PathBuf>,
     /// Private key of --tls-cert (PEM)
@@ -120,7 +119,7 @@ pub async fn receive(args: ReceiveArgs, stop: impl Future<Output = ()>) -> Resul
 
 /// How senders are told from strangers.
 struct Security {
-    tls: Option<TlsAcceptor>,
+    tls: Option<Arc<Tls>>,
     token: Option<TokenFile>,
 }
 
@@ -130,10 +129,12 @@ impl Security {
         let mut mistakes = Vec::new();
         let tls = match (&args.tls_cert, &args.tls_key) {
             (Some(cert), Some(key)) => {
-                let client_ca = args.client_ca.as_deref().map(|path| Named { by: "--client-ca", path });
-                let (cert, key) =
-                    (Named { by: "--tls-cert", path: cert }, Named { by: "--tls-key", path: key });
-                tls::acceptor(cert, key, client_ca).map_err(|mut found| mistakes.append(&mut found)).ok()
+                let files = Files {
+                    cert: Named { by: "--tls-cert", path: cert.clone() },
+                    key: Named { by: "--tls-key", path: key.clone() },
+                    client_ca: args.client_ca.clone().map(|path| Named { by: "--client-ca", path }),
+                };
+                Tls::load(files).map(Arc::new).map_err(|mut found| mistakes.append(&mut found)).ok()
             }
             (Some(_), None) => {
                 mistakes.push("--tls-cert: needs --tls-key".to_owned());

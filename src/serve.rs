@@ -23,12 +23,12 @@ use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio::time::{sleep, timeout};
-use tokio_rustls::TlsAcceptor;
 use tracing::{debug, warn};
 
 use listener::Stream;
 pub(crate) use listener::{Listener, bind_socket};
 use patience::Patient;
+use tls::Tls;
 
 /// Connections at a time. When there are as many, the oldest that asks for nothing goes for the next one: whoever opens
 /// many and asks nothing keeps nobody out, or a supervisor would find us dead.
@@ -53,7 +53,7 @@ pub(crate) trait Answer: Clone + Send + Sync + 'static {
 /// Answers connections until `stop` completes, then finishes the requests under way; returns whether it could.
 pub(crate) async fn serve(
     listener: impl Into<Listener>,
-    tls: Option<TlsAcceptor>,
+    tls: Option<Arc<Tls>>,
     answer: impl Answer,
     stop: impl Future<Output = ()>,
 ) -> bool {
@@ -63,7 +63,7 @@ pub(crate) async fn serve(
 async fn serve_at_most(
     connections: usize,
     listener: Listener,
-    tls: Option<TlsAcceptor>,
+    tls: Option<Arc<Tls>>,
     answer: impl Answer,
     stop: impl Future<Output = ()>,
 ) -> bool {
@@ -160,7 +160,7 @@ async fn accept(listener: &Listener, room: &Room) -> (Stream, OwnedSemaphorePerm
     }
 }
 
-async fn connection(stream: Stream, tls: Option<TlsAcceptor>, answer: impl Answer, watcher: Watcher) {
+async fn connection(stream: Stream, tls: Option<Arc<Tls>>, answer: impl Answer, watcher: Watcher) {
     let stream = match stream {
         Stream::Tcp(stream) => stream,
         Stream::Unix(stream) => return requests(stream, false, answer, watcher).await,
@@ -170,7 +170,7 @@ async fn connection(stream: Stream, tls: Option<TlsAcceptor>, answer: impl Answe
     let Some(tls) = tls else {
         return requests(stream, false, answer, watcher).await;
     };
-    let stream = match timeout(HANDSHAKE_TIMEOUT, tls.accept(stream)).await {
+    let stream = match timeout(HANDSHAKE_TIMEOUT, tls.acceptor().accept(stream)).await {
         Ok(Ok(stream)) => stream,
         Ok(Err(error)) => return warn!(%error, "a TLS handshake failed"),
         Err(_) => return warn!("a TLS handshake took too long"),

@@ -11,17 +11,16 @@ use std::sync::Arc;
 
 use hyper::Request;
 use hyper::header::{HOST, HeaderMap};
-use tokio_rustls::TlsAcceptor;
 
 use crate::config::{Listen, LiveView};
-use crate::serve::tls::{self, Named};
+use crate::serve::tls::{Files, Named, Tls};
 use crate::serve::token::TokenFile;
 
 /// Tells who may see it.
 #[derive(Clone)]
 pub struct Guard {
     token: Option<Arc<TokenFile>>,
-    tls: Option<TlsAcceptor>,
+    tls: Option<Arc<Tls>>,
     /// Whether only names of this machine are answered.
     local_names: bool,
 }
@@ -48,16 +47,17 @@ impl Guard {
         let mut mistakes = Vec::new();
         let token = view.bearer_token_file.as_deref().and_then(|path| load_token(path, &mut mistakes));
         let tls = view.tls.as_ref().and_then(|(cert, key)| {
-            let cert = Named { by: "liveView.tls.certFile", path: cert };
-            let key = Named { by: "liveView.tls.keyFile", path: key };
-            tls::acceptor(cert, key, None).map_err(|mut found| mistakes.append(&mut found)).ok()
+            let cert = Named { by: "liveView.tls.certFile", path: cert.clone() };
+            let key = Named { by: "liveView.tls.keyFile", path: key.clone() };
+            let files = Files { cert, key, client_ca: None };
+            Tls::load(files).map(Arc::new).map_err(|mut found| mistakes.append(&mut found)).ok()
         });
         let local_names = token.is_none() && matches!(view.listen, Listen::Address(_));
         if mistakes.is_empty() { Ok(Self { token, tls, local_names }) } else { Err(mistakes) }
     }
 
     /// What connections are encrypted with.
-    pub(super) fn tls(&self) -> Option<TlsAcceptor> {
+    pub(super) fn tls(&self) -> Option<Arc<Tls>> {
         self.tls.clone()
     }
 

@@ -3,29 +3,31 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::watch;
 use tokio::time::MissedTickBehavior;
 
+use super::hangup::Listener;
 use crate::endpoint::Endpoint;
 use crate::metrics::RouteMetrics;
 
 /// What is renewed is good for longer than that before what it replaces expires.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 
-/// Reads what has changed, and everything when `hung_up` says so, until it is dropped. Each endpoint has its own task: one
-/// whose plugin or file system hangs keeps no other from being renewed.
-pub(super) async fn keep_current(
-    endpoint: &Arc<Endpoint>,
-    metrics: &RouteMetrics,
-    mut hung_up: watch::Receiver<()>,
-) {
+/// Reads what has changed, and everything at SIGHUP, until it is dropped. Each endpoint has its own task: one whose plugin or
+/// file system hangs keeps no other from being renewed.
+pub(super) async fn keep_current(endpoint: &Arc<Endpoint>, metrics: &RouteMetrics, mut hangups: Listener) {
     let mut ticks = tokio::time::interval(LOOK_EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
-        tokio::select! {
-            _ = ticks.tick() => endpoint.look().await,
-            Ok(()) = hung_up.changed() => endpoint.renew().await,
-        }
+        let _asked = tokio::select! {
+            _ = ticks.tick() => {
+                endpoint.look().await;
+                None
+            }
+            asked = hangups.next() => {
+                endpoint.renew().await;
+                Some(asked)
+            }
+        };
         metrics.endpoint(&endpoint.condition());
     }
 }
@@ -41,6 +43,7 @@ mod tests {
 
     use super::*;
     use crate::metrics::Metrics;
+    use crate::pipeline::hangup::Hangups;
 
     fn endpoint(directory: &Path, name: &str, user: &str) -> Arc<Endpoint> {
         let text = format!(
@@ -73,10 +76,10 @@ mod tests {
             }
             fs::write(path("token"), "second").unwrap();
             let mut changes = other.changes();
-            let (_hung_up, hangups) = watch::channel(());
+            let hangups = Hangups::new();
             let keeping: JoinSet<()> = to_keep
                 .into_iter()
-                .map(|(endpoint, metrics)| (endpoint, metrics, hangups.clone()))
+                .map(|(endpoint, metrics)| (endpoint, metrics, hangups.listen()))
                 .map(|(endpoint, metrics, hangups)| async move {
                     keep_current(&endpoint, &metrics, hangups).await;
                 })

@@ -2,9 +2,11 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+
 use tokio::sync::watch;
 use tokio::time::MissedTickBehavior;
 
+use super::hangup::Listener;
 use crate::batch::Treatment;
 use crate::metrics::RouteMetrics;
 use crate::policy::{Loaded, Policy};
@@ -88,15 +90,15 @@ impl PolicyFile {
     }
 }
 
-/// Reads it when it has changed, and when `hung_up` says so, until it is dropped. Each has its own task: a file system that
-/// hangs keeps no other output from its policy.
-pub(super) async fn keep_current(mut file: PolicyFile, mut hung_up: watch::Receiver<()>) {
+/// Reads it when it has changed, and at SIGHUP, until it is dropped. Each has its own task: a file system that hangs keeps no
+/// other output from its policy.
+pub(super) async fn keep_current(mut file: PolicyFile, mut hangups: Listener) {
     let mut ticks = tokio::time::interval(LOOK_EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {
             _ = ticks.tick() => file.look().await,
-            Ok(()) = hung_up.changed() => file.read().await,
+            _asked = hangups.next() => file.read().await,
         }
     }
 }

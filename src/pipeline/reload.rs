@@ -7,14 +7,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::sync::watch;
 use tokio::time::MissedTickBehavior;
 
+use super::hangup::{Asked, Listener};
 use crate::config::{Config, Errors, Loaded};
 use crate::metrics::ConfigMetrics;
 use crate::prepare::{self, Prepared};
 use crate::stamp::{LOOK_EVERY, Looks, Stamp};
-use crate::supervisor;
 
 /// A file that is away for no longer than this is being replaced.
 const MAY_BE_AWAY_FOR: Duration = Duration::from_secs(30);
@@ -43,9 +42,9 @@ pub(super) struct Reloads {
     /// The files that it was read from.
     looks: Vec<Looks>,
     metrics: ConfigMetrics,
-    hung_up: watch::Receiver<()>,
-    /// Whether it was asked for, and whoever did waits.
-    is_asked: bool,
+    hangups: Listener,
+    /// Who asked for it, and waits.
+    asked: Option<Asked>,
     away_since: Option<Instant>,
     complaints: Vec<String>,
     /// What has changed and takes a restart.
@@ -63,19 +62,14 @@ enum Found {
 }
 
 impl Reloads {
-    pub(super) fn new(
-        load: Load,
-        config: &Config,
-        metrics: ConfigMetrics,
-        hung_up: watch::Receiver<()>,
-    ) -> Self {
+    pub(super) fn new(load: Load, config: &Config, metrics: ConfigMetrics, hangups: Listener) -> Self {
         let (looks, complaints) = (Vec::new(), Vec::new());
         let mut reloads = Self {
             load,
             looks,
             metrics,
-            hung_up,
-            is_asked: false,
+            hangups,
+            asked: None,
             away_since: None,
             complaints,
             for_restart: Vec::new(),
@@ -96,9 +90,9 @@ impl Reloads {
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             let is_due = tokio::select! {
-                _ = ticks.tick() => self.is_due().await || self.is_asked,
-                Ok(()) = self.hung_up.changed() => {
-                    self.is_asked = true;
+                _ = ticks.tick() => self.is_due().await || self.asked.is_some(),
+                asked = self.hangups.next() => {
+                    self.asked = Some(asked);
                     true
                 }
             };
@@ -125,9 +119,7 @@ impl Reloads {
 
     /// What was read is in effect, or is not going to be.
     pub(super) fn is_done(&mut self) {
-        if std::mem::take(&mut self.is_asked) {
-            supervisor::reloaded();
-        }
+        self.asked = None;
     }
 
     /// Whether a file has changed, or is still away.

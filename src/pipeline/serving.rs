@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use super::hangup::Hangups;
 use super::policies::PolicyFile;
 use super::trail::{Section, Trail};
 use super::{Ending, endpoints, policies};
@@ -46,7 +47,7 @@ pub(super) struct Told {
     /// It is to end, within the grace of that moment.
     pub(super) end: CancellationToken,
     pub(super) grace: watch::Receiver<Duration>,
-    pub(super) hung_up: watch::Receiver<()>,
+    pub(super) hangups: Hangups,
 }
 
 impl Serving {
@@ -83,7 +84,7 @@ impl Serving {
     /// Ships until it is told to end.
     pub(super) async fn run(mut self, trail: Arc<Trail>, told: Told) {
         let endpoint = self.endpoint.clone().map(|endpoint| (endpoint, Arc::clone(self.health.metrics())));
-        let keeping = keep_current(endpoint, self.policy.take(), told.hung_up.clone());
+        let keeping = keep_current(endpoint, self.policy.take(), &told.hangups);
         let _keeping = Ending(tokio::spawn(keeping));
         while let Some(section) = trail.section(&self.config.name) {
             let Some((transport, to)) = self.transport(&section.source, &told.end).await else { return };
@@ -191,23 +192,28 @@ fn show_treatment(metrics: &RouteMetrics, config: &config::Output, policy: Optio
     }
 }
 
-/// Reads what the output needs again when it has changed, and all of it when `hung_up` says so, until it is dropped.
-async fn keep_current(
+/// Reads what the output needs again when it has changed, and all of it at SIGHUP, until it is dropped. Neither waits for the
+/// other: a plugin or a file system may hang.
+fn keep_current(
     endpoint: Option<(Arc<Endpoint>, Arc<RouteMetrics>)>,
     policy: Option<PolicyFile>,
-    hung_up: watch::Receiver<()>,
-) {
+    hangups: &Hangups,
+) -> impl Future<Output = ()> + use<> {
+    let endpoint = endpoint.map(|endpoint| (endpoint, hangups.listen()));
+    let policy = policy.map(|policy| (policy, hangups.listen()));
     let endpoint = async {
-        if let Some((endpoint, metrics)) = endpoint {
-            endpoints::keep_current(&endpoint, &metrics, hung_up.clone()).await;
+        if let Some(((endpoint, metrics), hangups)) = endpoint {
+            endpoints::keep_current(&endpoint, &metrics, hangups).await;
         }
     };
     let policy = async {
-        if let Some(policy) = policy {
-            policies::keep_current(policy, hung_up.clone()).await;
+        if let Some((policy, hangups)) = policy {
+            policies::keep_current(policy, hangups).await;
         }
     };
-    tokio::join!(endpoint, policy);
+    async {
+        tokio::join!(endpoint, policy);
+    }
 }
 
 /// Where the output goes on. An unreadable cursor costs duplicates, never events: it begins at the oldest file.

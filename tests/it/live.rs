@@ -16,7 +16,7 @@ use crate::support::daemon::Daemon;
 use crate::support::endpoint::{Answer, Endpoint};
 use crate::support::shipper::{POISON, Shipper, poisoned};
 use crate::support::wait_until;
-use crate::support::workdir::{Workdir, real_events};
+use crate::support::workdir::{Workdir, real_events, replace};
 
 /// What must never be seen: it is in the query of the endpoint, in the token for it and in its answers.
 const SECRET: &str = "s3cr3t";
@@ -222,6 +222,17 @@ fn elsewhere_it_is_seen_with_the_token_over_tls() {
     assert_eq!(audit_shipper(["status", "--address", &plain, "--token-file", &token]).code, Some(1));
     let stranger = audit_shipper(["status", "--address", &address, "--token-file", &token]);
     assert!(stranger.stderr.contains("certificate"), "{}", stranger.stderr);
+    // It is renewed, by another authority: first the certificate, then the key that fits.
+    let other = Authority::new();
+    let renewed = other.sign();
+    replace(&cert, &renewed.cert);
+    assert!(status(&["--token-file", &token]).succeeded().contains("siem"));
+    daemon.wait_for_line("what they were stays in use");
+    replace(&key, &renewed.key);
+    let ended = status(&["--token-file", &token]);
+    assert!(ended.code == Some(1) && ended.stderr.contains("certificate"), "{}", ended.stderr);
+    fs::write(&ca, other.pem()).unwrap();
+    assert!(status(&["--token-file", &token]).succeeded().contains("siem"));
 }
 
 #[test]

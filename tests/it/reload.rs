@@ -346,22 +346,33 @@ fn another_log_is_gone_over_to_when_the_old_one_is_settled() {
 fn systemd_is_told_of_a_reload() {
     let endpoint = Endpoint::start(|_, _| Answer::ok());
     let files = Files::new();
-    let output = files.output("siem", &endpoint, "");
+    let policy = files.workdir.path("policy.yaml");
+    let level = |level: &str| {
+        replace(
+            &policy,
+            &format!("apiVersion: audit.k8s.io/v1\nkind: Policy\nrules: [{{ level: {level} }}]\n"),
+        );
+    };
+    level("Metadata");
+    let output = files.output("siem", &endpoint, &format!("policyFile: \"{}\"", policy.display()));
     files.write(&[&output]);
     let systemd = Systemd::new();
     let daemon = Daemon::spawn(systemd.command(files.args()));
     daemon.address();
     let times = |what: &str| systemd.said().iter().filter(|said| **said == what).count();
     wait_until("the start", || (times("READY=1") == 1).then_some(()));
-    for (round, outputs) in [
-        (1, vec![&*output]),
-        (2, vec![&*output, "  maxInFlight: 0\n"]),
-        (3, vec![&*output, "  maxInFlight: 2\n"]),
+    for (round, outputs, policy, is_right) in [
+        (1, vec![&*output], "Request", 1),
+        (2, vec![&*output, "  maxInFlight: 0\n"], "Secret", 0),
+        (3, vec![&*output, "  maxInFlight: 2\n"], "None", 1),
     ] {
         files.write(&outputs);
+        level(policy);
         daemon.hang_up();
         wait_until("the end of the reload", || (times("READY=1") == 1 + round).then_some(()));
         assert_eq!(times("RELOADING=1"), round);
+        let metrics = daemon.metrics();
+        assert_eq!(count(&metrics, "audit_shipper_policy_last_reload_successful", &[]), is_right, "{policy}");
     }
     let said = systemd.said();
     let of = |what: &str| said.iter().filter(|said| said.starts_with(what)).count();

@@ -65,4 +65,12 @@ async fn tls_with_a_client_certificate_over_http1_and_http2() {
     assert!(stranger.post(&url).body(list(&lines)).send().await.is_err());
     assert!(client().build().unwrap().post(&url).body(list(&lines)).send().await.is_err());
     assert_eq!(lines_of(&output), lines);
+
+    // Who signs clients is somebody else from now on.
+    let others = Authority::new();
+    std::fs::write(ca, others.pem()).unwrap();
+    let let_in = client().identity(identity(&others)).build().unwrap();
+    assert_eq!(let_in.post(&url).body(list(&lines)).send().await.unwrap().status(), 200);
+    let turned_away = client().identity(identity(&authority)).build().unwrap();
+    assert!(turned_away.post(&url).body(list(&lines)).send().await.is_err());
 }
