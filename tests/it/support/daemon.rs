@@ -1,21 +1,19 @@
 //! The real binary as a child process: `run` and `receive` alike.
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::{Arc, Mutex};
-use std::thread::JoinHandle;
 
 use rustix::process::{Pid, Signal, kill_process};
 
+use super::log::Log;
 use super::wait_until;
 
 /// A running `audit-shipper`, killed when this is dropped.
 pub(crate) struct Daemon {
     process: Child,
-    log: Arc<Mutex<String>>,
-    reader: Option<JoinHandle<()>>,
+    log: Log,
 }
 
 impl Daemon {
@@ -62,33 +60,22 @@ impl Daemon {
     /// Starts the command with its log captured.
     pub(crate) fn spawn(mut command: Command) -> Self {
         let mut process = command.stderr(Stdio::piped()).spawn().unwrap();
-        let mut stderr = BufReader::new(process.stderr.take().unwrap());
-        let log = Arc::new(Mutex::new(String::new()));
-        let reader = std::thread::spawn({
-            let log = Arc::clone(&log);
-            move || {
-                let mut line = String::new();
-                while stderr.read_line(&mut line).unwrap_or_default() > 0 {
-                    log.lock().unwrap().push_str(&line);
-                    line.clear();
-                }
-            }
-        });
-        Self { process, log, reader: Some(reader) }
+        let log = Log::of(process.stderr.take().unwrap());
+        Self { process, log }
     }
 
     /// Everything that it logged so far.
     pub(crate) fn log(&self) -> String {
-        self.log.lock().unwrap().clone()
+        self.log.text()
     }
 
     /// Waits for a line of its log that contains `text`, and returns the first.
     pub(crate) fn wait_for_line(&self, text: &str) -> String {
         wait_until(&format!("the log line `{text}`"), || {
-            let log = self.log();
-            let found = log.lines().find(|line| line.contains(text)).map(str::to_owned);
             // It may be the last line of a process that is gone.
-            assert!(found.is_some() || self.alive(), "ended without the log line `{text}`:\n{log}");
+            let (is_alive, log) = (self.alive(), self.log());
+            let found = log.lines().find(|line| line.contains(text)).map(str::to_owned);
+            assert!(found.is_some() || is_alive, "ended without the log line `{text}`:\n{log}");
             found
         })
     }
@@ -96,11 +83,11 @@ impl Daemon {
     /// Where it listens, as it logs it.
     pub(crate) fn address(&self) -> SocketAddr {
         wait_until("the log line with its address", || {
-            let log = self.log();
+            let (is_alive, log) = (self.alive(), self.log());
             // As text, or as JSON.
             let found = ["address=", "\"address\":\""].iter().find_map(|key| log.split_once(key));
             let address = found.and_then(|(_, tail)| tail.split([' ', '\n', '"']).next()?.parse().ok());
-            assert!(address.is_some() || self.alive(), "ended without the address in its log:\n{log}");
+            assert!(address.is_some() || is_alive, "ended without the address in its log:\n{log}");
             address
         })
     }
@@ -144,9 +131,7 @@ impl Daemon {
     /// Waits for its end; its log is complete then.
     pub(crate) fn wait(&mut self) -> ExitStatus {
         let status = wait_until("the end of the process", || self.process.try_wait().unwrap());
-        if let Some(reader) = self.reader.take() {
-            reader.join().unwrap();
-        }
+        self.log.complete();
         status
     }
 
@@ -166,7 +151,7 @@ impl Daemon {
     fn alive(&self) -> bool {
         let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.process.id())).unwrap_or_default();
         stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with(['Z', 'X']))
-            || self.reader.as_ref().is_some_and(|reader| !reader.is_finished())
+            || !self.log.is_complete()
     }
 
     pub(super) fn signal(&self, signal: Signal) {
