@@ -182,7 +182,7 @@ impl Delivery {
                     if left.is_empty() {
                         return decision;
                     }
-                    let failed = self.health.now();
+                    let (failed, changed) = (self.health.now(), self.exchange.changed());
                     let fewer = left.len() < events.len();
                     if fewer {
                         events = events.at(left);
@@ -209,7 +209,7 @@ impl Delivery {
                             backoff.next_wait()
                         }
                     };
-                    self.pause(wait, failed).await;
+                    self.pause(wait, failed, changed).await;
                 }
                 Ruling::Undecided(why) => {
                     decision.left = Some((events, why));
@@ -302,8 +302,8 @@ impl Delivery {
     }
 
     /// Waits after a failure; not to the end if another request that began after it was accepted, or if somebody has
-    /// changed something, which it tells.
-    async fn pause(&self, wait: Duration, failed: u64) -> bool {
+    /// `changed` something, which it tells. Who was told of the failure may have done so before we come to wait.
+    async fn pause(&self, wait: Duration, failed: u64, changed: Sending<'_, ()>) -> bool {
         let wait = wait.max(SHORTEST_WAIT);
         let recovered = async {
             sleep(wait.min(NOTICE_AFTER)).await;
@@ -312,14 +312,14 @@ impl Delivery {
         tokio::select! {
             () = sleep(wait) => false,
             () = recovered => false,
-            () = self.changed() => true,
+            () = not_at_once(changed) => true,
         }
     }
+}
 
-    /// Returns when something was changed that may be the cause of a failure; never at once, whatever changes.
-    async fn changed(&self) {
-        tokio::join!(sleep(SHORTEST_WAIT), self.exchange.changed());
-    }
+/// Returns when something was changed that may be the cause of a failure; never at once, whatever changes.
+async fn not_at_once(changed: Sending<'_, ()>) {
+    tokio::join!(sleep(SHORTEST_WAIT), changed);
 }
 
 /// How a request went of which each event has its own verdict.

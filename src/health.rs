@@ -85,11 +85,7 @@ impl Health {
     /// The endpoint has acknowledged a request that was begun at this moment.
     pub fn accepted(&self, began: u64) {
         self.newest_accepted.send_modify(|newest| *newest = began.max(*newest));
-        let mut state = self.lock();
-        let Some(trouble) = state.trouble.take() else { return };
-        // Under the lock: what other requests show at the same time must not leave the metric at something else.
-        self.metrics.misconfigured(false);
-        drop(state);
+        let Some(trouble) = self.end_trouble() else { return };
         if trouble.was_told() {
             let (lag_bytes, lag_seconds) = self.metrics.lag();
             tracing::warn!(
@@ -101,6 +97,14 @@ impl Health {
                 "the endpoint takes events again"
             );
         }
+    }
+
+    fn end_trouble(&self) -> Option<Trouble> {
+        let mut state = self.lock();
+        let trouble = state.trouble.take()?;
+        // Not later, here and where it begins: another delivery's word in between would stand for ever.
+        self.metrics.misconfigured(false);
+        Some(trouble)
     }
 
     /// The endpoint cannot take anything now.
@@ -303,4 +307,4 @@ impl Health {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

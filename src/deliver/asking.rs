@@ -80,15 +80,15 @@ impl<'a> Asking<'a> {
     /// Sends until the endpoint has decided; several events only until it is clear that they take too long together. What
     /// is compressed is so once: each try sends the same bytes.
     pub(super) async fn run(mut self) -> Ruling {
-        let several = self.events.len() > 1;
+        let (delivery, several) = (self.delivery, self.events.len() > 1);
         let Some(mut letter) = self.write().await else { return Ruling::Undecided(Undecided::TooMuch) };
         loop {
-            let good_for = self.delivery.sink.good_for();
+            let good_for = delivery.sink.good_for();
             if good_for.is_some_and(|good_for| letter.made_at.elapsed() > good_for) {
                 self.write_anew(&mut letter).await;
             }
-            let result = self.delivery.try_once(letter.request.clone(), self.events.len()).await;
-            let failed = self.delivery.health.now();
+            let result = delivery.try_once(letter.request.clone(), self.events.len()).await;
+            let (failed, changed) = (delivery.health.now(), delivery.exchange.changed());
             let too_much = result.as_ref().is_err_and(|error| error.timed_out || error.too_long);
             self.too_much = if too_much { self.too_much + 1 } else { 0 };
             let wait = match self.heed(result, &mut letter).await {
@@ -98,7 +98,7 @@ impl<'a> Asking<'a> {
             };
             // Whoever changed something has read the credentials just now: if these are refused too, that is no reason
             // to read again, or two deliveries would wake each other for ever.
-            self.at_once = self.delivery.pause(wait, failed).await;
+            self.at_once = delivery.pause(wait, failed, changed).await;
             if several && self.too_much == MOST_TOO_MUCH {
                 return Ruling::Undecided(Undecided::TooSlow);
             }

@@ -56,10 +56,13 @@ impl Exchange {
         Self { endpoint, sink, headers }
     }
 
-    /// Returns when credentials, or what else an endpoint is named with, have changed.
-    pub async fn changed(&self) {
-        // The sender lives as long as `self`.
-        let _ = self.endpoint.changes().changed().await;
+    /// Returns when credentials, or what else an endpoint is named with, have changed since this was called.
+    pub fn changed(&self) -> impl Future<Output = ()> + Send + use<> {
+        let mut changes = self.endpoint.changes();
+        async move {
+            // The sender lives as long as `self`.
+            let _ = changes.changed().await;
+        }
     }
 
     /// The endpoint has refused the credentials of a request: reads them again. True if there are others now.

@@ -12,6 +12,7 @@ use futures_util::FutureExt as _;
 use tokio::time::{Instant, sleep};
 
 use crate::config::Mode;
+use crate::health::tests::AtEachLine;
 use far::{Setting, batch};
 
 pub(crate) use collectors::Collectors;
@@ -55,6 +56,21 @@ async fn no_more_requests_are_under_way_than_the_endpoint_bears() {
     // Halved once by two answers; the six that were accepted with them let it grow by one.
     assert_eq!(waves(&far), [8, 5, 6, 7, 8, 8]);
     assert!(began.elapsed() < seconds(30), "{:?}", began.elapsed());
+}
+
+/// Whoever reads of a failure in our log may have put it right before the delivery comes to wait, which is for hours here.
+#[tokio::test(start_paused = true)]
+async fn what_is_put_right_at_once_is_tried_at_once() {
+    for wrong in [404, 400] {
+        let far = Far::new(move |_, n| Act::Status(if n < 2 { wrong } else { 200 }));
+        let setting = Setting::new(&far, |output| output.requests.max_backoff = seconds(7200));
+        let operator = far.clone();
+        let _log = tracing::subscriber::set_default(AtEachLine(Box::new(move || operator.change())));
+        // With one of a refused event nothing is in doubt; the second is, and there is none to compare it with.
+        assert!(setting.health.take_credit());
+        setting.delivery.deliver(&batch(0, 1)).await;
+        assert_began(&far, &[0.0, 0.0, 0.0]);
+    }
 }
 
 #[tokio::test(start_paused = true)]

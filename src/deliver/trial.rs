@@ -8,7 +8,7 @@ use tokio::time::sleep;
 use super::asking::Undecided;
 use super::backoff::SHORTEST_WAIT;
 use super::decision::{Decision, Named};
-use super::{Delivered, Delivery, Refused, describe};
+use super::{Delivered, Delivery, Refused, describe, not_at_once};
 use crate::batch::{Batch, Reason};
 use crate::sink::Events;
 use crate::truncate;
@@ -102,10 +102,7 @@ impl<'a> Trial<'a> {
                 }
             }
             if self.in_doubt() && self.refusals_in_a_row >= PATIENCE {
-                if let Some(suspect) = self.suspects.front() {
-                    self.say_refusing(&suspect.refused);
-                }
-                self.wait_for_evidence().await;
+                self.wait_for_evidence(self.suspects.front().map(|suspect| &suspect.refused)).await;
             }
         }
     }
@@ -204,8 +201,7 @@ impl<'a> Trial<'a> {
         }
         loop {
             if !self.has_evidence() || strict {
-                self.say_refusing(&suspect.refused);
-                self.wait_for_evidence().await;
+                self.wait_for_evidence(Some(&suspect.refused)).await;
             }
             let had_evidence = self.has_evidence();
             if self.send_again(&mut suspect).await {
@@ -230,8 +226,13 @@ impl<'a> Trial<'a> {
         self.delivery.health.misconfigured(&format!("the endpoint {what}: {answer}{hint}"));
     }
 
-    /// Returns when another batch was taken, or when it is time to try again.
-    async fn wait_for_evidence(&mut self) {
+    /// Says of a suspect that it is refused, and returns when another batch was taken, or when it is time to try again.
+    async fn wait_for_evidence(&self, refused: Option<&Refused>) {
+        // Who hears of it may change something before we come to wait.
+        let changed = self.delivery.exchange.changed();
+        if let Some(refused) = refused {
+            self.say_refusing(refused);
+        }
         let health = &self.delivery.health;
         let _doubt = (!self.delivery.strict).then(|| health.doubt());
         let moment = self.refused_at.filter(|_| !self.delivery.strict).unwrap_or(u64::MAX);
@@ -239,7 +240,7 @@ impl<'a> Trial<'a> {
         tokio::select! {
             () = sleep(wait) => {}
             () = health.accepted_after(moment) => {}
-            () = self.delivery.changed() => {}
+            () = not_at_once(changed) => {}
         }
     }
 }

@@ -16,7 +16,7 @@ pub trait Wire: Send + Sync {
     /// The endpoint has refused the credentials of a request: reads them again. True if there are others now.
     fn refused(&self, credentials: Credentials) -> Sending<'_, bool>;
 
-    /// Returns when anything has changed of what is known of the endpoint.
+    /// Returns when anything has changed of what is known of the endpoint since this was called.
     fn changed(&self) -> Sending<'_, ()>;
 }
 

@@ -1,5 +1,7 @@
 //! Whether an output is ready, and what is evidence.
 
+use tracing::span::{Attributes, Id, Record};
+
 use super::*;
 use crate::metrics::Metrics;
 
@@ -63,23 +65,44 @@ fn what_was_begun_before_is_no_evidence() {
     assert!(health.take_credit() && !health.take_credit());
 }
 
-/// One request is refused at the very moment at which another is taken.
-#[test]
-fn what_is_shown_is_what_is_so_whoever_comes_last() {
-    let metrics = Metrics::new();
-    let health = Health::new("siem", Duration::from_secs(300), Arc::new(metrics.route("siem")));
-    for _ in 0..2000 {
-        let barrier = std::sync::Barrier::new(2);
-        std::thread::scope(|scope| {
-            scope.spawn(|| {
-                barrier.wait();
-                health.misconfigured("404");
-            });
-            barrier.wait();
-            health.accepted(health.now());
-        });
-        let is_shown = metrics.render().contains("audit_shipper_misconfigured{output=\"siem\"} 1");
-        assert_eq!(is_shown, health.trouble().is_some());
-        health.accepted(health.now());
+/// Does something at each line of our log, as another delivery may at that moment.
+pub(crate) struct AtEachLine(pub(crate) Box<dyn Fn() + Send + Sync>);
+
+impl tracing::Subscriber for AtEachLine {
+    fn enabled(&self, _: &tracing::Metadata<'_>) -> bool {
+        true
     }
+
+    fn new_span(&self, _: &Attributes<'_>) -> Id {
+        Id::from_u64(1)
+    }
+
+    fn record(&self, _: &Id, _: &Record<'_>) {}
+
+    fn record_follows_from(&self, _: &Id, _: &Id) {}
+
+    fn event(&self, _: &tracing::Event<'_>) {
+        (self.0)();
+    }
+
+    fn enter(&self, _: &Id) {}
+
+    fn exit(&self, _: &Id) {}
+}
+
+/// One delivery is refused and another one accepted: whatever comes in between, the gauge is of the trouble that is left.
+#[test]
+fn the_gauge_says_what_is_so_when_the_line_is_in_the_log() {
+    let metrics = Metrics::new();
+    let health = Arc::new(Health::new("siem", Duration::from_secs(300), Arc::new(metrics.route("siem"))));
+    let accepts = AtEachLine(Box::new({
+        let (health, metrics) = (Arc::clone(&health), metrics.clone());
+        move || {
+            assert!(metrics.render().contains("audit_shipper_misconfigured{output=\"siem\"} 1"));
+            health.accepted(health.now());
+        }
+    }));
+    tracing::subscriber::with_default(accepts, || health.misconfigured("401"));
+    assert_eq!(health.trouble(), None);
+    assert!(metrics.render().contains("audit_shipper_misconfigured{output=\"siem\"} 0"));
 }

@@ -261,6 +261,8 @@ impl Reading {
         let (tail, filled, result, unread, look) = self.health.pulse().reading(work).await;
         *batch = filled;
         self.filled_at = Instant::now();
+        // Before it is taken from what is unread: who looks in between finds it twice, and never nowhere.
+        self.metrics.reading(Unsettled { bytes: batch.log_bytes(), oldest: batch.first_stage_time() });
         // A compressed file counts at its compressed size, so what was taken of it says nothing of what is left.
         if !tail.reads_compressed() {
             self.metrics.took(batch.log_bytes() - bytes_before);
@@ -269,7 +271,6 @@ impl Reading {
         self.show_unread(unread);
         self.foresee(look);
         self.health.behind(unread, result.as_ref().err().map(ToString::to_string));
-        self.metrics.reading(Unsettled { bytes: batch.log_bytes(), oldest: batch.first_stage_time() });
         self.tail = Some(tail);
         self.report(batch);
         self.progress(result)

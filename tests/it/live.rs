@@ -39,9 +39,12 @@ fn an_output_that_ships_is_level_and_its_place_is_the_end_of_the_log() {
     let events = real_events(300);
     let shipper = with_secrets(&endpoint.url()).log(&events).full_batches_of(100);
     let daemon = shipper.start();
+    let size = events.iter().map(String::len).sum::<usize>() as u64;
+    // Its place is looked for before the rest of the document is made, on a disk that may be slow.
     let status = wait_for(&daemon, "300 delivered events", |output| {
         output.counts.delivered == 300
-            && output.position.files[0].settled_bytes > 0
+            && output.top.events == 300
+            && output.position.files.first().is_some_and(|file| file.settled_bytes == size)
             && output.state == State::Level
     });
     let output = only(&status);
@@ -51,7 +54,6 @@ fn an_output_that_ships_is_level_and_its_place_is_the_end_of_the_log() {
     assert_eq!((output.name.as_str(), output.destination.as_str()), ("siem", "webhook"));
     assert_eq!(output.endpoint, endpoint.url());
     assert_eq!((&output.reason, &output.not_ready, output.current.lag_bytes), (&None, &None, 0));
-    let size = events.iter().map(String::len).sum::<usize>() as u64;
     let [file] = &output.position.files[..] else { panic!("{:?}", output.position) };
     assert_eq!((file.name.as_str(), file.size_bytes, file.settled_bytes), ("audit.log", size, size));
     assert_eq!((file.is_live, file.is_held, file.is_nameless), (true, true, false));
@@ -72,7 +74,9 @@ fn an_endpoint_that_is_down_is_waited_for_and_the_lag_is_told() {
     let shipper = with_secrets("http://127.0.0.1:1/audit").log(&real_events(50));
     let daemon = shipper.start();
     let status = wait_for(&daemon, "a second try", |output| {
-        output.state == State::Waiting && output.errors.first().is_some_and(|error| error.count > 1)
+        output.state == State::Waiting
+            && output.errors.first().is_some_and(|error| error.count > 1)
+            && !output.position.files.is_empty()
     });
     let output = only(&status);
     assert!(output.reason.as_ref().is_some_and(|reason| reason.contains("no connection")), "{output:?}");
@@ -316,8 +320,11 @@ fn the_document_is_as_it_is_described() {
         Endpoint::start(|_, earlier| if earlier == 0 { Answer::status(503) } else { Answer::ok() });
     let shipper = Shipper::new(&endpoint).log(&real_events(10));
     let daemon = shipper.start();
-    wait_for(&daemon, "a point, an error and all events", |output| {
-        output.counts.delivered == 10 && !output.errors.is_empty() && !output.history.lag_bytes.is_empty()
+    wait_for(&daemon, "a point, an error, a place and all events", |output| {
+        output.counts.delivered == 10
+            && !output.errors.is_empty()
+            && !output.history.lag_bytes.is_empty()
+            && !output.position.files.is_empty()
     });
     let (_, text) = document(&daemon);
     let mut real = Vec::new();

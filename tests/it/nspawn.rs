@@ -27,7 +27,7 @@ outputs:
 - name: webhook
   webhook: { kubeconfig: /etc/audit-shipper/webhook.kubeconfig, initialBackoff: 100ms }
   batch: { maxWait: 100ms }
-shutdownGrace: 10s
+shutdownGrace: 12s
 ";
 
 /// A file of the repository, or what `.ci/run` makes beside it.

@@ -19,7 +19,8 @@ fn wait_for_nth_line(daemon: &Daemon, text: &str, n: usize) {
 }
 
 fn is_reloaded(daemon: &Daemon) -> bool {
-    daemon.metrics().value("audit_shipper_kubeconfig_last_reload_successful", &[("output", "siem")]) == 1.0
+    let of = [("output", "siem")];
+    daemon.metrics().value_or_zero("audit_shipper_kubeconfig_last_reload_successful", &of) == 1.0
 }
 
 /// A shipper that trusts `authority`.
@@ -109,7 +110,8 @@ fn a_broken_kubeconfig_is_told_and_what_was_good_stays_in_use() {
     let shipper = trusting(&authority, &endpoint, "token: t").log(&events[..10]);
     let daemon = shipper.start();
     wait_until_settled(&daemon, 10);
-    assert!(is_reloaded(&daemon));
+    // It is shown with the first look at the files.
+    wait_until("the metric", || is_reloaded(&daemon).then_some(()));
     let kubeconfig = shipper.workdir.path("webhook.kubeconfig");
     let good = std::fs::read_to_string(&kubeconfig).unwrap();
     replace(&kubeconfig, &good.replace("server: https", "server: ftp"));

@@ -23,7 +23,7 @@ pub(crate) mod workdir;
 pub(crate) mod writer;
 
 /// Generous: a loaded machine must not fail a test.
-const DEADLINE: Duration = Duration::from_secs(60);
+const DEADLINE: Duration = Duration::from_secs(180);
 
 /// Polls until `condition` yields something; panics with `what` at the deadline.
 pub(crate) fn wait_until<T>(what: &str, mut condition: impl FnMut() -> Option<T>) -> T {

@@ -38,12 +38,15 @@ fn taking_everything() -> Endpoint {
     Endpoint::start(|_, _| Answer::ok())
 }
 
-/// For a test in which something hangs. A loaded machine takes long for an answer too, so nothing else is to hang on it.
-const IMPATIENT: &str = "maxBackoff: 50ms, timeout: 1s";
+/// For a test in which something hangs. A loaded machine may stand still for some seconds, and nothing else is to hang then.
+const IMPATIENT: &str = "maxBackoff: 50ms, timeout: 5s";
+
+/// For a test that tells a connection that hangs from an answer that does: the connection has ten seconds of these.
+const WITHOUT_CONNECTION: &str = "maxBackoff: 50ms, timeout: 15s";
 
 /// Small batches to `server`, and time enough for every answer that comes.
 fn shipper_to(server: &str) -> Shipper {
-    Shipper::to(server).webhook("maxBackoff: 50ms, timeout: 10s").batches_of(BATCH)
+    Shipper::to(server).webhook("maxBackoff: 50ms, timeout: 30s").batches_of(BATCH)
 }
 
 /// The lines without those that came before.

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
+use std::ops::Range;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};
@@ -176,8 +177,9 @@ fn an_outage_fires_what_it_should_and_nothing_else() {
     let answers = Arc::clone(&status);
     let endpoint = Endpoint::start(move |_, _| Answer::status(answers.load(Ordering::Relaxed)));
     let answer_with = |code| status.store(code, Ordering::Relaxed);
-    let events: Vec<String> = real_events(60).iter().map(|line| as_of_now(line)).collect();
-    let shipper = Shipper::new(&endpoint).log(&events[..20]);
+    let events = real_events(60);
+    let as_of_now = |of: Range<usize>| events[of].iter().map(|line| as_of_now(line)).collect::<Vec<_>>();
+    let shipper = Shipper::new(&endpoint).log(&as_of_now(0..20));
     let mut daemon = shipper.start();
     wait_until_settled(&daemon, 20);
     let Some(prometheus) = Prometheus::start(&shipper.workdir, daemon.address()) else { return };
@@ -185,14 +187,14 @@ fn an_outage_fires_what_it_should_and_nothing_else() {
     prometheus.wait_for_peace();
 
     answer_with(503);
-    shipper.workdir.append(&events[20..40]);
+    shipper.workdir.append(&as_of_now(20..40));
     prometheus.wait_for("NotShipping", &[]);
     answer_with(200);
     wait_until_settled(&daemon, 40);
     prometheus.wait_for_peace();
 
     answer_with(401);
-    shipper.workdir.append(&events[40..]);
+    shipper.workdir.append(&as_of_now(40..60));
     // On a slow machine this is an outage of some length, too.
     prometheus.wait_for("Misconfigured", &["NotShipping"]);
     answer_with(200);

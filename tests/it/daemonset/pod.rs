@@ -9,6 +9,7 @@ use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
@@ -280,6 +281,8 @@ fn args(node: &Node, container: &Container) -> Vec<String> {
 
 /// Where the content of a volume is; it is made if need be.
 fn on_host(node: &Node, rendered: &Rendered, volume: &Volume) -> PathBuf {
+    // Each pod has its own: another one may be running.
+    static COUNT: AtomicU32 = AtomicU32::new(0);
     if let Some(host_path) = &volume.host_path {
         let path = node.path(&host_path.path);
         match host_path.kind.as_str() {
@@ -302,14 +305,14 @@ fn on_host(node: &Node, rendered: &Rendered, volume: &Volume) -> PathBuf {
         }
         _ => panic!("the volume {}", volume.name),
     };
-    let directory = node.workdir.path(&format!("volumes/{}", volume.name));
+    let number = COUNT.fetch_add(1, Ordering::Relaxed);
+    let directory = node.workdir.path(&format!("volumes/{number}-{}", volume.name));
     write_as_kubelet(&directory, &files, mode);
     directory
 }
 
 /// Files of a volume as kubelet puts them there: each a link, through one link that can be turned to other files at once.
 fn write_as_kubelet(directory: &Path, files: &[(&String, Vec<u8>)], mode: u32) {
-    let _ = fs::remove_dir_all(directory);
     let content = directory.join("..2026_11_23_04_35_18.1");
     fs::create_dir_all(&content).unwrap();
     symlink(content.file_name().unwrap(), directory.join("..data")).unwrap();

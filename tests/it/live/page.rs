@@ -11,7 +11,6 @@ use serde::Deserialize;
 use super::seen::{document, wait_for};
 use crate::support::daemon::Daemon;
 use crate::support::endpoint::{Answer, Endpoint};
-use crate::support::http1::Recorded;
 use crate::support::leave_out;
 use crate::support::shipper::Shipper;
 use crate::support::workdir::{Workdir, real_events};
@@ -52,13 +51,26 @@ fn browser() -> Option<&'static str> {
     names.into_iter().find(|name| Command::new(name).arg("--version").output().is_ok())
 }
 
-/// Shows the page of a daemon, some polls long. On a busy machine Chromium may end before it has drawn, or break off: a page
-/// that is at fault is so three times.
+/// Shows the page of a daemon, some polls long.
 fn show(browser: &str, daemon: &Daemon, name: &str, theme: &[&str]) -> Shown {
     let url = format!("http://{}/", daemon.address());
-    let mut tries = (0..3).map(|_| show_at(browser, &url, name, theme));
-    let is_drawn = |shown: &Shown| shown.polls > 1 && shown.picture.len() > DRAWN_BYTES;
-    tries.find(is_drawn).expect("a page that is drawn")
+    tried(|| show_at(browser, &url, name, theme), DRAWN_BYTES)
+}
+
+/// Shows the page of a server of its own that has these answers for its first poll and for all others.
+fn show_answers(browser: &str, name: &str, [first, then]: [&Answer; 2]) -> Shown {
+    let show = || {
+        let (first, then) = (first.clone(), then.clone());
+        let server = pretending(move |asked| if asked == 0 { first.clone() } else { then.clone() });
+        show_at(browser, &format!("http://{}/", server.address()), name, &[])
+    };
+    tried(show, 0)
+}
+
+/// On a busy machine Chromium may end before it has drawn, or break off: a page that is at fault is so three times.
+fn tried(show: impl Fn() -> Shown, least_bytes: usize) -> Shown {
+    let is_drawn = |shown: &Shown| shown.polls > 1 && shown.picture.len() > least_bytes;
+    (0..3).map(|_| show()).find(is_drawn).expect("a page that is drawn")
 }
 
 /// Shows the page that is there.
@@ -67,7 +79,9 @@ fn show_at(browser: &str, url: &str, name: &str, theme: &[&str]) -> Shown {
     let picture = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("live-view-{name}.png"));
     let _ = fs::remove_file(&picture);
     let log = workdir.path("net.json");
-    let output = Command::new(browser)
+    // Chromium has been seen to hang.
+    let output = Command::new("timeout")
+        .args(["--kill-after=10", "120", browser])
         .args([
             "--headless=new",
             "--no-sandbox",
@@ -96,7 +110,7 @@ fn show_at(browser: &str, url: &str, name: &str, theme: &[&str]) -> Shown {
     if !output.status.success() {
         eprintln!("the browser: {}\n{said}", output.status);
     }
-    let dom = String::from_utf8(output.stdout).unwrap();
+    let dom = String::from_utf8_lossy(&output.stdout).into_owned();
     let polls = dom.split_once("data-polled=\"").and_then(|(_, rest)| rest.split_once('"')?.0.parse().ok());
     let net = fs::read_to_string(&log).unwrap_or_default();
     let logged = net.lines().filter_map(|line| serde_json::from_str(line.trim_end_matches(',')).ok());
@@ -133,7 +147,7 @@ fn a_browser_shows_it_in_light_and_dark_and_asks_nobody_else() {
     let daemon = shipper.start();
     wait_for(&daemon, "all events delivered", |output| {
         output.counts.delivered == 400
-            && output.position.files[0].settled_bytes > 0
+            && output.position.files.first().is_some_and(|file| file.settled_bytes == file.size_bytes)
             && output.state == State::Level
             && output.current.lag_bytes == 0
     });
@@ -179,7 +193,7 @@ fn a_browser_shows_what_hinders_an_output() {
 }
 
 /// A server that has the page, and answers as it likes when it is asked for the document for the n-th time.
-fn pretending(status: impl Fn(&Recorded, usize) -> Answer + Send + Sync + 'static) -> Endpoint {
+fn pretending(status: impl Fn(usize) -> Answer + Send + Sync + 'static) -> Endpoint {
     let asked = AtomicUsize::new(0);
     Endpoint::start(move |request, _| match request.target.as_str() {
         "/" => Answer::Status {
@@ -187,7 +201,7 @@ fn pretending(status: impl Fn(&Recorded, usize) -> Answer + Send + Sync + 'stati
             headers: vec![("Content-Type".to_owned(), "text/html; charset=utf-8".to_owned())],
             body: include_str!("../../../src/live/page.html").to_owned(),
         },
-        "/api/v1/status" => status(request, asked.fetch_add(1, Ordering::Relaxed)),
+        "/api/v1/status" => status(asked.fetch_add(1, Ordering::Relaxed)),
         _ => Answer::status(404),
     })
 }
@@ -217,8 +231,7 @@ fn a_browser_says_that_what_it_shows_is_old_and_asks_for_the_token() {
     let Some(browser) = browser() else { return leave_out("there is no Chromium to show the live view") };
     let (head, output) = level_document();
     let whole = format!("{head}{output}]}}");
-    let show =
-        |server: &Endpoint, name: &str| show_at(browser, &format!("http://{}/", server.address()), name, &[]);
+    let good = Answer::with_body(200, whole.clone());
     // It hangs up, it is another one by now, it wants a token that nobody has given.
     let other = whole.replace("\"schemaVersion\":1", "\"schemaVersion\":2");
     for (then, said) in [
@@ -228,14 +241,7 @@ fn a_browser_says_that_what_it_shows_is_old_and_asks_for_the_token() {
         (Answer::status(500), "The daemon answers 500."),
         (Answer::status(401), "The token is not the one it wants any more."),
     ] {
-        let (first, then_again) = (whole.clone(), then.clone());
-        let server =
-            pretending(
-                move |_, asked| {
-                    if asked == 0 { Answer::with_body(200, first.clone()) } else { then_again.clone() }
-                },
-            );
-        let shown = show(&server, "lost");
+        let shown = show_answers(browser, "lost", [&good, &then]);
         assert!(shown.dom.contains("<main id=\"main\" class=\"stale\">"), "{then:?}\n{}", shown.dom);
         assert!(!element(&shown, "lost").contains("hidden"), "{then:?}");
         assert!(element(&shown, "lost-why").contains(said), "{then:?}: {}", element(&shown, "lost-why"));
@@ -244,12 +250,7 @@ fn a_browser_says_that_what_it_shows_is_old_and_asks_for_the_token() {
         assert_eq!(element(&shown, "login").contains("hidden"), !wants_token, "{then:?}");
     }
     // And it comes back.
-    let server = pretending(
-        move |_, asked| {
-            if asked == 0 { Answer::Close } else { Answer::with_body(200, whole.clone()) }
-        },
-    );
-    let shown = show(&server, "back");
+    let shown = show_answers(browser, "back", [&Answer::Close, &good]);
     assert!(element(&shown, "lost").contains("hidden") && element(&shown, "summary").contains("is level"));
 }
 
@@ -264,9 +265,8 @@ fn a_browser_shows_none_and_many_outputs() {
     };
     let outputs: Vec<String> = (0..64).map(named).collect();
     let many = format!("{head}{}]}}", outputs.join(","));
-    let server = pretending(move |_, _| Answer::with_body(200, many.clone()));
-    let url = format!("http://{}/", server.address());
-    let shown = show_at(browser, &url, "many", &[]);
+    let many = Answer::with_body(200, many);
+    let shown = show_answers(browser, "many", [&many, &many]);
     assert!(
         element(&shown, "summary").contains("All 64 outputs are level"),
         "{}",
@@ -275,9 +275,8 @@ fn a_browser_shows_none_and_many_outputs() {
     assert_eq!(shown.dom.matches("<section class=\"output good\"").count(), 64);
     assert!(shown.dom.contains("\\u{202e}&lt;img src=x onerror=alert(1)&gt;"), "{}", shown.dom);
     assert!(!shown.dom.contains("<img") && !shown.dom.contains('\u{202e}'));
-    let none = format!("{head}]}}");
-    let server = pretending(move |_, _| Answer::with_body(200, none.clone()));
-    let shown = show_at(browser, &format!("http://{}/", server.address()), "none", &[]);
+    let none = Answer::with_body(200, format!("{head}]}}"));
+    let shown = show_answers(browser, "none", [&none, &none]);
     assert!(element(&shown, "summary").contains("No output runs at the moment"));
     assert!(shown.console.is_empty(), "{:?}", shown.console);
 }

@@ -6,9 +6,9 @@ received=/var/log/received.ndjson
 
 # Waits until a command succeeds.
 wait_for() {
-    local tries=2400
+    local until=$((SECONDS + 150))
     until "$@" &>/dev/null; do
-        ((tries-- > 0)) || return 1
+        ((SECONDS < until)) || return 1
         sleep 0.05
     done
 }

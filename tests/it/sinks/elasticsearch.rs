@@ -7,6 +7,8 @@ mod setup;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use fake::{Fake, Fate, STORED, Status};
 use serde_json::value::RawValue;
@@ -147,12 +149,17 @@ fn a_full_disk_and_a_login_that_is_no_more_hold_until_they_are_mended() {
         [(403, "cluster_block_exception"), (403, "security_exception"), (404, "index_not_found_exception")]
     {
         let events = real_events(40);
-        let fake = Fake::start(|_, _| Fate::Items, move |_, tries| if tries < 3 { status } else { STORED });
+        let is_mended = Arc::new(AtomicBool::new(false));
+        let fake = Fake::start(|_, _| Fate::Items, {
+            let is_mended = Arc::clone(&is_mended);
+            move |_, _| if is_mended.load(Ordering::SeqCst) { STORED } else { status }
+        });
         let shipper = shipper(&fake, "mode: raw").log(&events);
         let daemon = shipper.start();
         daemon.wait_for_metrics("misconfigured", |metrics| {
             count(metrics, "audit_shipper_misconfigured", &[]) == 1
         });
+        is_mended.store(true, Ordering::SeqCst);
         wait_until_settled(&daemon, 40);
         assert_stored_or_set_aside(&fake, &shipper, &events);
     }

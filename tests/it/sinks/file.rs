@@ -76,13 +76,20 @@ fn a_kill_leaves_no_half_line_and_loses_none() {
     let (shipper, path) = shipper("audit.ndjson", "maxSize: 1MiB, maxBackups: 0");
     let shipper = shipper.log(&events).batches_of(20);
     std::fs::create_dir(path.parent().unwrap()).unwrap();
-    let lines_so_far = || std::fs::read(&path).map_or(0, |bytes| memchr::memchr_iter(b'\n', &bytes).count());
+    let lines_of = |path: PathBuf| {
+        // It may have been renamed a moment ago.
+        std::fs::read(path).map_or(0, |bytes| memchr::memchr_iter(b'\n', &bytes).count())
+    };
+    let directory = path.parent().unwrap();
+    let lines_so_far = || -> usize {
+        std::fs::read_dir(directory).unwrap().map(|entry| lines_of(entry.unwrap().path())).sum()
+    };
     for round in 1..6 {
         let mut daemon = shipper.start();
         wait_until("some more lines", || (lines_so_far() >= round * 100).then_some(()));
         daemon.kill9();
         // What a crash of the machine may leave.
-        let mut torn = std::fs::OpenOptions::new().append(true).open(&path).unwrap();
+        let mut torn = std::fs::OpenOptions::new().append(true).create(true).open(&path).unwrap();
         std::io::Write::write_all(&mut torn, b"{\"kind\":\"Ev").unwrap();
     }
     let daemon = shipper.start();

@@ -101,9 +101,10 @@ pub(crate) fn replace(path: &Path, text: &str) {
     std::fs::rename(&new, path).unwrap();
 }
 
-/// The lines of a file, each with its newline.
+/// The lines of a file, each with its newline. Of what is being written the last may end within a character.
 pub(crate) fn lines_of(path: &Path) -> Vec<String> {
-    std::fs::read_to_string(path).unwrap().split_inclusive('\n').map(str::to_owned).collect()
+    let bytes = std::fs::read(path).unwrap();
+    String::from_utf8_lossy(&bytes).split_inclusive('\n').map(str::to_owned).collect()
 }
 
 /// The lines of a compressed file, each with its newline.

@@ -45,7 +45,7 @@ fn an_end_that_closes_in_order_too_early() {
 
 #[test]
 fn an_answer_that_takes_longer_than_the_timeout_although_it_never_stops() {
-    weathered(&[Fault::Trickle(Duration::from_millis(100))], 1);
+    weathered(&[Fault::Trickle(Duration::from_millis(500))], 1);
 }
 
 /// Slow is not dead.
@@ -141,7 +141,7 @@ fn answers_that_overtake_each_other() {
         _ => Fault::Pass,
     });
     let events = real_events(6 * BATCH);
-    let shipper = shipper_to(&network.url()).webhook("timeout: 20s").output("maxInFlight: 3").log(&events);
+    let shipper = shipper_to(&network.url()).webhook("timeout: 30s").output("maxInFlight: 3").log(&events);
     let daemon = shipper.start();
     assert_eq!(requests(&wait_until_settled(&daemon, events.len())), [6, 0]);
     crate::support::writer::assert_each_once(events, endpoint.items());

@@ -78,7 +78,7 @@ fn halved(lingers: bool) {
     let events: Vec<String> = small.collect::<Vec<_>>().into_iter().cycle().take(4000).collect();
     let server = Server::start(lingers);
     let shipper = shipper_to(&format!("http://{}/audit", server.address)).log(&events).batches_of(4000);
-    let shipper = shipper.webhook("maxBackoff: 50ms, timeout: 5s");
+    let shipper = shipper.webhook("maxBackoff: 50ms, timeout: 30s");
     let daemon = shipper.start();
     let metrics = wait_until_settled(&daemon, events.len());
     assert!(count(&metrics, "audit_shipper_requests_total", &[("outcome", "refused")]) > 0);

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{BATCH, IMPATIENT, requests, shipper_to, taking_everything};
+use super::{BATCH, WITHOUT_CONNECTION, requests, shipper_to, taking_everything};
 use crate::support::certificates::Authority;
 use crate::support::daemon::Daemon;
 use crate::support::endpoint::{Answer, Endpoint};
@@ -73,7 +73,7 @@ impl Site {
         for request in self.endpoint.requests() {
             let token = self.is_https().then(|| format!("Bearer {TOKEN}"));
             assert_eq!(request.header("authorization"), token.as_deref());
-            let target = if self.is_https() { "/audit?timeout=10s" } else { "/audit" };
+            let target = if self.is_https() { "/audit?timeout=30s" } else { "/audit" };
             assert_eq!(request.target, target);
             assert!(!request.headers.iter().any(|(name, _)| name.starts_with("proxy-")), "{request:?}");
         }
@@ -194,7 +194,7 @@ fn outage(scheme: &str, mood: Mood, words: &str) {
     let silent = matches!(mood, Mood::Silent);
     let proxy = site.proxy(scheme, mood);
     let shipper = site.shipper(&format!("proxy-url: \"{}\"", proxy.url(CREDENTIALS.0)));
-    let shipper = if silent { shipper.webhook(IMPATIENT) } else { shipper };
+    let shipper = if silent { shipper.webhook(WITHOUT_CONNECTION) } else { shipper };
     let daemon = spawn(&shipper, &[]);
     let line = daemon.wait_for_line(" WARN ");
     let reason = line.split_once("reason=\"").unwrap().1;

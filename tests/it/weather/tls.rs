@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use rustls::version::{TLS12, TLS13};
 
-use super::{BATCH, IMPATIENT, requests, shipper_to};
+use super::{BATCH, IMPATIENT, WITHOUT_CONNECTION, requests, shipper_to};
 use crate::support::certificates::{Authority, Leaf};
 use crate::support::daemon::Daemon;
 use crate::support::endpoint::{Answer, Endpoint};
@@ -212,7 +212,7 @@ fn a_handshake_that_breaks() {
     let broken = faults.len();
     let network = Network::start(endpoint.address(), move |n| faults.get(n).cloned().unwrap_or(Fault::Pass));
     let shipper = trusting(&authority, &format!("https://localhost:{}/audit", network.address().port()), "");
-    let shipper = shipper.webhook(IMPATIENT);
+    let shipper = shipper.webhook(WITHOUT_CONNECTION);
     let daemon = shipper.start();
     assert_eq!(requests(&wait_until_settled(&daemon, 2 * BATCH)), [2, broken as u64]);
     assert!(endpoint.items() == real_events(2 * BATCH));
@@ -238,7 +238,7 @@ fn an_http2_connection_that_hangs_is_left() {
         wait_until_settled(&daemon, written + 2 * BATCH);
         assert!(network.connections() > round, "round {round}");
         assert!(endpoint.items() == real_events(written + 2 * BATCH));
-        assert!(started.elapsed() < Duration::from_secs(15), "{:?}", started.elapsed());
+        assert!(started.elapsed() < Duration::from_secs(40), "{:?}", started.elapsed());
     }
     assert!(endpoint.requests().iter().all(|request| request.header(":authority").is_some()));
 }
