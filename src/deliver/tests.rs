@@ -65,7 +65,7 @@ async fn what_is_put_right_at_once_is_tried_at_once() {
         let far = Far::new(move |_, n| Act::Status(if n < 2 { wrong } else { 200 }));
         let setting = Setting::new(&far, |output| output.requests.max_backoff = seconds(7200));
         let operator = far.clone();
-        let _log = tracing::subscriber::set_default(AtEachLine(Box::new(move || operator.change())));
+        let _log = AtEachLine::of_this_thread(move || operator.change());
         // With one of a refused event nothing is in doubt; the second is, and there is none to compare it with.
         assert!(setting.health.take_credit());
         setting.delivery.deliver(&batch(0, 1)).await;

@@ -1,5 +1,9 @@
 //! Whether an output is ready, and what is evidence.
 
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use tracing::callsite::rebuild_interest_cache;
 use tracing::span::{Attributes, Id, Record};
 
 use super::*;
@@ -65,10 +69,32 @@ fn what_was_begun_before_is_no_evidence() {
     assert!(health.take_credit() && !health.take_credit());
 }
 
-/// Does something at each line of our log, as another delivery may at that moment.
-pub(crate) struct AtEachLine(pub(crate) Box<dyn Fn() + Send + Sync>);
+thread_local! {
+    static AT_EACH_LINE: RefCell<Option<Rc<dyn Fn()>>> = const { RefCell::new(None) };
+}
 
-impl tracing::Subscriber for AtEachLine {
+/// Does something at each line that this thread logs, as another delivery may at that moment; until it is dropped.
+pub(crate) struct AtEachLine;
+
+impl AtEachLine {
+    pub(crate) fn of_this_thread(act: impl Fn() + 'static) -> Self {
+        AT_EACH_LINE.set(Some(Rc::new(act)));
+        // For all threads: lines that are first logged while nobody listens may be taken for lines that nobody wants.
+        let _ = tracing::subscriber::set_global_default(Listening);
+        rebuild_interest_cache();
+        Self
+    }
+}
+
+impl Drop for AtEachLine {
+    fn drop(&mut self) {
+        AT_EACH_LINE.set(None);
+    }
+}
+
+struct Listening;
+
+impl tracing::Subscriber for Listening {
     fn enabled(&self, _: &tracing::Metadata<'_>) -> bool {
         true
     }
@@ -82,7 +108,9 @@ impl tracing::Subscriber for AtEachLine {
     fn record_follows_from(&self, _: &Id, _: &Id) {}
 
     fn event(&self, _: &tracing::Event<'_>) {
-        (self.0)();
+        // It may itself log.
+        let act = AT_EACH_LINE.with_borrow(Clone::clone);
+        act.inspect(|act| act());
     }
 
     fn enter(&self, _: &Id) {}
@@ -95,14 +123,17 @@ impl tracing::Subscriber for AtEachLine {
 fn the_gauge_says_what_is_so_when_the_line_is_in_the_log() {
     let metrics = Metrics::new();
     let health = Arc::new(Health::new("siem", Duration::from_secs(300), Arc::new(metrics.route("siem"))));
-    let accepts = AtEachLine(Box::new({
+    let accepts = AtEachLine::of_this_thread({
         let (health, metrics) = (Arc::clone(&health), metrics.clone());
         move || {
-            assert!(metrics.render().contains("audit_shipper_misconfigured{output=\"siem\"} 1"));
-            health.accepted(health.now());
+            if health.trouble().is_some() {
+                assert!(metrics.render().contains("audit_shipper_misconfigured{output=\"siem\"} 1"));
+                health.accepted(health.now());
+            }
         }
-    }));
-    tracing::subscriber::with_default(accepts, || health.misconfigured("401"));
+    });
+    health.misconfigured("401");
+    drop(accepts);
     assert_eq!(health.trouble(), None);
     assert!(metrics.render().contains("audit_shipper_misconfigured{output=\"siem\"} 0"));
 }
