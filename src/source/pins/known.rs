@@ -42,7 +42,11 @@ impl State {
     /// `entry` leads to a file. Returns whether that is a file that was not known.
     pub(super) fn found(&mut self, entry: Entry, metadata: &Metadata, series: &Series) -> bool {
         let (id, size, modified) = (id_of(metadata), metadata.len(), metadata.modified().ok());
-        if let Some(index) = self.known.iter().position(|known| known.is(&entry, id, size)) {
+        // What is held is that file and no other; one that could not be held may have had the inode before it.
+        let is_held = |known: &Known| known.id == id && known.held.is_some();
+        let index = self.known.iter().position(is_held);
+        let index = index.or_else(|| self.known.iter().position(|known| known.is(&entry, id, size)));
+        if let Some(index) = index {
             self.rename(index, entry);
             let known = &mut self.known[index];
             (known.size, known.modified) = (size, modified);
