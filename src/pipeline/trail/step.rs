@@ -106,12 +106,13 @@ impl State {
         // It was written to, and somebody else is to be read after it.
         last.has_begun = true;
         let former = last.source.clone();
+        // Whoever is told may write to it at once, and that shows that it has begun.
+        self.steps.push_back(Step::awaited(wanted.clone(), &former));
         tracing::info!(
             old = %former.path.display(),
             new = %wanted.path.display(),
             "the log is another one; the old one is read to its end first, once the new one has begun"
         );
-        self.steps.push_back(Step::awaited(wanted.clone(), &former));
     }
 
     pub(super) fn step(&self, number: u64) -> Option<&Step> {

@@ -77,7 +77,8 @@ fn through_trouble(mode: &str) {
     let endpoint = Endpoint::start(move |_, n| answers(n));
     let events = real_events(12);
     let shipper = Shipper::new(&endpoint).log(&events).output("maxInFlight: 4");
-    let shipper = shipper.webhook("maxBackoff: 50ms, timeout: 500ms").flag("audit-webhook-mode", mode);
+    // Long enough for every answer but the one that never comes, on a busy machine too.
+    let shipper = shipper.webhook("maxBackoff: 50ms, timeout: 5s").flag("audit-webhook-mode", mode);
     let daemon = shipper.start();
     let metrics = wait_until_settled(&daemon, 12);
     assert_eq!(endpoint.items(), events, "{mode}");

@@ -78,14 +78,14 @@ fn an_endpoint_that_is_away_holds_up_no_other_at_the_next_log() {
     node.lead_to("third.log");
     daemon.wait_for_line("third.log");
     node.append("third.log", &events[60..80]);
-    daemon.wait_for_metrics("20 more", |_| endpoint.items().len() == 80);
+    settled(&daemon, "siem", 30);
     daemon.terminate();
     assert!(daemon.wait().success());
 
     let daemon = Node::start(&config);
     daemon.address();
     node.append("third.log", &events[80..]);
-    daemon.wait_for_metrics("the rest", |_| endpoint.items().len() == 100);
+    endpoint.wait_for_items(100);
     assert!(endpoint.items() == events, "one event after the other, and each once");
     assert!(away.items().is_empty());
     gate.open();

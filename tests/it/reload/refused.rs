@@ -17,7 +17,7 @@ fn a_key_that_cannot_be_had_is_said_once() {
     files.write(&[&output]);
     let systemd = Systemd::new();
     let daemon = Daemon::spawn(systemd.command(files.args()));
-    daemon.address();
+    systemd.wait_for("READY=1");
     let in_the_way = files.workdir.state().join("redact.key");
     fs::create_dir(&in_the_way).unwrap();
     let ask = || {

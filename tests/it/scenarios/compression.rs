@@ -12,7 +12,7 @@ use super::{
     arrived, assert_in_order, assert_once, blocked_after, blocked_by, shipper, stamped, taking_everything,
 };
 use crate::support::books::{assert_books_balance, count};
-use crate::support::daemon::Daemon;
+use crate::support::daemon::{Daemon, Metrics};
 use crate::support::endpoint::{Endpoint, Gate};
 use crate::support::rotators::{
     appending, gzip, gzipped, numbered, rotate_numbered, with_suffix, write_lines,
@@ -238,9 +238,12 @@ fn gz_bomb() {
     bomb.finish().unwrap();
     assert!(fs::metadata(gz(&shipper)).unwrap().len() < 300_000);
     let daemon = shipper.start();
-    daemon.wait_for_metrics("all events", |metrics| {
-        count(metrics, "audit_shipper_delivered_events_total", &[]) == u64::from(LINES)
-    });
+    let delivered = |metrics: &Metrics| count(metrics, "audit_shipper_delivered_events_total", &[]);
+    let mut seen = 0;
+    while seen < u64::from(LINES) {
+        // It takes as long as it takes: each step has its own deadline.
+        seen = delivered(&daemon.wait_for_metrics("progress", |metrics| delivered(metrics) > seen));
+    }
     assert_books_balance(&daemon);
     // Half of it: with a receiver that is slower than the daemon, `maxMemory` holds 32 MiB of it.
     assert!(daemon.peak_rss() < 100 << 20, "{} KiB", daemon.peak_rss() >> 10);

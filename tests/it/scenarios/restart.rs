@@ -77,7 +77,8 @@ fn rotated_while_down(rotate: impl Fn(&Path, u32)) {
     let (log, events) = (shipper.workdir.log(), real_events(400));
     write_lines(&mut appending(&log), &events[..200]);
     let mut daemon = shipper.start();
-    endpoint.wait_for_items(100);
+    // Sent when all before it was settled.
+    endpoint.wait_for("a refused batch", |requests| requests.len() > 5);
     daemon.terminate();
     daemon.wait();
     rotate(&log, 0);

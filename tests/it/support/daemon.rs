@@ -1,19 +1,22 @@
 //! The real binary as a child process: `run` and `receive` alike.
 
+use std::fs::File;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::os::unix::fs::FileExt;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, Command, ExitStatus, Stdio};
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use super::log::Log;
 use super::wait_until;
 
 /// A running `audit-shipper`, killed when this is dropped.
 pub(crate) struct Daemon {
     process: Child,
-    log: Log,
+    /// A file, not a pipe: what it has logged is there at once, and not when a thread of ours gets to read it. So what it
+    /// logs before it does something else is in its log when that is seen.
+    log: File,
 }
 
 impl Daemon {
@@ -59,23 +62,26 @@ impl Daemon {
 
     /// Starts the command with its log captured.
     pub(crate) fn spawn(mut command: Command) -> Self {
-        let mut process = command.stderr(Stdio::piped()).spawn().unwrap();
-        let log = Log::of(process.stderr.take().unwrap());
+        let log = tempfile::tempfile().unwrap();
+        let process = command.stderr(log.try_clone().unwrap()).spawn().unwrap();
         Self { process, log }
     }
 
-    /// Everything that it logged so far.
+    /// Every line that it logged so far.
     pub(crate) fn log(&self) -> String {
-        self.log.text()
+        let mut bytes = vec![0; usize::try_from(self.log.metadata().unwrap().len()).unwrap()];
+        self.log.read_exact_at(&mut bytes, 0).unwrap();
+        bytes.truncate(memchr::memrchr(b'\n', &bytes).map_or(0, |end| end + 1));
+        String::from_utf8_lossy(&bytes).into_owned()
     }
 
     /// Waits for a line of its log that contains `text`, and returns the first.
     pub(crate) fn wait_for_line(&self, text: &str) -> String {
         wait_until(&format!("the log line `{text}`"), || {
             // It may be the last line of a process that is gone.
-            let (is_alive, log) = (self.alive(), self.log());
+            let (alive, log) = (self.alive(), self.log());
             let found = log.lines().find(|line| line.contains(text)).map(str::to_owned);
-            assert!(found.is_some() || is_alive, "ended without the log line `{text}`:\n{log}");
+            assert!(found.is_some() || alive, "ended without the log line `{text}`:\n{log}");
             found
         })
     }
@@ -83,11 +89,11 @@ impl Daemon {
     /// Where it listens, as it logs it.
     pub(crate) fn address(&self) -> SocketAddr {
         wait_until("the log line with its address", || {
-            let (is_alive, log) = (self.alive(), self.log());
+            let (alive, log) = (self.alive(), self.log());
             // As text, or as JSON.
             let found = ["address=", "\"address\":\""].iter().find_map(|key| log.split_once(key));
             let address = found.and_then(|(_, tail)| tail.split([' ', '\n', '"']).next()?.parse().ok());
-            assert!(address.is_some() || is_alive, "ended without the address in its log:\n{log}");
+            assert!(address.is_some() || alive, "ended without the address in its log:\n{log}");
             address
         })
     }
@@ -130,9 +136,7 @@ impl Daemon {
 
     /// Waits for its end; its log is complete then.
     pub(crate) fn wait(&mut self) -> ExitStatus {
-        let status = wait_until("the end of the process", || self.process.try_wait().unwrap());
-        self.log.complete();
-        status
+        wait_until("the end of the process", || self.process.try_wait().unwrap())
     }
 
     /// Its process number.
@@ -151,7 +155,6 @@ impl Daemon {
     fn alive(&self) -> bool {
         let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.process.id())).unwrap_or_default();
         stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with(['Z', 'X']))
-            || !self.log.is_complete()
     }
 
     pub(super) fn signal(&self, signal: Signal) {
