@@ -9,6 +9,7 @@ use std::time::{Duration, Instant, SystemTime};
 use super::kept::Keeping;
 use super::{Missing, State, limits};
 use crate::source::held::{self, FileId, Held, id_of};
+use crate::source::reader;
 use crate::source::series::{Entry, Series};
 
 /// A file that is not held and not listed is missing after this long: a listing made during renames may miss a file.
@@ -95,15 +96,18 @@ impl State {
         let plain = |known: &&mut Known| !known.entry.gz && !known.waiting.is_empty();
         let same_name =
             |known: &Known| known.entry.base == gz.base && known.entry.path.parent() == gz.path.parent();
-        if let Some(known) = self.known.iter_mut().filter(plain).find(|known| same_name(known)) {
-            if known.held.is_none() && gz.has_own_name() {
+        // Where names are passed on, one that was gone before it could be opened may have had this one too.
+        let had_it = self.known.iter_mut().filter(plain).filter(|known| same_name(known));
+        if let Some(known) = had_it.max_by_key(|known| (known.held.is_some(), known.sequence)) {
+            let is_made_of_it = gz.has_own_name() || is_as_long(&gz.path, known.size);
+            if known.held.is_none() && is_made_of_it {
                 // It was never held; from now on it is read as what has become of it.
                 (known.entry, known.id) = (gz.clone(), id_of(metadata));
                 (known.size, known.modified) = (metadata.len(), metadata.modified().ok());
                 (known.named, known.exact, known.missing_since) = (true, false, None);
             }
             known.compressed = true;
-            return known.held.is_some() || gz.has_own_name();
+            return known.held.is_some() || is_made_of_it;
         }
         // It may have been renamed before it was compressed, and nobody told us.
         let renamed = self.known.iter_mut().position(|known| {
@@ -198,6 +202,45 @@ impl Known {
             content_bytes: (!self.entry.gz).then_some(self.size),
             certain: false,
             cause: "it could not be held open and is gone".to_owned(),
+        }
+    }
+}
+
+/// Whether the compressed file at `gz` has so many bytes of content.
+fn is_as_long(gz: &Path, bytes: u64) -> bool {
+    let content = Held::open(gz).and_then(|gz| reader::gz_trailer_bytes(&gz));
+    #[expect(clippy::cast_possible_truncation, reason = "the trailer counts modulo 2^32")]
+    content.is_ok_and(|content| content == bytes as u32)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::io::Write as _;
+
+    use flate2::Compression;
+    use flate2::write::GzEncoder;
+
+    use crate::config::Pins;
+    use crate::source::pins::PinSet;
+
+    /// A file that was compressed between the look at it and the try to open it, as if there were no handle left.
+    #[test]
+    fn what_was_never_held_goes_on_as_what_it_was_compressed_to() {
+        for (content, is_it) in [("0123456789", true), ("another one", false)] {
+            let directory = tempfile::tempdir().unwrap();
+            let path = |name: &str| directory.path().join(name);
+            let mut pins = PinSet::new(&path("audit.log"), Pins::on_any_disk(), 1, Box::new(|_, _| {}));
+            pins.most_handles = 0;
+            fs::write(path("audit.log.1"), "0123456789").unwrap();
+            let [plain] = pins.list(0).unwrap().try_into().unwrap();
+            let mut gz = GzEncoder::new(Vec::new(), Compression::fast());
+            gz.write_all(content.as_bytes()).unwrap();
+            fs::write(path("audit.log.1.gz"), gz.finish().unwrap()).unwrap();
+            fs::remove_file(path("audit.log.1")).unwrap();
+            let [compressed] = pins.list(0).unwrap().try_into().unwrap();
+            assert!(compressed.entry.gz && compressed.named);
+            assert_eq!(compressed.sequence == plain.sequence, is_it, "{content}");
         }
     }
 }

@@ -4,6 +4,7 @@ mod formats;
 mod gaps;
 mod log;
 mod looks;
+mod passed_on;
 mod races;
 mod schedules;
 
