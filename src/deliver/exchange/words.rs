@@ -145,6 +145,10 @@ fn step(text: &str) -> Told {
     if only_who_was_at_work.iter().any(|start| text.starts_with(start)) {
         return Told::Nothing;
     }
+    if text == "connection was not ready" {
+        // It ended before the request was on its way.
+        return Told::All("the connection was closed".to_owned());
+    }
     if let Some(reason) = text.strip_prefix("failed to lookup address information: ") {
         return Told::All(reason.to_owned());
     }

@@ -148,9 +148,15 @@ impl Prometheus {
         assert!(others.is_empty(), "{alert}: {firing:?}");
     }
 
-    /// Waits until nothing fires, and nothing is about to.
+    /// Waits until nothing fires, and nothing is about to; but for what would take six minutes: before the second scrape nobody
+    /// knows, and from then on nothing more was read.
     fn wait_for_peace(&self) {
-        wait_until("no alert", || self.ask::<Alerts>("/api/v1/alerts").alerts.is_empty().then_some(()));
+        let is_of_silence = |alert: &Active| {
+            alert.state == "pending" && alert.labels["alertname"] == "AuditShipperReadsNothing"
+        };
+        wait_until("no alert", || {
+            self.ask::<Alerts>("/api/v1/alerts").alerts.iter().all(is_of_silence).then_some(())
+        });
     }
 }
 

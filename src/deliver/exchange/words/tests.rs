@@ -104,6 +104,13 @@ fn an_alert_is_known_by_its_text() {
     assert_eq!(causes(&error, false), words);
 }
 
+/// hyper says it in its own words if the connection ends before it has the request: with TLS 1.3, if our certificate is missed.
+#[test]
+fn a_connection_that_is_closed_before_the_request_is_called_so() {
+    let error = io::Error::other("connection was not ready");
+    assert_eq!(causes(&error, false), "the connection was closed");
+}
+
 /// They are chosen by whoever answers.
 #[test]
 fn names_of_a_certificate_stay_on_their_line() {
