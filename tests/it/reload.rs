@@ -1,6 +1,6 @@
 //! The configuration file changes while the daemon runs.
 
-mod refused;
+mod under_systemd;
 
 use std::fs;
 use std::path::PathBuf;
@@ -8,7 +8,6 @@ use std::path::PathBuf;
 use crate::support::books::{assert_books_balance, count};
 use crate::support::daemon::Daemon;
 use crate::support::endpoint::{Answer, Endpoint, Gate};
-use crate::support::systemd::Systemd;
 use crate::support::wait_until;
 use crate::support::workdir::{Workdir, real_events, replace};
 
@@ -342,46 +341,4 @@ fn another_log_is_gone_over_to_when_the_old_one_is_settled() {
     endpoint.wait_for_items(80);
     assert!(endpoint.items() == events, "one event after the other, and each once");
     assert_eq!(count(&daemon.metrics(), "audit_shipper_gaps_total", &[]), 0);
-}
-
-/// Whoever asks by a signal is told when it has begun and when it is done.
-#[test]
-fn systemd_is_told_of_a_reload() {
-    let endpoint = Endpoint::start(|_, _| Answer::ok());
-    let files = Files::new();
-    let policy = files.workdir.path("policy.yaml");
-    let level = |level: &str| {
-        replace(
-            &policy,
-            &format!("apiVersion: audit.k8s.io/v1\nkind: Policy\nrules: [{{ level: {level} }}]\n"),
-        );
-    };
-    level("Metadata");
-    let output = files.output("siem", &endpoint, &format!("policyFile: \"{}\"", policy.display()));
-    files.write(&[&output]);
-    let systemd = Systemd::new();
-    let daemon = Daemon::spawn(systemd.command(files.args()));
-    daemon.address();
-    let times = |what: &str| systemd.said().iter().filter(|said| **said == what).count();
-    wait_until("the start", || (times("READY=1") == 1).then_some(()));
-    for (round, outputs, policy, is_right) in [
-        (1, vec![&*output], "Request", 1),
-        (2, vec![&*output, "  maxInFlight: 0\n"], "Secret", 0),
-        (3, vec![&*output, "  maxInFlight: 2\n"], "None", 1),
-    ] {
-        files.write(&outputs);
-        level(policy);
-        daemon.hang_up();
-        wait_until("the end of the reload", || (times("READY=1") == 1 + round).then_some(()));
-        assert_eq!(times("RELOADING=1"), round);
-        let metrics = daemon.metrics();
-        assert_eq!(count(&metrics, "audit_shipper_policy_last_reload_successful", &[]), is_right, "{policy}");
-    }
-    let said = systemd.said();
-    let of = |what: &str| said.iter().filter(|said| said.starts_with(what)).count();
-    assert_eq!(of("MONOTONIC_USEC="), 3, "{said:?}");
-    wait_until("the last one", || daemon.log().contains("taken over").then_some(()));
-    let state: Vec<&String> =
-        said.iter().filter(|said| said.starts_with("READY") || said.starts_with("RELOADING")).collect();
-    assert!(state.chunks(2).all(|pair| pair[0] == "READY=1"), "{said:?}");
 }
