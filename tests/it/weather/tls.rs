@@ -195,28 +195,43 @@ fn a_scheme_that_the_endpoint_does_not_speak() {
 }
 
 /// What breaks here is the handshake: the endpoint has seen no request, so nothing comes twice.
-#[test]
-fn a_handshake_that_breaks() {
+/// The first handshakes meet these faults, one each, and all others none.
+fn handshakes(faults: &[Fault]) -> Daemon {
     let authority = Authority::new();
     let endpoint = over_tls(authority.sign().server());
-    let faults = [
-        Fault::Mute,
-        Fault::Answer(0, Break::Stall),
-        Fault::Answer(100, Break::Stall),
+    let (broken, faults) = (faults.len() as u64, faults.to_vec());
+    let network = Network::start(endpoint.address(), move |n| faults.get(n).cloned().unwrap_or(Fault::Pass));
+    let shipper = trusting(&authority, &format!("https://localhost:{}/audit", network.address().port()), "");
+    let shipper = shipper.webhook(WITHOUT_CONNECTION);
+    let daemon = shipper.start();
+    assert_eq!(requests(&wait_until_settled(&daemon, 2 * BATCH)), [2, broken]);
+    assert!(endpoint.items() == real_events(2 * BATCH));
+    daemon
+}
+
+#[test]
+fn a_handshake_that_breaks() {
+    handshakes(&[
         Fault::Answer(100, Break::Reset),
         Fault::Answer(0, Break::HalfClose),
         Fault::Answer(100, Break::HalfClose),
         Fault::Instead { answer: vec![0; 1000], then: Then::KeepOpen },
         Fault::Before(b"220 mail.example ESMTP\r\n"),
-    ];
-    let broken = faults.len();
-    let network = Network::start(endpoint.address(), move |n| faults.get(n).cloned().unwrap_or(Fault::Pass));
-    let shipper = trusting(&authority, &format!("https://localhost:{}/audit", network.address().port()), "");
-    let shipper = shipper.webhook(WITHOUT_CONNECTION);
-    let daemon = shipper.start();
-    assert_eq!(requests(&wait_until_settled(&daemon, 2 * BATCH)), [2, broken as u64]);
-    assert!(endpoint.items() == real_events(2 * BATCH));
-    assert!(daemon.wait_for_line(" WARN ").contains("reason=\"no connection in time\""));
+    ]);
+}
+
+#[test]
+fn a_handshake_that_hangs() {
+    let faults = [Fault::Mute, Fault::Answer(0, Break::Stall), Fault::Answer(100, Break::Stall)];
+    // Each takes all of its time.
+    std::thread::scope(|scope| {
+        for fault in &faults {
+            scope.spawn(|| {
+                let daemon = handshakes(std::slice::from_ref(fault));
+                assert!(daemon.wait_for_line(" WARN ").contains("reason=\"no connection in time\""));
+            });
+        }
+    });
 }
 
 /// HTTP/2 keeps a connection although a request on it ran into the timeout: it must not stay in use. Without that only the
