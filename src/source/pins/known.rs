@@ -47,6 +47,10 @@ impl State {
         let index = self.known.iter().position(is_held);
         let index = index.or_else(|| self.known.iter().position(|known| known.is(&entry, id, size)));
         if let Some(index) = index {
+            let before = &self.known[index];
+            if before.entry.is_live() && !entry.is_live() {
+                self.unseen.moved(&before.entry.base, before.sequence);
+            }
             self.rename(index, entry);
             let known = &mut self.known[index];
             (known.size, known.modified) = (size, modified);

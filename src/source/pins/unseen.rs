@@ -27,6 +27,9 @@ pub(super) struct Unseen {
     forgotten: VecDeque<String>,
     /// Live files whose removal was told, by sequence; they explain no other.
     buried: Vec<u64>,
+    /// Files that were found under the name of a backup before that was told: what they were called while they were live, and
+    /// their sequence. Each explains one change.
+    moved: VecDeque<(String, u64)>,
 }
 
 impl Unseen {
@@ -34,6 +37,7 @@ impl Unseen {
     /// story.
     pub(super) fn watched(&mut self, is: bool) {
         (self.watched, self.lost_track) = (is, true);
+        self.moved.clear();
         if is {
             self.another_story();
         }
@@ -47,6 +51,22 @@ impl Unseen {
     /// Some changes were not told.
     pub(super) fn lost_track(&mut self) {
         self.lost_track = true;
+        self.moved.clear();
+    }
+
+    /// A file that was live as `base` is found under the name of a backup.
+    pub(super) fn moved(&mut self, base: &str, sequence: u64) {
+        if self.watched && self.moved.len() < REMEMBERED {
+            self.moved.push_back((base.to_owned(), sequence));
+        }
+    }
+
+    /// A change of the name `base` is told: that of the file `known` if it was one, else of the first that was found elsewhere.
+    fn take_moved(&mut self, base: &str, known: Option<u64>) -> bool {
+        let is_of = |moved: &(String, u64)| moved.0 == base;
+        let exact = self.moved.iter().position(|moved| is_of(moved) && Some(moved.1) == known);
+        let at = exact.or_else(|| self.moved.iter().position(is_of));
+        at.and_then(|at| self.moved.remove(at)).is_some()
     }
 
     pub(super) fn forgotten(&mut self, entry: &Entry) {
@@ -67,8 +87,11 @@ impl State {
     pub(super) fn live_renamed(&mut self, series: &Series, live: &Entry, to: Entry) {
         let is_it =
             |base: &str| base == to.base || (to.has_own_name() && series.may_be_renamed(&to.base, base));
-        let is_known = self.known.iter().any(|known| is_it(&known.entry.base));
-        if is_known || to.path.exists() || gz_of(&to).is_some_and(|path| path.exists()) {
+        let known = self.known.iter().find(|known| is_it(&known.entry.base)).map(|known| known.sequence);
+        // A rotator with numbers may have renamed it once more already.
+        let is_elsewhere = self.unseen.take_moved(&live.base, known);
+        if known.is_some() || is_elsewhere || to.path.exists() || gz_of(&to).is_some_and(|path| path.exists())
+        {
             return;
         }
         // Settled since, under its new name, or under the old one if nobody saw the new one.
@@ -91,7 +114,9 @@ impl State {
         if let Some(index) = index {
             let sequence = self.known[index].sequence;
             self.unseen.buried.push(sequence);
-        } else if !self.unseen.take_forgotten(|base| base == live.base) {
+        } else if !self.unseen.take_moved(&live.base, None)
+            && !self.unseen.take_forgotten(|base| base == live.base)
+        {
             self.came_and_went(&live.base);
         }
     }
