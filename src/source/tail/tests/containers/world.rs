@@ -20,6 +20,7 @@ pub(super) struct Container {
     file: fs::File,
     /// Oldest first, with the number of lines written until their rotation.
     backups: VecDeque<(PathBuf, usize)>,
+    rotations: u32,
     /// Lines written until it ended.
     pub(super) written: usize,
 }
@@ -140,15 +141,13 @@ impl World {
 
     fn rotate(&mut self) {
         self.rotations += 1;
-        // Each container begins again with the same stamps.
-        let stamp = format!("20261122-{:06}", self.last().backups.len() + 1);
-        let (rotations, written, container) = (self.rotations, self.written, self.last());
+        let written = self.written;
+        let container = self.last();
+        // Each container begins again with the same stamps, and has none twice.
+        container.rotations += 1;
         let mut backup = container.log.clone().into_os_string();
-        backup.push(format!(".{stamp}"));
-        let mut backup = PathBuf::from(backup);
-        if container.backups.iter().any(|(path, _)| *path == backup) {
-            backup.set_extension(format!("20261123-{rotations:06}"));
-        }
+        backup.push(format!(".20261122-{:06}", container.rotations));
+        let backup = PathBuf::from(backup);
         fs::rename(&container.log, &backup).unwrap();
         container.file = append(&container.log);
         container.backups.push_back((backup.clone(), written));
@@ -297,5 +296,5 @@ fn begin(containers: &Path, pod: &Path, number: u32) -> Container {
     let times = Timestamps { last_access: at, last_modification: at };
     utimensat(CWD, &new, &times, AtFlags::SYMLINK_NOFOLLOW).unwrap();
     fs::rename(new, &link).unwrap();
-    Container { link, log, file, backups: VecDeque::new(), written: 0 }
+    Container { link, log, file, backups: VecDeque::new(), rotations: 0, written: 0 }
 }
