@@ -99,7 +99,7 @@
 //!
 //! How it is set up:
 //! - [`pipeline`]: puts the outputs to work and stops them in order. `reload` finds that the configuration is another one,
-//!   `trail` leads each output from one log to the next.
+//!   `hangup` has everything be read again at SIGHUP, `trail` leads each output from one log to the next.
 //! - [`route`]: the loop of one output, and the only place that moves its cursor.
 //!
 //! The way of an event:

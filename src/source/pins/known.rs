@@ -13,7 +13,7 @@ use crate::source::reader;
 use crate::source::series::{Entry, Series};
 
 /// A file that is not held and not listed is missing after this long: a listing made during renames may miss a file.
-const MISSING_AFTER: Duration = Duration::from_secs(2);
+pub(super) const MISSING_AFTER: Duration = Duration::from_secs(2);
 
 /// A file that was seen.
 #[expect(clippy::struct_excessive_bools, reason = "four facts, each of which is looked up on its own")]

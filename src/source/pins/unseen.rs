@@ -7,8 +7,9 @@
 //! file that was live at the last look still has a name, no later one can have gone. If it has none, one may have.
 
 use std::collections::VecDeque;
+use std::time::Instant;
 
-use super::known::Known;
+use super::known::{Known, MISSING_AFTER};
 use super::{Missing, State};
 use crate::source::series::{Entry, Series};
 
@@ -27,9 +28,9 @@ pub(super) struct Unseen {
     forgotten: VecDeque<String>,
     /// Live files whose removal was told, by sequence; they explain no other.
     buried: Vec<u64>,
-    /// Files that were found under the name of a backup before that was told: what they were called while they were live, and
-    /// their sequence. Each explains one change.
-    moved: VecDeque<(String, u64)>,
+    /// Files that were found under the name of a backup before that was told: what they were called while they were live,
+    /// their sequence, and when. Each explains one change that is told soon.
+    moved: VecDeque<(String, u64, Instant)>,
 }
 
 impl Unseen {
@@ -56,14 +57,20 @@ impl Unseen {
 
     /// A file that was live as `base` is found under the name of a backup.
     pub(super) fn moved(&mut self, base: &str, sequence: u64) {
-        if self.watched && self.moved.len() < REMEMBERED {
-            self.moved.push_back((base.to_owned(), sequence));
+        if !self.watched {
+            return;
         }
+        if self.moved.len() == REMEMBERED {
+            self.moved.pop_front();
+        }
+        self.moved.push_back((base.to_owned(), sequence, Instant::now()));
     }
 
     /// A change of the name `base` is told: that of the file `known` if it was one, else of the first that was found elsewhere.
     fn take_moved(&mut self, base: &str, known: Option<u64>) -> bool {
-        let is_of = |moved: &(String, u64)| moved.0 == base;
+        // One whose change was told in another way must not explain that of a file which nobody saw.
+        self.moved.retain(|(.., found)| found.elapsed() < MISSING_AFTER);
+        let is_of = |moved: &(String, u64, Instant)| moved.0 == base;
         let exact = self.moved.iter().position(|moved| is_of(moved) && Some(moved.1) == known);
         let at = exact.or_else(|| self.moved.iter().position(is_of));
         at.and_then(|at| self.moved.remove(at)).is_some()
@@ -108,15 +115,15 @@ impl State {
 
     /// The live file was removed under its name.
     pub(super) fn live_removed(&mut self, live: &Entry) {
+        // It may have got its new name by a link; that is told by this.
+        let _ = self.unseen.take_moved(&live.base, None);
         let index = self
             .nameless_live(live)
             .or_else(|| self.known.iter().position(|known| self.may_have_been(live, known)));
         if let Some(index) = index {
             let sequence = self.known[index].sequence;
             self.unseen.buried.push(sequence);
-        } else if !self.unseen.take_moved(&live.base, None)
-            && !self.unseen.take_forgotten(|base| base == live.base)
-        {
+        } else if !self.unseen.take_forgotten(|base| base == live.base) {
             self.came_and_went(&live.base);
         }
     }
